@@ -1,0 +1,305 @@
+//! One line of the audit log. Text in it never holds a secret or output data.
+
+use std::net::IpAddr;
+
+use serde::Serialize;
+use serde_json::{Map, Value};
+
+use crate::clock::Timestamp;
+use crate::error::Code;
+use crate::identity::{PeerIdentity, Principal, Scopes};
+
+/// What happened.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Event {
+    /// The daemon began to serve.
+    Start,
+    /// The daemon ended.
+    Stop,
+    /// A token was accepted.
+    AuthSuccess,
+    /// A certificate, a token or the request around it was refused.
+    AuthFailure,
+    /// A tool was called: its decision, then its outcome.
+    Query,
+    /// A tool was asked for and refused.
+    QueryDenied,
+    /// A budget or a cap was reached.
+    LimitExceeded,
+    /// Something was taken out of an output.
+    Redaction,
+    /// The configuration was read again.
+    ConfigReload,
+}
+
+/// Which of a call's two records this is.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Stage {
+    /// Written before the effect.
+    Decision,
+    /// Written after it.
+    Outcome,
+}
+
+/// How it ended.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Verdict {
+    /// Judged and allowed; the outcome follows.
+    Permitted,
+    /// Done.
+    Success,
+    /// Not allowed.
+    Refused,
+    /// Allowed, and did not work.
+    Failed,
+    /// Begun, and never finished: the caller went away or the daemon lost the call.
+    Abandoned,
+}
+
+/// The other end, as far as it is known.
+#[derive(Clone, Default, PartialEq, Eq, Debug, Serialize)]
+pub struct Client {
+    /// `https`, `unix` or `stdio`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub transport: Option<&'static str>,
+    /// Network address.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub ip: Option<IpAddr>,
+    /// Certificate subject in RFC 4514 form, or `uid=N`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub subject: Option<String>,
+    /// The certificate's SHA-256.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub certificate: Option<String>,
+    /// The token's `sub`, once it is verified.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub jwt_sub: Option<String>,
+}
+
+impl Client {
+    /// A client of which only the address is known.
+    #[must_use]
+    pub fn at(address: IpAddr) -> Self {
+        Self { transport: Some("https"), ip: Some(address), ..Self::default() }
+    }
+}
+
+impl From<&PeerIdentity> for Client {
+    fn from(peer: &PeerIdentity) -> Self {
+        Self {
+            transport: Some(peer.transport()),
+            ip: peer.address(),
+            subject: Some(peer.subject()),
+            certificate: peer.thumbprint().map(|thumbprint| thumbprint.to_string()),
+            jwt_sub: None,
+        }
+    }
+}
+
+/// One audit record. Absent fields are left out.
+#[derive(Clone, Debug, Serialize)]
+pub struct Record {
+    /// Version of this form.
+    v: u8,
+    /// When, in UTC.
+    ts: String,
+    event: Event,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    stage: Option<Stage>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    id: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    query: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    params: Option<Map<String, Value>>,
+    client: Client,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    user: Option<String>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    agent: Vec<String>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    scopes: Vec<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    resource: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    result: Option<Verdict>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reason: Option<&'static str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    detail: Option<String>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    policy: Vec<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    duration_ms: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    output_bytes: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    count: Option<u64>,
+}
+
+impl Record {
+    /// A record of `event` at `at` about `client`.
+    #[must_use]
+    pub fn new(event: Event, at: Timestamp, client: Client) -> Self {
+        Self {
+            v: 1,
+            ts: at.to_string(),
+            event,
+            stage: None,
+            id: None,
+            query: None,
+            params: None,
+            client,
+            user: None,
+            agent: Vec::new(),
+            scopes: Vec::new(),
+            resource: None,
+            result: None,
+            reason: None,
+            detail: None,
+            policy: Vec::new(),
+            duration_ms: None,
+            output_bytes: None,
+            count: None,
+        }
+    }
+
+    /// The call it belongs to.
+    #[must_use]
+    pub fn about(mut self, id: &str, query: &str) -> Self {
+        self.id = Some(id.to_owned());
+        self.query = Some(printable(query, 128));
+        self
+    }
+
+    /// The same record of another event.
+    #[must_use]
+    pub fn of(mut self, event: Event) -> Self {
+        self.event = event;
+        self
+    }
+
+    /// The arguments; leave them out where the configuration says so.
+    #[must_use]
+    pub fn with_params(mut self, params: Map<String, Value>) -> Self {
+        self.params = Some(params);
+        self
+    }
+
+    /// Who: user, agents and scopes.
+    #[must_use]
+    pub fn by(mut self, principal: &Principal, scopes: &Scopes) -> Self {
+        self.user = Some(printable(&principal.subject, 256));
+        self.client.jwt_sub = self.user.clone();
+        self.agent = principal.agents().map(|agent| printable(agent, 256)).collect();
+        self.scopes = scopes.iter().map(ToString::to_string).collect();
+        self
+    }
+
+    /// What it acts on.
+    #[must_use]
+    pub fn on(mut self, resource: &str) -> Self {
+        self.resource = Some(printable(resource, 512));
+        self
+    }
+
+    /// Allowed by these rules.
+    #[must_use]
+    pub fn permitted(mut self, by: &[String]) -> Self {
+        self.stage = Some(Stage::Decision);
+        self.result = Some(Verdict::Permitted);
+        self.policy = by.to_vec();
+        self
+    }
+
+    /// Refused for this reason; `detail` is for the operator.
+    #[must_use]
+    pub fn refused(mut self, code: Code, detail: Option<String>) -> Self {
+        self.result = Some(Verdict::Refused);
+        self.reason = Some(code.as_str());
+        self.detail = detail.map(|text| printable(&text, 512));
+        self
+    }
+
+    /// Simply done.
+    #[must_use]
+    pub fn succeeded(mut self) -> Self {
+        self.result = Some(Verdict::Success);
+        self
+    }
+
+    /// A remark for the operator.
+    #[must_use]
+    pub fn saying(mut self, detail: &str) -> Self {
+        self.detail = Some(printable(detail, 512));
+        self
+    }
+
+    /// How many of the same this stands for.
+    #[must_use]
+    pub fn counted(mut self, count: u64) -> Self {
+        self.count = Some(count);
+        self
+    }
+
+    /// The outcome of the call whose decision this record is.
+    pub(super) fn into_outcome(mut self, at: Timestamp, outcome: &Outcome) -> Self {
+        self.ts = at.to_string();
+        self.stage = Some(Stage::Outcome);
+        self.params = None;
+        self.policy = Vec::new();
+        self.result = Some(outcome.verdict);
+        self.reason = outcome.reason.map(Code::as_str);
+        self.detail = outcome.detail.as_deref().map(|text| printable(text, 512));
+        self.duration_ms = outcome.duration_ms;
+        self.output_bytes = outcome.output_bytes;
+        self
+    }
+}
+
+/// What became of a call that was begun.
+#[derive(Clone, Debug)]
+pub struct Outcome {
+    /// How it ended.
+    pub verdict: Verdict,
+    /// Why it failed.
+    pub reason: Option<Code>,
+    /// For the operator.
+    pub detail: Option<String>,
+    /// From request to answer.
+    pub duration_ms: Option<u64>,
+    /// Size of what was answered.
+    pub output_bytes: Option<u64>,
+}
+
+/// Text of a stranger made harmless for a line and a terminal: control and bidirectional characters escaped, cut at
+/// `most` characters.
+fn printable(text: &str, most: usize) -> String {
+    let mut safe = String::with_capacity(text.len().min(most));
+    for (index, c) in text.chars().enumerate() {
+        if index >= most {
+            safe.push('…');
+            break;
+        }
+        if c.is_control() || matches!(c, '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}') {
+            safe.extend(c.escape_unicode());
+        } else {
+            safe.push(c);
+        }
+    }
+    safe
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn strangers_text_cannot_break_a_line_or_a_terminal() {
+        assert_eq!(printable("a\nb\u{202e}c\u{1b}[31m", 64), "a\\u{a}b\\u{202e}c\\u{1b}[31m");
+        assert_eq!(printable("abcdef", 3), "abc…");
+    }
+}

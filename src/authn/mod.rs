@@ -1,0 +1,81 @@
+//! From a peer and what it presents to a [`Caller`]. Schemes are asked in order; the first that is meant decides.
+
+mod caller;
+mod jwks;
+mod jwt;
+mod keys;
+mod local;
+mod replay;
+mod settings;
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+
+use crate::clock::Timestamp;
+use crate::error::{Code, Failure};
+use crate::identity::PeerIdentity;
+use crate::secret::Secret;
+
+pub use caller::Caller;
+pub use settings::{AuthSection, JwtAlgorithm, JwtSection, ReplayMode};
+
+/// What the request carried to prove who sends it.
+#[derive(Debug)]
+pub enum Presented {
+    /// Nothing.
+    Nothing,
+    /// The text after `Authorization: Bearer`.
+    Bearer(Secret<String>),
+}
+
+/// A scheme's answer.
+#[derive(Debug)]
+pub enum Authentication {
+    /// The request does not use this scheme.
+    NotRequested,
+    /// It does, and this is who it is.
+    Authenticated(Caller),
+    /// It does, and it fails.
+    Failed(Failure),
+}
+
+/// One way to prove who calls.
+#[async_trait]
+pub trait Scheme: Send + Sync {
+    /// Judges what was presented over the channel of `peer` at the time `now`.
+    async fn authenticate(&self, peer: &Arc<PeerIdentity>, presented: &Presented, now: Timestamp) -> Authentication;
+}
+
+/// The configured schemes.
+pub struct Authenticator {
+    schemes: Vec<Box<dyn Scheme>>,
+}
+
+impl Authenticator {
+    /// From schemes, in the order in which they are asked.
+    #[must_use]
+    pub fn new(schemes: Vec<Box<dyn Scheme>>) -> Self {
+        Self { schemes }
+    }
+
+    /// Asks each scheme in turn; no scheme concerned means nobody.
+    ///
+    /// # Errors
+    /// The failure of the scheme that was meant, or [`Code::TokenMissing`].
+    pub async fn authenticate(
+        &self,
+        peer: &Arc<PeerIdentity>,
+        presented: &Presented,
+        now: Timestamp,
+    ) -> Result<Caller, Failure> {
+        for scheme in &self.schemes {
+            match scheme.authenticate(peer, presented, now).await {
+                Authentication::NotRequested => {}
+                Authentication::Authenticated(caller) => return Ok(caller),
+                Authentication::Failed(failure) => return Err(failure),
+            }
+        }
+        Err(Failure::new(Code::TokenMissing, "present a token as Authorization: Bearer"))
+    }
+}

@@ -1,0 +1,79 @@
+//! Arguments that passed the tool's schema: parsed once, and what the policy judges is what the tool gets.
+
+use serde::de::DeserializeOwned;
+use serde_json::{Map, Value};
+
+use super::ToolSpec;
+use crate::error::{Code, Failure};
+
+/// A tool's input schema, compiled once when the catalog is built.
+pub struct ArgumentSchema {
+    validator: jsonschema::Validator,
+}
+
+impl ArgumentSchema {
+    /// Compiles the input schema of `spec`.
+    ///
+    /// # Errors
+    /// [`Code::Internal`] when the schema is not valid JSON Schema 2020-12 or refers to something outside itself.
+    pub fn compile(spec: &ToolSpec) -> Result<Self, Failure> {
+        let schema = Value::Object((*spec.input_schema).clone());
+        jsonschema::draft202012::options()
+            .should_validate_formats(true)
+            .build(&schema)
+            .map(|validator| Self { validator })
+            .map_err(|error| {
+                Failure::new(Code::Internal, format!("the input schema of {} is not valid", spec.name))
+                    .because(error.to_string())
+            })
+    }
+
+    /// Judges `raw` and, if it fits, seals it.
+    ///
+    /// # Errors
+    /// [`Code::ArgumentsInvalid`] with every violation and where it is; values are not repeated.
+    pub fn parse(&self, raw: Map<String, Value>) -> Result<Arguments, Failure> {
+        let value = Value::Object(raw);
+        if !self.validator.is_valid(&value) {
+            let mut findings: Vec<String> = self.validator.iter_errors(&value).take(8).map(|e| describe(&e)).collect();
+            findings.dedup();
+            let text = format!("the arguments do not fit the tool's schema: {}", findings.join("; "));
+            return Err(Failure::new(Code::ArgumentsInvalid, text));
+        }
+        match value {
+            Value::Object(values) => Ok(Arguments { values }),
+            _ => Err(Failure::new(Code::ArgumentsInvalid, "the arguments must be an object")),
+        }
+    }
+}
+
+fn describe(error: &jsonschema::ValidationError<'_>) -> String {
+    let path = error.instance_path().to_string();
+    let place = if path.is_empty() { "/".to_owned() } else { path };
+    format!("{place}: {}", error.masked())
+}
+
+/// Arguments that fit their tool's schema; only [`ArgumentSchema::parse`] makes them.
+#[derive(Debug)]
+pub struct Arguments {
+    values: Map<String, Value>,
+}
+
+impl Arguments {
+    /// The arguments in the tool's own type.
+    ///
+    /// # Errors
+    /// [`Code::ArgumentsInvalid`] when the type is narrower than the schema.
+    pub fn to<T: DeserializeOwned>(&self) -> Result<T, Failure> {
+        T::deserialize(serde::de::value::MapDeserializer::new(
+            self.values.iter().map(|(key, value)| (key.as_str(), value)),
+        ))
+        .map_err(|error: serde_json::Error| Failure::new(Code::ArgumentsInvalid, format!("the arguments: {error}")))
+    }
+
+    /// The values, for the policy and the audit log.
+    #[must_use]
+    pub fn values(&self) -> &Map<String, Value> {
+        &self.values
+    }
+}

@@ -1,0 +1,30 @@
+//! What a tool produced. It cannot leave: only `guard::Guard` turns it into something that may be answered.
+
+use serde::Serialize;
+use serde_json::Value;
+
+use crate::error::{Code, Failure};
+
+/// A tool's raw result, before redaction and caps.
+#[derive(Debug)]
+pub struct Output {
+    structured: Value,
+}
+
+impl Output {
+    /// From a typed result that fits the tool's output schema.
+    ///
+    /// # Errors
+    /// [`Code::Internal`] when the value has no JSON form.
+    pub fn structured(value: &impl Serialize) -> Result<Self, Failure> {
+        serde_json::to_value(value)
+            .map(|structured| Self { structured })
+            .map_err(|error| Failure::new(Code::Internal, "the result has no JSON form").because(error))
+    }
+
+    /// The structured value, for redaction.
+    #[must_use]
+    pub fn into_structured(self) -> Value {
+        self.structured
+    }
+}

@@ -1,0 +1,110 @@
+//! What a tool declares about itself: name, schemas, hints, impact.
+
+use std::borrow::Cow;
+use std::sync::Arc;
+use std::time::Duration;
+
+use schemars::JsonSchema;
+use schemars::generate::SchemaSettings;
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+
+/// How much a query may cost the host; each class has its own time limit.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Impact {
+    /// Reads a counter: at most 100 ms.
+    Minimal,
+    /// Reads a few files: at most 1 s.
+    Low,
+    /// Reads many files or waits for another party: at most 5 s.
+    Medium,
+    /// Never run.
+    High,
+}
+
+impl Impact {
+    /// The longest time a query of this class may take; `None` for one that is never run.
+    #[must_use]
+    pub const fn limit(self) -> Option<Duration> {
+        match self {
+            Self::Minimal => Some(Duration::from_millis(100)),
+            Self::Low => Some(Duration::from_secs(1)),
+            Self::Medium => Some(Duration::from_secs(5)),
+            Self::High => None,
+        }
+    }
+}
+
+/// MCP tool annotations: hints for the client, never a control.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Annotations {
+    /// Changes nothing.
+    pub read_only: bool,
+    /// May destroy something.
+    pub destructive: bool,
+    /// A second call with the same arguments changes nothing more.
+    pub idempotent: bool,
+    /// Reaches parties outside a closed set.
+    pub open_world: bool,
+}
+
+impl Annotations {
+    /// For a query that only looks at a known system.
+    pub const QUERY: Self = Self { read_only: true, destructive: false, idempotent: true, open_world: false };
+}
+
+/// A tool's declaration.
+#[derive(Clone, Debug)]
+pub struct ToolSpec {
+    /// The name callers use.
+    pub name: Cow<'static, str>,
+    /// The name people read.
+    pub title: Cow<'static, str>,
+    /// What it does, for the model.
+    pub description: Cow<'static, str>,
+    /// JSON Schema 2020-12 of the arguments; unknown ones are refused.
+    pub input_schema: Arc<Map<String, Value>>,
+    /// JSON Schema 2020-12 of the structured result.
+    pub output_schema: Arc<Map<String, Value>>,
+    /// Hints.
+    pub annotations: Annotations,
+    /// Cost class.
+    pub impact: Impact,
+    /// Can expose credentials or personal data: off unless the configuration opens it by name.
+    pub sensitive: bool,
+}
+
+impl ToolSpec {
+    /// A read-only query with arguments `A` and result `R`, their schemas taken from the types.
+    #[must_use]
+    pub fn query<A: JsonSchema, R: JsonSchema>(
+        name: &'static str,
+        title: &'static str,
+        description: &'static str,
+        impact: Impact,
+    ) -> Self {
+        Self {
+            name: name.into(),
+            title: title.into(),
+            description: description.into(),
+            input_schema: Arc::new(object_schema::<A>()),
+            output_schema: Arc::new(object_schema::<R>()),
+            annotations: Annotations::QUERY,
+            impact,
+            sensitive: false,
+        }
+    }
+}
+
+fn object_schema<T: JsonSchema>() -> Map<String, Value> {
+    let settings = SchemaSettings::draft2020_12().with(|settings| settings.inline_subschemas = true);
+    let mut schema = match settings.into_generator().into_root_schema_for::<T>().to_value() {
+        Value::Object(schema) => schema,
+        _ => Map::new(),
+    };
+    schema.remove("title");
+    // MCP demands `type: object` at the root of both schemas.
+    schema.entry("type").or_insert_with(|| Value::from("object"));
+    schema
+}

@@ -1,0 +1,86 @@
+//! The way out: redaction, then caps. [`Released`] is the only thing that can become an answer.
+
+mod cap;
+mod redact;
+mod settings;
+mod text;
+
+use serde_json::Value;
+
+use crate::call::Output;
+use crate::error::{Code, Failure};
+use crate::policy::Permit;
+
+pub use cap::Caps;
+pub use redact::{Redacted, Redactor};
+pub use settings::{FieldPattern, LimitsSection, LogLimits, Pattern, ProcessLimits, RedactionSection};
+
+/// Redacts and caps.
+pub struct Guard {
+    redactor: Redactor,
+    caps: Caps,
+}
+
+/// An output that may leave. Only [`Guard::release`] makes one, and it needs the permit of the call.
+#[derive(Debug)]
+pub struct Released {
+    structured: Value,
+    text: String,
+    redactions: Vec<Redacted>,
+    cuts: Vec<String>,
+}
+
+impl Guard {
+    /// From its two halves.
+    #[must_use]
+    pub fn new(redactor: Redactor, caps: Caps) -> Self {
+        Self { redactor, caps }
+    }
+
+    /// Redacts `output`, cuts it to size, and lets it out.
+    ///
+    /// # Errors
+    /// [`Code::ToolFailed`] when the output cannot be brought under the caps.
+    pub fn release(&self, output: Output, _permit: &Permit) -> Result<Released, Failure> {
+        let mut structured = output.into_structured();
+        let redactions = self.redactor.redact(&mut structured);
+        text::make_harmless(&mut structured);
+        let cuts = self.caps.cut(&mut structured)?;
+        let text = serde_json::to_string(&structured)
+            .map_err(|error| Failure::new(Code::Internal, "the result has no JSON form").because(error))?;
+        Ok(Released { structured, text, redactions, cuts })
+    }
+
+    /// Redacts values that go into the audit log.
+    #[must_use]
+    pub fn redact_params(&self, mut params: Value) -> Value {
+        self.redactor.redact(&mut params);
+        params
+    }
+}
+
+impl Released {
+    /// The structured result and the same as JSON text.
+    #[must_use]
+    pub fn into_parts(self) -> (Value, String) {
+        (self.structured, self.text)
+    }
+
+    /// Its size as text, in bytes.
+    #[must_use]
+    pub fn bytes(&self) -> usize {
+        self.text.len()
+    }
+
+    /// What was taken out, by pattern and field; never the value.
+    #[must_use]
+    pub fn redactions(&self) -> &[Redacted] {
+        &self.redactions
+    }
+
+    /// Which caps were reached.
+    #[must_use]
+    pub fn cuts(&self) -> &[String] {
+        &self.cuts
+    }
+}

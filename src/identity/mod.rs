@@ -1,0 +1,15 @@
+//! Who is there: certificates, names, users, agents and scopes as plain data. Nothing here reads or writes.
+
+mod certificate;
+mod name;
+mod peer;
+mod principal;
+mod scope;
+mod subject;
+
+pub use certificate::{Certificate, Thumbprint};
+pub use name::{DistinguishedName, NameError, RelativeName};
+pub use peer::PeerIdentity;
+pub use principal::{Actor, Principal};
+pub use scope::{Scope, Scopes};
+pub use subject::{Allowlist, SubjectPattern};

@@ -1,0 +1,224 @@
+//! The path of every call, a line a station. No other code runs a tool.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde_json::Value;
+
+use crate::admission::Gate;
+use crate::audit::{Client, Entry, Event, Outcome, Record, Trail, Verdict};
+use crate::authn::{Authenticator, Caller, Presented};
+use crate::call::{Arguments, Call, Output, Progress};
+use crate::clock::Clock;
+use crate::error::{Code, Failure};
+use crate::guard::{Guard, Released};
+use crate::identity::PeerIdentity;
+use crate::policy::{Permit, Policy};
+use crate::telemetry::{CallEnded, Refused};
+use crate::tools::{Catalog, Tool};
+
+/// Everything a call passes, as one configuration made it.
+pub struct Door {
+    /// Who is there.
+    pub authenticator: Authenticator,
+    /// How much at a time.
+    pub gate: Arc<Gate>,
+    /// What there is.
+    pub catalog: Catalog,
+    /// What is allowed.
+    pub policy: Policy,
+    /// What may leave.
+    pub guard: Guard,
+    /// What is remembered.
+    pub trail: Trail,
+    /// What of it is remembered.
+    pub recording: Recording,
+    /// Longest time for any tool.
+    pub query_timeout: Duration,
+    /// What time it is.
+    pub clock: Clock,
+}
+
+/// What of a call goes into the audit log.
+#[derive(Clone, Copy, Debug)]
+pub struct Recording {
+    /// The arguments, redacted.
+    pub params: bool,
+    /// The size of the answer.
+    pub output_size: bool,
+    /// The caller's address.
+    pub client_ip: bool,
+    /// What was redacted.
+    pub redactions: bool,
+}
+
+impl Door {
+    /// From a channel and what was presented over it to a caller; asked anew for every request.
+    ///
+    /// # Errors
+    /// The refusal, already recorded.
+    pub async fn identify(&self, peer: &Arc<PeerIdentity>, presented: &Presented) -> Result<Arc<Caller>, Failure> {
+        let now = self.clock.now();
+        match self.authenticator.authenticate(peer, presented, now).await {
+            Ok(caller) => {
+                let record = Record::new(Event::AuthSuccess, now, self.client(Client::from(&**peer)));
+                self.trail.note(record.by(caller.principal(), caller.scopes()).succeeded()).await?;
+                Ok(Arc::new(caller))
+            }
+            Err(failure) => {
+                self.turn_away(Client::from(&**peer), &failure).await;
+                Err(failure)
+            }
+        }
+    }
+
+    /// From a caller and a wish to an answer.
+    ///
+    /// # Errors
+    /// The refusal or failure, already recorded.
+    pub async fn pass(&self, mut call: Call, progress: &Progress) -> Result<Released, Failure> {
+        let mut record = Some(self.record(&call));
+        let result = self.stations(&mut call, &mut record, progress).await;
+        if let (Err(failure), Some(record)) = (&result, record) {
+            self.deny(&call, record, failure).await;
+        }
+        result
+    }
+
+    /// Arguments are judged after the tool is known to be visible, so a schema tells nothing about a hidden tool; the
+    /// policy comes after the arguments, so it judges what the tool will get.
+    async fn stations(
+        &self,
+        call: &mut Call,
+        record: &mut Option<Record>,
+        progress: &Progress,
+    ) -> Result<Released, Failure> {
+        let _place = self.gate.admit(&call.caller)?;
+        let offer = self.catalog.find(&call.tool, &self.policy, call.caller.scopes())?;
+        let arguments = offer.schema().parse(std::mem::take(&mut call.arguments))?;
+        self.describe(record, &arguments);
+        let resource = offer.tool().resource(&arguments)?;
+        let judged = self.policy.judge(call, offer.tool().spec(), arguments, resource).await?;
+        let (permit, entry) = judged.record(record, &self.trail).await?;
+        let output = self.run(offer.tool(), &permit, progress).await;
+        let released = output.and_then(|output| self.guard.release(output, &permit));
+        self.close(call, entry, &released).await?;
+        released
+    }
+
+    async fn run(&self, tool: &dyn Tool, permit: &Permit, progress: &Progress) -> Result<Output, Failure> {
+        let limit = tool.spec().impact.limit().map(|limit| limit.min(self.query_timeout));
+        let Some(limit) = limit else {
+            return Err(Failure::new(Code::PolicyForbidden, "queries of high impact are never run"));
+        };
+        match tokio::time::timeout(limit, tool.run(permit, progress)).await {
+            Ok(result) => result,
+            Err(_) => Err(Failure::new(Code::TimedOut, format!("the query took longer than {} ms", limit.as_millis()))),
+        }
+    }
+
+    /// Records the outcome; an outcome that cannot be recorded keeps the answer back.
+    async fn close(&self, call: &Call, entry: Entry, released: &Result<Released, Failure>) -> Result<(), Failure> {
+        let took = self.clock.instant().saturating_duration_since(call.started);
+        CallEnded { tool: &call.tool, result: released.as_ref().err().map(Failure::code), took }.emit();
+        if let Ok(released) = released {
+            self.note_changes(call, released).await?;
+        }
+        let duration_ms = Some(u64::try_from(took.as_millis()).unwrap_or(u64::MAX));
+        let outcome = match released {
+            Ok(released) => Outcome {
+                verdict: Verdict::Success,
+                reason: None,
+                detail: None,
+                duration_ms,
+                output_bytes: u64::try_from(released.bytes()).ok().filter(|_| self.recording.output_size),
+            },
+            Err(failure) => Outcome {
+                verdict: Verdict::Failed,
+                reason: Some(failure.code()),
+                detail: failure.cause(),
+                duration_ms,
+                output_bytes: None,
+            },
+        };
+        entry.finish(&outcome).await
+    }
+
+    /// Says in the log what was redacted and cut, never the data.
+    async fn note_changes(&self, call: &Call, released: &Released) -> Result<(), Failure> {
+        if self.recording.redactions {
+            for redacted in released.redactions() {
+                let record = self.event(Event::Redaction, call).saying(&redacted.to_string()).counted(redacted.count);
+                self.trail.note(record).await?;
+            }
+        }
+        for cut in released.cuts() {
+            self.trail.note(self.event(Event::LimitExceeded, call).saying(cut)).await?;
+        }
+        Ok(())
+    }
+
+    /// Records that a request was refused before it became a call.
+    pub async fn turn_away(&self, client: Client, failure: &Failure) {
+        Refused { code: failure.code() }.emit();
+        let record = Record::new(Event::AuthFailure, self.clock.now(), self.client(client));
+        self.keep(record.refused(failure.code(), failure.cause())).await;
+    }
+
+    /// Records that a caller, known by then, was refused by the protocol layer.
+    pub async fn turn_caller_away(&self, caller: &Caller, failure: &Failure) {
+        Refused { code: failure.code() }.emit();
+        let client = self.client(Client::from(&**caller.peer()));
+        let record = Record::new(Event::QueryDenied, self.clock.now(), client).by(caller.principal(), caller.scopes());
+        self.keep(record.refused(failure.code(), failure.cause())).await;
+    }
+
+    /// Refusals by the gate are counted and recorded once per caller and window, or a flood would fill the log.
+    async fn deny(&self, call: &Call, record: Record, failure: &Failure) {
+        Refused { code: failure.code() }.emit();
+        let record = match failure.code() {
+            Code::RateLimited | Code::TooManyCalls => match self.gate.due(&call.caller, &self.clock) {
+                Some(count) => record.of(Event::LimitExceeded).counted(count),
+                None => return,
+            },
+            _ => record.of(Event::QueryDenied),
+        };
+        self.keep(record.refused(failure.code(), failure.cause().or_else(|| Some(failure.to_string())))).await;
+    }
+
+    /// A refusal stands whether or not it can be recorded; the journal reports its own trouble.
+    async fn keep(&self, record: Record) {
+        if let Err(failure) = self.trail.note(record).await {
+            tracing::error!(reason = %failure.code(), cause = failure.cause(), "a refusal could not be recorded");
+        }
+    }
+
+    fn record(&self, call: &Call) -> Record {
+        self.event(Event::Query, call)
+    }
+
+    fn event(&self, event: Event, call: &Call) -> Record {
+        let client = self.client(Client::from(&**call.caller.peer()));
+        Record::new(event, self.clock.now(), client)
+            .about(call.id.as_str(), &call.tool)
+            .by(call.caller.principal(), call.caller.scopes())
+    }
+
+    fn client(&self, mut client: Client) -> Client {
+        if !self.recording.client_ip {
+            client.ip = None;
+        }
+        client
+    }
+
+    fn describe(&self, record: &mut Option<Record>, arguments: &Arguments) {
+        if self.recording.params
+            && let Some(bare) = record.take()
+        {
+            *record = Some(match self.guard.redact_params(Value::Object(arguments.values().clone())) {
+                Value::Object(params) => bare.with_params(params),
+                _ => bare,
+            });
+        }
+    }
+}

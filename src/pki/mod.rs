@@ -1,0 +1,1 @@
+//! Certificates as files: making them, reading them, looking into them, revoking them.

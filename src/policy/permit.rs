@@ -1,0 +1,55 @@
+//! A permission as a value. Holding one proves that the call was judged and that the decision is in the audit log.
+
+use crate::audit::{Entry, Record, Trail};
+use crate::call::{Arguments, Resource};
+use crate::error::{Code, Failure};
+
+/// A call that was judged and allowed. It permits nothing yet: [`Judged::record`] makes the permit.
+#[derive(Debug)]
+pub struct Judged {
+    pub(super) arguments: Arguments,
+    pub(super) resource: Resource,
+    pub(super) by: Vec<String>,
+}
+
+impl Judged {
+    /// Writes the decision into the audit log and only then makes the permit. The record is taken out of `record`.
+    ///
+    /// # Errors
+    /// [`Code::AuditUnavailable`] when the decision cannot be recorded.
+    pub async fn record(self, record: &mut Option<Record>, trail: &Trail) -> Result<(Permit, Entry), Failure> {
+        let record =
+            record.take().ok_or_else(|| Failure::new(Code::AuditUnavailable, "the call has no audit record"))?;
+        let entry = trail.begin(record.permitted(&self.by).on(&self.resource.to_string())).await?;
+        Ok((Permit { arguments: self.arguments, resource: self.resource, by: self.by }, entry))
+    }
+}
+
+/// Permission for one call: the very arguments and resource that were judged. It is not `Clone` and nobody outside
+/// `policy` can make one, so a tool cannot run without a recorded decision.
+#[derive(Debug)]
+pub struct Permit {
+    arguments: Arguments,
+    resource: Resource,
+    by: Vec<String>,
+}
+
+impl Permit {
+    /// The arguments that were judged.
+    #[must_use]
+    pub fn arguments(&self) -> &Arguments {
+        &self.arguments
+    }
+
+    /// The resource that was judged.
+    #[must_use]
+    pub fn resource(&self) -> &Resource {
+        &self.resource
+    }
+
+    /// The rules that permitted it.
+    #[must_use]
+    pub fn by(&self) -> &[String] {
+        &self.by
+    }
+}

@@ -1,0 +1,184 @@
+//! The words of the configuration that the transports own: `transport`, `socket`, `pipe`, `tls`, `http`, `metrics`.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+/// How callers reach the daemon.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum TransportKind {
+    /// Standard input and output of the process.
+    #[default]
+    Stdio,
+    /// A unix socket.
+    Unix,
+    /// A Windows named pipe.
+    Pipe,
+    /// HTTPS with client certificates.
+    Https,
+    /// Refused: there is no plaintext.
+    Http,
+}
+
+/// The unix socket.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct SocketSection {
+    /// Default: /run/doorward/doorward.sock
+    pub path: PathBuf,
+    /// File mode in octal. Default: 0600.
+    pub mode: SocketMode,
+    /// Owner by name.
+    pub owner: Option<String>,
+    /// Group by name.
+    pub group: Option<String>,
+}
+
+impl Default for SocketSection {
+    fn default() -> Self {
+        Self {
+            path: PathBuf::from("/run/doorward/doorward.sock"),
+            mode: SocketMode("0600".to_owned()),
+            owner: None,
+            group: None,
+        }
+    }
+}
+
+/// A file mode as it is written: octal digits, as a number or as text.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, JsonSchema)]
+#[serde(transparent)]
+pub struct SocketMode(pub String);
+
+/// The Windows named pipe.
+#[derive(Clone, Default, PartialEq, Eq, Debug, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct PipeSection {
+    /// `\\.\pipe\…`
+    pub name: String,
+    /// Security descriptor in SDDL.
+    pub acl: Option<String>,
+}
+
+/// TLS and client certificates.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct TlsSection {
+    /// Address and port. Default: 127.0.0.1:8443.
+    pub bind: SocketAddr,
+    /// Server certificate and intermediates, PEM.
+    pub cert: Option<PathBuf>,
+    /// Private key, PEM, readable by the owner only.
+    pub key: Option<PathBuf>,
+    /// Authorities that sign client certificates, PEM.
+    pub client_ca: Option<PathBuf>,
+    /// Revocation lists of these authorities, PEM. With a list, an unknown or outdated status is a refusal.
+    pub client_crl: Option<PathBuf>,
+    /// Cannot be switched off. Default: true.
+    pub require_client_cert: bool,
+    /// Who may knock: `CN=name`, a full distinguished name (RFC 4514), `DNS:name`, `URI:spiffe://…`, `EMAIL:address`.
+    /// Empty lets in every certificate of `client_ca`, and is a finding unless `bind` is loopback.
+    pub allowed_subjects: Vec<String>,
+    /// Lowest TLS version. Default: "1.3".
+    pub min_version: TlsVersion,
+    /// Seconds a handshake may take. Default: 10.
+    pub handshake_timeout: u64,
+}
+
+impl Default for TlsSection {
+    fn default() -> Self {
+        Self {
+            bind: SocketAddr::from(([127, 0, 0, 1], 8443)),
+            cert: None,
+            key: None,
+            client_ca: None,
+            client_crl: None,
+            require_client_cert: true,
+            allowed_subjects: Vec::new(),
+            min_version: TlsVersion::Tls13,
+            handshake_timeout: 10,
+        }
+    }
+}
+
+/// A TLS version.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize, JsonSchema)]
+pub enum TlsVersion {
+    /// TLS 1.2 (RFC 5246) and later.
+    #[serde(rename = "1.2")]
+    Tls12,
+    /// TLS 1.3 (RFC 8446).
+    #[serde(rename = "1.3")]
+    Tls13,
+}
+
+/// HTTP over TLS.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct HttpSection {
+    /// Names in `Host` under which the daemon answers. Default: the bind address, and localhost when it is loopback.
+    pub allowed_hosts: Vec<String>,
+    /// Web origins that may call, as `scheme://host[:port]`. Default: none.
+    pub cors_allowed_origins: Vec<String>,
+    /// The URL callers use, for the protected resource metadata. Default: https:// with the first allowed host and the port.
+    pub public_url: Option<String>,
+    /// Authorization servers named in the protected resource metadata. Default: `auth.jwt.issuer`, if it is a URL.
+    pub authorization_servers: Vec<String>,
+    /// Bytes of a request body. Default: 4194304.
+    pub max_body_bytes: usize,
+    /// Bytes of all headers of a request. Default: 65536.
+    pub max_header_bytes: usize,
+    /// Seconds until the first complete request, and for the headers of each. Default: 10.
+    pub header_timeout: u64,
+    /// Seconds for a request body. Default: 15.
+    pub body_timeout: u64,
+    /// Seconds a connection may be idle. Default: 60.
+    pub idle_timeout: u64,
+    /// Seconds a connection may live. Default: 3600.
+    pub max_connection_age: u64,
+    /// Connections in total. Default: 1024.
+    pub max_connections: usize,
+    /// Connections from one address. Default: 128.
+    pub max_connections_per_address: usize,
+    /// HTTP/2 streams of one connection. Default: 64.
+    pub max_concurrent_streams: u32,
+}
+
+impl Default for HttpSection {
+    fn default() -> Self {
+        Self {
+            allowed_hosts: Vec::new(),
+            cors_allowed_origins: Vec::new(),
+            public_url: None,
+            authorization_servers: Vec::new(),
+            max_body_bytes: 4_194_304,
+            max_header_bytes: 65_536,
+            header_timeout: 10,
+            body_timeout: 15,
+            idle_timeout: 60,
+            max_connection_age: 3600,
+            max_connections: 1024,
+            max_connections_per_address: 128,
+            max_concurrent_streams: 64,
+        }
+    }
+}
+
+/// `/health`, `/ready` and `/metrics` on a listener of their own, without certificate or token.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct MetricsSection {
+    /// Default: true with https.
+    pub enabled: bool,
+    /// Default: 127.0.0.1:9464.
+    pub bind: SocketAddr,
+}
+
+impl Default for MetricsSection {
+    fn default() -> Self {
+        Self { enabled: true, bind: SocketAddr::from(([127, 0, 0, 1], 9464)) }
+    }
+}
