@@ -1,1 +1,101 @@
-//! placeholder
+//! The Model Context Protocol, and only here: both eras, stateless, on top of the pipeline.
+
+mod errors;
+mod handler;
+mod listing;
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use bytes::Bytes;
+use http::{Request, Response};
+use http_body_util::combinators::BoxBody;
+use http_body_util::{BodyExt as _, Full};
+use rmcp::transport::streamable_http_server::session::never::NeverSessionManager;
+use rmcp::transport::streamable_http_server::{StreamableHttpServerConfig, StreamableHttpService};
+use rmcp::{ServiceExt as _, model::ProtocolVersion};
+
+use crate::authn::Caller;
+use crate::clock::Timestamp;
+use crate::error::{Code, Failure};
+use crate::identity::PeerIdentity;
+use crate::pipeline::Door;
+
+use handler::{Entrance, Handler};
+
+/// The protocol versions that are spoken, oldest first.
+static SPOKEN: [ProtocolVersion; 2] = [ProtocolVersion::V_2025_11_25, ProtocolVersion::V_2026_07_28];
+
+/// Whether this protocol version is spoken here.
+#[must_use]
+pub fn speaks(version: &str) -> bool {
+    SPOKEN.iter().any(|spoken| spoken.as_str() == version)
+}
+
+/// The protocol versions that are spoken, oldest first.
+#[must_use]
+pub fn versions() -> [&'static str; 2] {
+    ["2025-11-25", "2026-07-28"]
+}
+
+/// An identified caller on the way to the pipeline; travels as an extension of the HTTP request.
+#[derive(Clone)]
+pub struct Passage {
+    /// The configuration under which the caller was identified; the call is judged under the same.
+    pub door: Arc<Door>,
+    /// Who calls.
+    pub caller: Arc<Caller>,
+    /// When the request came in.
+    pub received: Timestamp,
+    /// The same on the clock that measures durations.
+    pub started: Instant,
+}
+
+/// MCP over HTTP. Sessions do not exist; Host and Origin are checked by the transport, before this.
+#[derive(Clone)]
+pub struct Endpoint {
+    service: StreamableHttpService<Handler, NeverSessionManager>,
+}
+
+impl Endpoint {
+    /// With this cap on request bodies.
+    #[must_use]
+    pub fn new(max_body_bytes: usize) -> Self {
+        let config = StreamableHttpServerConfig::default()
+            .with_legacy_session_mode(false)
+            .with_json_response(true)
+            .disable_allowed_hosts()
+            .disable_allowed_origins()
+            .with_max_request_body_bytes(max_body_bytes);
+        let service = StreamableHttpService::new(
+            || Ok(Handler::new(Entrance::Carried)),
+            Arc::new(NeverSessionManager::default()),
+            config,
+        );
+        Self { service }
+    }
+
+    /// Answers one request. Without a [`Passage`] among its extensions nothing can be called.
+    pub async fn answer(&self, request: Request<Full<Bytes>>) -> Response<BoxBody<Bytes, std::convert::Infallible>> {
+        self.service.handle(request).await.map(|body| body.boxed())
+    }
+}
+
+/// Serves MCP over a pair of byte streams until the other end closes its own.
+///
+/// # Errors
+/// [`Code::Io`] when the streams fail.
+pub async fn serve_streams<R, W>(
+    streams: (R, W),
+    door: Arc<dyn Fn() -> Arc<Door> + Send + Sync>,
+    peer: PeerIdentity,
+) -> Result<(), Failure>
+where
+    R: tokio::io::AsyncRead + Send + Unpin + 'static,
+    W: tokio::io::AsyncWrite + Send + Unpin + 'static,
+{
+    let handler = Handler::new(Entrance::Local { door, peer: Arc::new(peer) });
+    let failed = |cause: String| Failure::new(Code::Io, "the client's streams failed").because(cause);
+    let running = handler.serve(streams).await.map_err(|error| failed(error.to_string()))?;
+    running.waiting().await.map(|_| ()).map_err(|error| failed(error.to_string()))
+}

@@ -1,0 +1,209 @@
+//! The protocol's requests, mapped to the pipeline. What is not offered is said not to exist.
+
+use std::borrow::Cow;
+use std::sync::Arc;
+
+use rmcp::model::{
+    CacheScope, CallToolRequestParams, CallToolResponse, CallToolResult, CompleteRequestMethod, CompleteRequestParams,
+    CompleteResult, ContentBlock, Implementation, ListPromptsRequestMethod, ListPromptsResult,
+    ListResourceTemplatesRequestMethod, ListResourceTemplatesResult, ListResourcesRequestMethod, ListResourcesResult,
+    ListToolsResult, MetaObject, PaginatedRequestParams, ProgressNotificationParam, ProtocolVersion,
+    ServerCapabilities, ServerConfig,
+};
+use rmcp::service::RequestContext;
+use rmcp::{ErrorData, RoleServer, ServerHandler};
+use serde_json::{Value, json};
+
+use super::{Passage, SPOKEN, errors, listing};
+use crate::authn::Presented;
+use crate::call::{Call, CallId, Progress, Step};
+use crate::guard::Released;
+use crate::identity::PeerIdentity;
+use crate::pipeline::Door;
+
+/// For how long a client may reuse a list of tools, in milliseconds.
+const LIST_TTL_MS: u64 = 30_000;
+/// Steps that may wait for a slow client; more are dropped.
+const PROGRESS_QUEUE: usize = 16;
+
+/// Where the caller comes from.
+#[derive(Clone)]
+pub(super) enum Entrance {
+    /// The HTTP request carries a [`Passage`].
+    Carried,
+    /// A local process at the other end of a stream.
+    Local { door: Arc<dyn Fn() -> Arc<Door> + Send + Sync>, peer: Arc<PeerIdentity> },
+}
+
+/// Answers one connection (streams) or one request (HTTP).
+#[derive(Clone)]
+pub(super) struct Handler {
+    entrance: Entrance,
+}
+
+impl Handler {
+    pub(super) fn new(entrance: Entrance) -> Self {
+        Self { entrance }
+    }
+
+    async fn passage(&self, context: &RequestContext<RoleServer>) -> Result<Passage, ErrorData> {
+        match &self.entrance {
+            Entrance::Carried => context
+                .extensions
+                .get::<http::request::Parts>()
+                .and_then(|parts| parts.extensions.get::<Passage>())
+                .cloned()
+                .ok_or_else(errors::without_caller),
+            Entrance::Local { door, peer } => {
+                let door = door();
+                let (received, started) = (door.clock.now(), door.clock.instant());
+                let caller = door.identify(peer, &Presented::Nothing).await.map_err(|f| errors::refused(&f))?;
+                Ok(Passage { door, caller, received, started })
+            }
+        }
+    }
+}
+
+impl ServerHandler for Handler {
+    fn get_info(&self) -> ServerConfig {
+        ServerConfig::new(ServerCapabilities::builder().enable_tools().build()).with_server_info(implementation())
+    }
+
+    fn supported_protocol_versions(&self) -> Cow<'static, [ProtocolVersion]> {
+        Cow::Borrowed(&SPOKEN)
+    }
+
+    async fn list_tools(
+        &self,
+        request: Option<PaginatedRequestParams>,
+        context: RequestContext<RoleServer>,
+    ) -> Result<ListToolsResult, ErrorData> {
+        // There is one page, so every cursor is a wrong one.
+        if request.is_some_and(|request| request.cursor.is_some()) {
+            return Err(ErrorData::invalid_params("unknown cursor", None));
+        }
+        let Passage { door, caller, .. } = self.passage(&context).await?;
+        let tools = door.catalog.visible(&door.policy, caller.scopes()).map(listing::entry).collect();
+        let mut result = ListToolsResult::with_all_items(tools);
+        if modern(&context) {
+            result.ttl_ms = Some(LIST_TTL_MS);
+            result.cache_scope = Some(CacheScope::Private);
+            result.meta = Some(server_info());
+        }
+        Ok(result)
+    }
+
+    async fn call_tool(
+        &self,
+        request: CallToolRequestParams,
+        context: RequestContext<RoleServer>,
+    ) -> Result<CallToolResponse, ErrorData> {
+        let Passage { door, caller, received, started } = self.passage(&context).await?;
+        let id = CallId::new().map_err(|failure| errors::refused(&failure))?;
+        let tool = request.name.into_owned();
+        let call = Call {
+            id: id.clone(),
+            caller,
+            tool: tool.clone(),
+            arguments: request.arguments.unwrap_or_default(),
+            received,
+            started,
+        };
+        let passed = tokio::select! {
+            // Dropping the call is what cancels it; its record is then closed as abandoned.
+            () = context.ct.cancelled() => return Err(ErrorData::internal_error("cancelled", None)),
+            passed = pass(&door, call, &context) => passed,
+        };
+        let mut result = match passed {
+            Ok(released) => success(released),
+            Err(failure) => errors::answer(&tool, &id, &failure)?,
+        };
+        if modern(&context) {
+            result.meta = Some(server_info());
+        }
+        Ok(result.into())
+    }
+
+    async fn list_prompts(
+        &self,
+        _: Option<PaginatedRequestParams>,
+        _: RequestContext<RoleServer>,
+    ) -> Result<ListPromptsResult, ErrorData> {
+        Err(ErrorData::method_not_found::<ListPromptsRequestMethod>())
+    }
+
+    async fn list_resources(
+        &self,
+        _: Option<PaginatedRequestParams>,
+        _: RequestContext<RoleServer>,
+    ) -> Result<ListResourcesResult, ErrorData> {
+        Err(ErrorData::method_not_found::<ListResourcesRequestMethod>())
+    }
+
+    async fn list_resource_templates(
+        &self,
+        _: Option<PaginatedRequestParams>,
+        _: RequestContext<RoleServer>,
+    ) -> Result<ListResourceTemplatesResult, ErrorData> {
+        Err(ErrorData::method_not_found::<ListResourceTemplatesRequestMethod>())
+    }
+
+    async fn complete(
+        &self,
+        _: CompleteRequestParams,
+        _: RequestContext<RoleServer>,
+    ) -> Result<CompleteResult, ErrorData> {
+        Err(ErrorData::method_not_found::<CompleteRequestMethod>())
+    }
+}
+
+/// Sends the call down the pipeline and its progress to the client, if the client asked for it.
+async fn pass(
+    door: &Door,
+    call: Call,
+    context: &RequestContext<RoleServer>,
+) -> Result<Released, crate::error::Failure> {
+    let Some(token) = context.meta.get_progress_token() else {
+        return door.pass(call, &Progress::unheard()).await;
+    };
+    let (progress, mut steps) = Progress::channel(PROGRESS_QUEUE);
+    let passing = async move { door.pass(call, &progress).await };
+    tokio::pin!(passing);
+    loop {
+        tokio::select! {
+            biased;
+            result = &mut passing => return result,
+            Some(step) = steps.recv() => {
+                let Step { done, total, message } = step;
+                let mut params = ProgressNotificationParam::new(token.clone(), done).with_message(message);
+                params.total = total;
+                // A client that is gone is noticed by the transport, which then cancels the call.
+                let _ = context.peer.notify_progress(params).await;
+            }
+        }
+    }
+}
+
+fn success(released: Released) -> CallToolResult {
+    let notices: Vec<String> = released.cuts().to_vec();
+    let (structured, text) = released.into_parts();
+    let mut result = CallToolResult::structured(structured);
+    result.content = vec![ContentBlock::text(text)];
+    result.content.extend(notices.into_iter().map(ContentBlock::text));
+    result
+}
+
+fn modern(context: &RequestContext<RoleServer>) -> bool {
+    context.protocol_version().is_some_and(|version| version.as_str() >= ProtocolVersion::V_2026_07_28.as_str())
+}
+
+fn implementation() -> Implementation {
+    Implementation::new("doorward", env!("CARGO_PKG_VERSION")).with_title("Doorward")
+}
+
+fn server_info() -> MetaObject {
+    let mut meta = MetaObject::default();
+    let info: Value = json!({ "name": "doorward", "title": "Doorward", "version": env!("CARGO_PKG_VERSION") });
+    meta.0.insert("io.modelcontextprotocol/serverInfo".to_owned(), info);
+    meta
+}
