@@ -1,6 +1,7 @@
 //! Who is there: certificates, names, users, agents and scopes as plain data. Nothing here reads or writes.
 
 mod certificate;
+mod json;
 mod name;
 mod peer;
 mod principal;
@@ -8,6 +9,7 @@ mod scope;
 mod subject;
 
 pub use certificate::{Certificate, Thumbprint};
+pub use json::{StrictError, check_strict, parse_strict};
 pub use name::{DistinguishedName, NameError, RelativeName};
 pub use peer::PeerIdentity;
 pub use principal::{Actor, Principal};
