@@ -108,6 +108,8 @@ codes! {
     HeaderMismatch = "header_mismatch", 400, Rpc(-32020);
     /// Required `_meta` fields are missing.
     MetaMissing = "meta_missing", 400, Rpc(-32602);
+    /// The protocol has no such method.
+    MethodUnknown = "method_unknown", 404, Rpc(-32601);
     /// The protocol layer refused the message for a reason of its own.
     ProtocolRefused = "protocol_refused", 400, INVALID_REQUEST;
 

@@ -1,3 +1,7 @@
-//! Arguments, command, exit code.
+//! Arguments, command, exit status.
 
-fn main() {}
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    doorward::cli::main()
+}

@@ -1,8 +1,94 @@
 //! What a person types: one file per verb, each an argument struct and a function to an exit status.
 
-use std::io::Write as _;
+mod check;
+mod completions;
+mod connect;
+mod demo;
+mod pki;
+mod schema;
+mod serve;
+mod token;
 
-use crate::error::Failure;
+use std::io::Write as _;
+use std::process::ExitCode;
+
+use clap::{CommandFactory as _, Parser, Subcommand};
+
+use crate::clock::Clock;
+use crate::daemon;
+use crate::error::{Code, Failure};
+use crate::transport::tls;
+
+/// One hardened door between AI agents and infrastructure.
+///
+/// Exit status: 0 done, 1 refused or findings, 2 wrong command line, 3 could not be done.
+#[derive(Parser, Debug)]
+#[command(name = "doorward", version, propagate_version = true, disable_help_subcommand = true)]
+struct Arguments {
+    #[command(subcommand)]
+    verb: Verb,
+}
+
+#[derive(Subcommand, Debug)]
+enum Verb {
+    Serve(serve::Args),
+    Check(check::Args),
+    Schema(schema::Args),
+    #[command(subcommand_required = true, arg_required_else_help = true)]
+    Pki(pki::Args),
+    #[command(subcommand_required = true, arg_required_else_help = true)]
+    Token(token::Args),
+    Connect(connect::Args),
+    Demo(demo::Args),
+    Completions(completions::Args),
+}
+
+/// The program.
+#[must_use]
+pub fn main() -> ExitCode {
+    let arguments = match Arguments::try_parse() {
+        Ok(arguments) => arguments,
+        Err(error) => {
+            let _ = error.print();
+            let exit = if error.use_stderr() { Exit::Usage } else { Exit::Done };
+            return ExitCode::from(exit.code());
+        }
+    };
+    tls::install_provider();
+    let clock = Clock::system();
+    let outcome = match arguments.verb {
+        Verb::Serve(args) => serve::run(args, clock),
+        Verb::Check(args) => {
+            let names = daemon::tools();
+            check::run(args, &names.iter().map(String::as_str).collect::<Vec<_>>())
+        }
+        Verb::Schema(args) => schema::run(args),
+        Verb::Pki(args) => pki::run(args, &clock),
+        Verb::Token(args) => token::run(args, &clock),
+        Verb::Connect(args) => connect::run(args, clock),
+        Verb::Demo(args) => demo::run(args, clock),
+        Verb::Completions(args) => completions::run(args, Arguments::command()),
+    };
+    let exit = outcome.unwrap_or_else(|failure| {
+        let cause = failure.cause().map(|cause| format!(": {cause}")).unwrap_or_default();
+        complain(format!("doorward: {failure}{cause}"));
+        if failure.code() == Code::Config { Exit::Refused } else { Exit::Failed }
+    });
+    ExitCode::from(exit.code())
+}
+
+/// The environment, read once; what is not UTF-8 is left out.
+fn environment() -> Vec<(String, String)> {
+    std::env::vars_os().filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?))).collect()
+}
+
+/// The threads that serve.
+fn runtime() -> Result<tokio::runtime::Runtime, Failure> {
+    tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .map_err(|error| Failure::new(Code::Io, "no threads can be started").because(error))
+}
 
 /// Exit statuses, the same for every command.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]

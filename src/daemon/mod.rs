@@ -1,1 +1,215 @@
-//! placeholder
+//! The composition root: one configuration becomes everything that serves, and the next one replaces it whole.
+
+mod compose;
+mod readiness;
+mod state;
+
+use std::net::{SocketAddr, TcpListener};
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use arc_swap::ArcSwap;
+use rustix::process::getuid;
+
+use crate::audit::{Client, Event, Record};
+use crate::clock::Clock;
+use crate::config::{self, Loaded};
+use crate::error::{Code, Failure};
+use crate::identity::PeerIdentity;
+use crate::mcp;
+use crate::pipeline::Door;
+use crate::transport::{Front, Probes, Server, TransportKind};
+
+use state::State;
+
+pub use compose::tools;
+
+/// How long running calls may take to end when the daemon stops.
+const GRACE: Duration = Duration::from_secs(10);
+/// How often what is due now and then is done.
+const TICK: Duration = Duration::from_secs(10);
+
+/// Where the configuration comes from; asked again at every reload.
+pub struct Source {
+    /// The file; without one the defaults hold.
+    pub path: Option<PathBuf>,
+    /// The environment at the start of the process.
+    pub environment: Vec<(String, String)>,
+}
+
+impl Source {
+    /// Loads and checks.
+    ///
+    /// # Errors
+    /// [`Code::Config`] with every finding in the cause.
+    pub fn load(&self) -> Result<Loaded, Failure> {
+        let names = tools();
+        let names: Vec<&str> = names.iter().map(String::as_str).collect();
+        config::load(self.path.as_deref(), &self.environment, &names).map_err(|report| {
+            Failure::new(Code::Config, "the configuration has findings").because(report.to_string())
+        })
+    }
+}
+
+/// A running daemon.
+pub struct Daemon {
+    source: Source,
+    state: Arc<State>,
+    serving: Serving,
+}
+
+enum Serving {
+    Https { front: Arc<ArcSwap<Front>>, server: Server, probes: Option<Probes> },
+    Stdio { door: Arc<ArcSwap<Door>> },
+}
+
+impl Daemon {
+    /// Builds everything and begins to serve. Listeners given here are used instead of the configured addresses.
+    ///
+    /// # Errors
+    /// What keeps the daemon from serving; nothing is left running then.
+    pub async fn start(source: Source, clock: Clock, listeners: Listeners) -> Result<Self, Failure> {
+        let loaded = source.load()?;
+        let state = Arc::new(State::new(&loaded, clock)?);
+        let serving = match loaded.config.transport {
+            TransportKind::Https => {
+                let front = compose::front(&loaded, &state)?;
+                let main = listeners.main.map_or_else(|| listen(loaded.config.tls.bind), Ok)?;
+                let probes = match (&listeners.probes, loaded.config.metrics.enabled) {
+                    (_, false) => None,
+                    (None, true) => Some(listen(loaded.config.metrics.bind)?),
+                    (Some(_), true) => listeners.probes,
+                };
+                let probes =
+                    probes.map(|listener| Probes::start(listener, state.readiness())).transpose()?;
+                let front = Arc::new(ArcSwap::from_pointee(front));
+                let server = Server::start(main, Arc::clone(&front))?;
+                Serving::Https { front, server, probes }
+            }
+            TransportKind::Stdio => {
+                let door = compose::door(&loaded, &state)?;
+                Serving::Stdio { door: Arc::new(ArcSwap::new(Arc::new(door))) }
+            }
+            TransportKind::Unix | TransportKind::Pipe | TransportKind::Http => {
+                return Err(Failure::new(Code::Config, "this transport is not served"));
+            }
+        };
+        let daemon = Self { source, state, serving };
+        daemon.state.trail().note(daemon.event(Event::Start)).await?;
+        Ok(daemon)
+    }
+
+    /// Where callers reach it.
+    #[must_use]
+    pub fn address(&self) -> Option<SocketAddr> {
+        match &self.serving {
+            Serving::Https { server, .. } => Some(server.address),
+            Serving::Stdio { .. } => None,
+        }
+    }
+
+    /// Where probes reach it.
+    #[must_use]
+    pub fn probes(&self) -> Option<SocketAddr> {
+        match &self.serving {
+            Serving::Https { probes, .. } => probes.as_ref().map(|probes| probes.address),
+            Serving::Stdio { .. } => None,
+        }
+    }
+
+    /// Reads the configuration and every file it names again. On any finding the old goes on.
+    ///
+    /// # Errors
+    /// What was found; it is recorded as well.
+    pub async fn reload(&self) -> Result<(), Failure> {
+        self.state.trail().reopen();
+        let result = self.replace();
+        let record = self.event(Event::ConfigReload);
+        let record = match &result {
+            Ok(()) => record.succeeded(),
+            Err(failure) => record.refused(failure.code(), failure.cause().or_else(|| Some(failure.to_string()))),
+        };
+        self.state.trail().note(record).await?;
+        result
+    }
+
+    fn replace(&self) -> Result<(), Failure> {
+        let loaded = self.source.load()?;
+        match (&self.serving, loaded.config.transport) {
+            (Serving::Https { front, .. }, TransportKind::Https) => {
+                front.store(Arc::new(compose::front(&loaded, &self.state)?));
+            }
+            (Serving::Stdio { door }, TransportKind::Stdio) => {
+                door.store(Arc::new(compose::door(&loaded, &self.state)?));
+            }
+            _ => return Err(Failure::new(Code::Config, "another transport takes effect only after a restart")),
+        }
+        self.state.watch(&loaded);
+        Ok(())
+    }
+
+    /// Serves standard input and output until the other end closes them. Over https there is nothing to do here.
+    ///
+    /// # Errors
+    /// [`Code::Io`] when the streams fail.
+    pub async fn serve_stdio(&self) -> Result<(), Failure> {
+        let Serving::Stdio { door } = &self.serving else { return Ok(()) };
+        let door = Arc::clone(door);
+        let peer = PeerIdentity::Stdio { uid: getuid().as_raw() };
+        let streams = (tokio::io::stdin(), tokio::io::stdout());
+        mcp::serve_streams(streams, Arc::new(move || door.load_full()), peer).await
+    }
+
+    /// Whether callers come over standard input and output.
+    #[must_use]
+    pub fn is_stdio(&self) -> bool {
+        matches!(self.serving, Serving::Stdio { .. })
+    }
+
+    /// Does what is due now and then, until one of the configuration's files changes.
+    pub async fn idle_until_changed(&self) {
+        let mut ticks = tokio::time::interval(TICK);
+        let mut watched = self.state.watched();
+        loop {
+            tokio::select! {
+                () = watched.changed() => return,
+                _ = ticks.tick() => self.state.tend(),
+            }
+        }
+    }
+
+    /// Takes no more calls, lets running ones end, and closes the audit log.
+    pub async fn stop(self) {
+        self.state.stopping();
+        if let Serving::Https { server, probes, .. } = self.serving {
+            server.stop(GRACE).await;
+            if let Some(probes) = probes {
+                probes.stop();
+            }
+        }
+        let record = Record::new(Event::Stop, self.state.clock().now(), Client::default());
+        if let Err(failure) = self.state.trail().note(record).await {
+            tracing::error!(reason = %failure.code(), cause = failure.cause(), "the stop could not be recorded");
+        }
+        self.state.trail().flush().await;
+    }
+
+    fn event(&self, event: Event) -> Record {
+        Record::new(event, self.state.clock().now(), Client::default())
+    }
+}
+
+/// Sockets that somebody else has bound.
+#[derive(Default)]
+pub struct Listeners {
+    /// For callers.
+    pub main: Option<TcpListener>,
+    /// For probes.
+    pub probes: Option<TcpListener>,
+}
+
+fn listen(address: SocketAddr) -> Result<TcpListener, Failure> {
+    TcpListener::bind(address)
+        .map_err(|error| Failure::new(Code::Io, format!("cannot listen on {address}")).because(error))
+}

@@ -25,12 +25,14 @@ impl SubjectPattern {
     /// # Errors
     /// When it is neither `DNS:`, `URI:`, `EMAIL:` with a value nor a distinguished name. Wildcards are not patterns here.
     pub fn parse(text: &str) -> Result<Self, NameError> {
-        let kinds: [(&str, fn(String) -> Self); 3] =
-            [("DNS:", Self::Dns), ("URI:", Self::Uri), ("EMAIL:", Self::Email)];
-        for (prefix, kind) in kinds {
-            if let Some(value) = text.strip_prefix(prefix) {
-                return plain(value).map(kind);
-            }
+        if let Some(value) = text.strip_prefix("DNS:") {
+            return plain(value).map(Self::Dns);
+        }
+        if let Some(value) = text.strip_prefix("URI:") {
+            return plain(value).map(Self::Uri);
+        }
+        if let Some(value) = text.strip_prefix("EMAIL:") {
+            return plain(value).map(Self::Email);
         }
         let name = DistinguishedName::parse(text)?;
         let only_common_name = {

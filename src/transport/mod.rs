@@ -1,7 +1,25 @@
-//! Carrying the path over sockets.
+//! Carrying the path over sockets: from bytes to a peer, from a request to a call, and back.
 
+mod accept;
+mod bearer;
+mod body;
+mod connection;
+mod https;
+mod hygiene;
+mod message;
+mod probe;
+mod publish;
+mod reply;
 mod settings;
+mod slots;
+mod stream;
+pub mod tls;
 
+pub use bearer::Challenge;
+pub use https::{Front, Server};
+pub use hygiene::Names;
+pub use probe::{Probes, Readiness};
+pub use publish::Published;
 pub use settings::{
     HttpSection, MetricsSection, PipeSection, SocketMode, SocketSection, TlsSection, TlsVersion, TransportKind,
 };

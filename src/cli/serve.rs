@@ -1,0 +1,74 @@
+//! `doorward serve`: the daemon in the foreground.
+
+use std::path::PathBuf;
+
+use tokio::signal::unix::{Signal, SignalKind, signal};
+
+use super::{Exit, Outcome, complain};
+use crate::clock::Clock;
+use crate::daemon::{Daemon, Listeners, Source};
+use crate::error::{Code, Failure};
+use crate::telemetry;
+
+/// Serve until SIGTERM or Ctrl-C; SIGHUP reads the configuration and its files again.
+#[derive(clap::Args, Debug)]
+pub struct Args {
+    /// The configuration. Without one the door serves the process that started it, over standard input and output.
+    #[arg(long, short, value_name = "FILE", env = "DOORWARD_CONFIG")]
+    pub config: Option<PathBuf>,
+}
+
+/// Runs the verb.
+///
+/// # Errors
+/// What keeps the daemon from serving.
+pub fn run(args: Args, clock: Clock) -> Outcome {
+    let source = Source { path: args.config, environment: super::environment() };
+    let loaded = match source.load() {
+        Ok(loaded) => loaded,
+        Err(failure) => {
+            complain(failure.cause().unwrap_or_else(|| failure.to_string()));
+            return Ok(Exit::Refused);
+        }
+    };
+    let _logs = telemetry::start_logs(&loaded.config.log)?;
+    drop(loaded);
+    super::runtime()?.block_on(serve(source, clock))
+}
+
+async fn serve(source: Source, clock: Clock) -> Outcome {
+    let mut hangup = listen_for(SignalKind::hangup())?;
+    let mut terminate = listen_for(SignalKind::terminate())?;
+    let mut interrupt = listen_for(SignalKind::interrupt())?;
+    let daemon = Daemon::start(source, clock, Listeners::default()).await?;
+    if let Some(address) = daemon.address() {
+        tracing::info!(%address, probes = ?daemon.probes(), "serving");
+    }
+    let client = daemon.serve_stdio();
+    tokio::pin!(client);
+    let ended = loop {
+        tokio::select! {
+            _ = hangup.recv() => reload(&daemon, "SIGHUP").await,
+            () = daemon.idle_until_changed() => reload(&daemon, "a file changed").await,
+            _ = terminate.recv() => break Ok(()),
+            _ = interrupt.recv() => break Ok(()),
+            ended = &mut client, if daemon.is_stdio() => break ended,
+        }
+    };
+    tracing::info!("stopping");
+    daemon.stop().await;
+    ended.map(|()| Exit::Done)
+}
+
+async fn reload(daemon: &Daemon, why: &str) {
+    match daemon.reload().await {
+        Ok(()) => tracing::info!(why, "configuration reloaded"),
+        Err(failure) => {
+            tracing::error!(why, reason = %failure.code(), cause = failure.cause(), "{failure}; the old one goes on");
+        }
+    }
+}
+
+fn listen_for(kind: SignalKind) -> Result<Signal, Failure> {
+    signal(kind).map_err(|error| Failure::new(Code::Io, "signals cannot be received").because(error))
+}

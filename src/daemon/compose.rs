@@ -1,0 +1,120 @@
+//! From a checked configuration to the door and its front. Nothing here decides; it only puts together.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::state::State;
+use crate::authn::{Authenticator, Jwt, KeySet, KeySource, Local, Scheme};
+use crate::config::{Config, Loaded};
+use crate::error::{Code, Failure};
+use crate::guard::{Caps, Guard, LimitsSection, Redactor};
+use crate::identity::{Scope, Scopes};
+use crate::mcp::Endpoint;
+use crate::pipeline::{Door, Recording};
+use crate::policy::{Policy, ScopeMap, SensitiveList};
+use crate::tools::{Catalog, Tool};
+use crate::toolsets::system;
+use crate::transport::tls::Material;
+use crate::transport::{Challenge, Front, Names, TransportKind};
+
+/// The names of all tools there are, whatever a configuration opens.
+#[must_use]
+pub fn tools() -> Vec<String> {
+    every_tool(&LimitsSection::default()).iter().map(|tool| tool.spec().name.to_string()).collect()
+}
+
+fn every_tool(limits: &LimitsSection) -> Vec<Box<dyn Tool>> {
+    system::tools(system::Host::real(), limits)
+}
+
+/// The door for callers of any transport.
+pub(super) fn door(loaded: &Loaded, state: &State) -> Result<Door, Failure> {
+    let config = &loaded.config;
+    let audit = &config.audit;
+    Ok(Door {
+        authenticator: Authenticator::new(vec![scheme(loaded, state)?]),
+        gate: state.gate(&config.resources),
+        catalog: Catalog::new(every_tool(&config.limits))?,
+        policy: Policy::new(
+            ScopeMap::new(&config.scopes.0),
+            SensitiveList::new(&config.queries.sensitive),
+            Vec::new(),
+        ),
+        guard: Guard::new(Redactor::new(&config.redaction)?, Caps::new(&config.limits)),
+        trail: state.trail().clone(),
+        recording: Recording {
+            params: audit.log_params,
+            output_size: audit.log_output_size,
+            client_ip: audit.log_client_ip,
+            redactions: audit.log_redactions,
+        },
+        query_timeout: Duration::from_millis(config.resources.query_timeout),
+        clock: state.clock().clone(),
+    })
+}
+
+/// The front of the https transport.
+pub(super) fn front(loaded: &Loaded, state: &State) -> Result<Front, Failure> {
+    let config = &loaded.config;
+    let door = Arc::new(door(loaded, state)?);
+    let tls = Arc::new(Material::load(&config.tls, state.next_generation())?);
+    let hosts = hosts(config);
+    let resource = config.http.public_url.clone().unwrap_or_else(|| {
+        let host = hosts.first().map_or("localhost", String::as_str);
+        format!("https://{host}:{}/mcp", config.tls.bind.port())
+    });
+    let challenge = Challenge::new(
+        &resource,
+        &authorization_servers(config),
+        &config.auth.scopes_supported,
+        config.auth.jwt.require_cert_binding,
+    );
+    Ok(Front {
+        door,
+        tls,
+        handshake_timeout: Duration::from_secs(config.tls.handshake_timeout),
+        http: config.http.clone(),
+        names: Names::new(&hosts, &config.http.cors_allowed_origins),
+        challenge,
+        readiness: state.readiness(),
+        endpoint: Endpoint::new(config.http.max_body_bytes),
+    })
+}
+
+fn scheme(loaded: &Loaded, state: &State) -> Result<Box<dyn Scheme>, Failure> {
+    let config = &loaded.config;
+    if config.transport == TransportKind::Stdio {
+        let scopes: Scopes = config.scopes.0.keys().filter_map(|scope| Scope::parse(scope)).collect();
+        return Ok(Box::new(Local::new(scopes)));
+    }
+    let section = &config.auth.jwt;
+    let keys = match (state.keys(section)?, &section.public_key, &loaded.hmac) {
+        (Some(jwks), _, _) => KeySource::Jwks(jwks),
+        (None, Some(path), _) => {
+            let pem = std::fs::read(path).map_err(|error| {
+                Failure::new(Code::Config, "auth.jwt.public_key cannot be read").because(error)
+            })?;
+            KeySource::Static(Arc::new(KeySet::from_pem(&pem)?))
+        }
+        (None, None, Some(secret)) => KeySource::Static(Arc::new(KeySet::from_secret(secret)?)),
+        (None, None, None) => return Err(Failure::new(Code::Config, "there is no key to verify tokens with")),
+    };
+    Ok(Box::new(Jwt::new(&config.auth, keys, Arc::clone(state.cluster()))?))
+}
+
+/// The names in `Host`: as configured, else the bind address, and localhost when that is loopback.
+fn hosts(config: &Config) -> Vec<String> {
+    if !config.http.allowed_hosts.is_empty() {
+        return config.http.allowed_hosts.clone();
+    }
+    let bind = config.tls.bind.ip();
+    let literal = if bind.is_ipv6() { format!("[{bind}]") } else { bind.to_string() };
+    if bind.is_loopback() { vec!["localhost".to_owned(), literal] } else { vec![literal] }
+}
+
+fn authorization_servers(config: &Config) -> Vec<String> {
+    if !config.http.authorization_servers.is_empty() {
+        return config.http.authorization_servers.clone();
+    }
+    config.auth.jwt.issuer.iter().filter(|issuer| issuer.starts_with("https://")).cloned().collect()
+}

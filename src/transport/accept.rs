@@ -1,0 +1,101 @@
+//! From a TCP connection to a [`Connection`]: a slot, a handshake, a certificate. What fails here is audited and closed.
+
+use std::io;
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use arc_swap::ArcSwap;
+use axum::Extension;
+use axum::middleware::AddExtension;
+use axum_server::accept::Accept;
+use futures_util::future::BoxFuture;
+use tokio::net::TcpStream;
+use tokio_rustls::TlsAcceptor;
+use tokio_rustls::server::TlsStream;
+use tower::Layer as _;
+
+use super::connection::Connection;
+use super::https::Front;
+use super::slots::Slots;
+use super::stream::{Limits, Stream};
+use super::tls;
+use crate::audit::Client;
+use crate::error::{Code, Failure};
+use crate::pki;
+use crate::telemetry::HandshakeRefused;
+
+/// Accepts connections for whatever configuration is in force when they come.
+#[derive(Clone)]
+pub(super) struct Acceptor {
+    front: Arc<ArcSwap<Front>>,
+    slots: Slots,
+}
+
+impl Acceptor {
+    pub(super) fn new(front: Arc<ArcSwap<Front>>) -> Self {
+        Self { front, slots: Slots::default() }
+    }
+}
+
+impl<S: Send + 'static> Accept<TcpStream, S> for Acceptor {
+    type Stream = Stream<TlsStream<TcpStream>>;
+    type Service = AddExtension<S, Arc<Connection>>;
+    type Future = BoxFuture<'static, io::Result<(Self::Stream, Self::Service)>>;
+
+    fn accept(&self, tcp: TcpStream, service: S) -> Self::Future {
+        let (front, slots) = (self.front.load_full(), self.slots.clone());
+        Box::pin(async move {
+            let address = tcp.peer_addr()?.ip().to_canonical();
+            match shake_hands(&front, &slots, tcp, address).await {
+                Ok(stream) => {
+                    let connection = Extension(Arc::clone(stream.connection()));
+                    Ok((stream, connection.layer(service)))
+                }
+                Err(failure) => {
+                    let cause = failure.cause().unwrap_or_default();
+                    HandshakeRefused { address, code: failure.code(), cause: &cause }.emit();
+                    front.door.turn_away(Client::at(address), &failure).await;
+                    Err(io::Error::other(failure))
+                }
+            }
+        })
+    }
+}
+
+async fn shake_hands(
+    front: &Front,
+    slots: &Slots,
+    tcp: TcpStream,
+    address: IpAddr,
+) -> Result<Stream<TlsStream<TcpStream>>, Failure> {
+    let http = &front.http;
+    let slot = slots.take(address, http.max_connections, http.max_connections_per_address)?;
+    let failed = |cause: io::Error| Failure::new(Code::HandshakeFailed, "the TLS handshake failed").because(cause);
+    tcp.set_nodelay(true).map_err(failed)?;
+    let shaking = TlsAcceptor::from(Arc::clone(&front.tls.config)).accept(tcp);
+    let stream = match tokio::time::timeout(front.handshake_timeout, shaking).await {
+        Ok(Ok(stream)) => stream,
+        Ok(Err(error)) => return Err(reason(error)),
+        Err(_) => return Err(Failure::new(Code::HandshakeFailed, "the TLS handshake took too long")),
+    };
+    let chain: Vec<_> = stream.get_ref().1.peer_certificates().into_iter().flatten().map(|c| c.clone().into_owned()).collect();
+    let leaf = chain.first().ok_or_else(|| Failure::new(Code::CertificateMissing, "a client certificate is required"))?;
+    let certificate = pki::inspect::certificate(leaf)?;
+    let max_age = Duration::from_secs(http.max_connection_age);
+    let connection = Arc::new(Connection::new(address, chain, certificate, max_age, front.door.clock.clone()));
+    connection.verified(&front.tls);
+    let limits = Limits {
+        first: Duration::from_secs(http.header_timeout),
+        idle: Duration::from_secs(http.idle_timeout),
+        max_age,
+    };
+    Ok(Stream::new(stream, connection, limits, slot))
+}
+
+fn reason(error: io::Error) -> Failure {
+    match error.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>()) {
+        Some(tls) => tls::refusal(tls),
+        None => Failure::new(Code::HandshakeFailed, "the TLS handshake failed").because(error),
+    }
+}

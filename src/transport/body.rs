@@ -1,0 +1,70 @@
+//! Bodies of answers: one that keeps its connection counted as busy until it is sent, and the reading of a refusal.
+
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+use axum::body::Body;
+use axum::response::Response;
+use bytes::Bytes;
+use http::StatusCode;
+use http_body::{Body as HttpBody, Frame, SizeHint};
+use http_body_util::{BodyExt as _, Limited};
+use serde_json::Value;
+
+use super::connection::Running;
+use crate::error::Code;
+
+/// A body whose connection is not idle while it is sent.
+pub(super) struct Held {
+    body: Body,
+    _running: Running,
+}
+
+impl Held {
+    pub(super) fn new(body: Body, running: Running) -> Self {
+        Self { body, _running: running }
+    }
+}
+
+impl HttpBody for Held {
+    type Data = Bytes;
+    type Error = axum::Error;
+
+    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
+        Pin::new(&mut self.body).poll_frame(cx)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
+}
+
+/// Largest refusal that is looked into.
+const MOST: usize = 65_536;
+
+/// Reads why the protocol layer refused: the answer again, the reason code, and the text for the operator.
+pub(super) async fn explain(response: Response) -> (Response, Code, String) {
+    let (parts, body) = response.into_parts();
+    let bytes = Limited::new(body, MOST).collect().await.map(|body| body.to_bytes()).unwrap_or_default();
+    let answer: Option<Value> = serde_json::from_slice(&bytes).ok();
+    let error = answer.as_ref().and_then(|answer| answer.get("error"));
+    let number = error.and_then(|error| error.get("code")).and_then(Value::as_i64);
+    let text = match error.and_then(|error| error.get("message")).and_then(Value::as_str) {
+        Some(text) => text.to_owned(),
+        None => String::from_utf8_lossy(&bytes).chars().take(200).collect(),
+    };
+    let code = match (number, parts.status) {
+        (Some(-32020), _) => Code::HeaderMismatch,
+        (Some(-32022), _) => Code::VersionUnsupported,
+        (Some(-32602), _) => Code::MetaMissing,
+        (Some(-32601), _) => Code::MethodUnknown,
+        (_, status) if status.is_server_error() => Code::Internal,
+        (_, StatusCode::UNSUPPORTED_MEDIA_TYPE) => Code::InvalidRequest,
+        _ => Code::ProtocolRefused,
+    };
+    (Response::from_parts(parts, Body::from(bytes)), code, text)
+}

@@ -1,0 +1,265 @@
+//! HTTPS with client certificates: what a request passes before it is a call, in order, and the server around it.
+
+use std::io;
+use std::net::{SocketAddr, TcpListener};
+use std::sync::Arc;
+use std::time::Duration;
+
+use arc_swap::ArcSwap;
+use axum::body::Body;
+use axum::extract::{Request, State};
+use axum::response::Response;
+use axum::{Extension, Router};
+use axum_server::Handle;
+use http::header::{
+    ACCESS_CONTROL_ALLOW_HEADERS, ACCESS_CONTROL_ALLOW_METHODS, ACCESS_CONTROL_ALLOW_ORIGIN, CONNECTION, VARY,
+};
+use http::{HeaderValue, Method, StatusCode, Version};
+use http_body_util::Full;
+use hyper_util::rt::TokioTimer;
+use serde_json::Value;
+
+use super::accept::Acceptor;
+use super::bearer::{self, Challenge};
+use super::body::{self, Held};
+use super::connection::{Connection, Running};
+use super::hygiene::{self, Names};
+use super::probe::{self, Readiness};
+use super::tls::Material;
+use super::{HttpSection, message, reply};
+use crate::audit::Client;
+use crate::error::{Code, Failure};
+use crate::mcp::{Endpoint, Passage};
+use crate::pipeline::Door;
+
+/// Everything a connection and its requests are judged by, as one configuration made it.
+pub struct Front {
+    /// The path of a call.
+    pub door: Arc<Door>,
+    /// What proves a channel.
+    pub tls: Arc<Material>,
+    /// Longest handshake.
+    pub handshake_timeout: Duration,
+    /// Limits of HTTP.
+    pub http: HttpSection,
+    /// Names and origins served.
+    pub names: Names,
+    /// What a client is told about tokens.
+    pub challenge: Challenge,
+    /// Whether the daemon can do its work.
+    pub readiness: Arc<dyn Readiness>,
+    /// The protocol.
+    pub endpoint: Endpoint,
+}
+
+/// A running server.
+pub struct Server {
+    /// Where it listens.
+    pub address: SocketAddr,
+    handle: Handle<SocketAddr>,
+    task: tokio::task::JoinHandle<io::Result<()>>,
+}
+
+impl Server {
+    /// Starts to serve on `listener` under whatever `front` holds at the time.
+    ///
+    /// # Errors
+    /// [`Code::Io`] when the listener cannot be used.
+    pub fn start(listener: TcpListener, front: Arc<ArcSwap<Front>>) -> Result<Self, Failure> {
+        let failed = |error: io::Error| Failure::new(Code::Io, "the listener cannot be used").because(error);
+        let address = listener.local_addr().map_err(failed)?;
+        listener.set_nonblocking(true).map_err(failed)?;
+        let http = front.load().http.clone();
+        let handle = Handle::new();
+        let mut server = axum_server::from_tcp(listener)
+            .map_err(failed)?
+            .acceptor(Acceptor::new(Arc::clone(&front)))
+            .handle(handle.clone());
+        let timer = TokioTimer::new();
+        let builder = server.http_builder();
+        // A time limit without a timer would be silently ignored.
+        builder
+            .http1()
+            .timer(timer.clone())
+            .header_read_timeout(Duration::from_secs(http.header_timeout))
+            .max_headers(64)
+            .max_buf_size(http.max_header_bytes.max(8192));
+        builder
+            .http2()
+            .timer(timer)
+            .keep_alive_interval(Duration::from_secs(20))
+            .keep_alive_timeout(Duration::from_secs(10))
+            .max_concurrent_streams(http.max_concurrent_streams)
+            .max_pending_accept_reset_streams(20)
+            .max_local_error_reset_streams(Some(64))
+            .max_send_buf_size(256 * 1024)
+            .max_header_list_size(u32::try_from(http.max_header_bytes).unwrap_or(u32::MAX));
+        let routes = Router::new().fallback(enter).with_state(front);
+        let task = tokio::spawn(server.serve(routes.into_make_service()));
+        Ok(Self { address, handle, task })
+    }
+
+    /// Takes no more connections, lets running requests end for at most `grace`, then closes.
+    pub async fn stop(self, grace: Duration) {
+        self.handle.graceful_shutdown(Some(grace));
+        let _ = tokio::time::timeout(grace.saturating_add(Duration::from_secs(1)), self.task).await;
+    }
+}
+
+/// Every request, whatever its path, comes in here.
+async fn enter(
+    State(front): State<Arc<ArcSwap<Front>>>,
+    Extension(connection): Extension<Arc<Connection>>,
+    request: Request,
+) -> Response {
+    let running = Running::on(&connection);
+    let front = front.load_full();
+    let version = request.version();
+    let mut response = match route(&front, &connection, request).await {
+        Ok(response) => response,
+        Err(refused) => *refused,
+    };
+    if connection.aged() && version <= Version::HTTP_11 {
+        response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+    }
+    response.map(|body| Body::new(Held::new(body, running)))
+}
+
+/// A refusal that is already answered; boxed because it is the rare case.
+type Refusal = Box<Response>;
+
+/// The stations before the protocol. The certificate is judged first, so that nobody who has none learns anything; the
+/// token before the body, so that a stranger costs little.
+async fn route(front: &Front, connection: &Connection, request: Request) -> Result<Response, Refusal> {
+    let outside = Outside { front, connection };
+    let now = front.door.clock.now();
+    outside.or_refuse(connection.check(&front.tls, now), Value::Null).await?;
+    let (mut parts, body) = request.into_parts();
+    let origin = outside.or_refuse(front.names.check(&parts), Value::Null).await?;
+    let response = match (parts.uri.path(), &parts.method) {
+        ("/mcp", &Method::OPTIONS) if origin.is_some() => preflight(),
+        ("/mcp", &Method::POST) => call(outside, &mut parts, body).await?,
+        ("/mcp", _) => {
+            let failure = Failure::new(Code::MethodNotAllowed, "only POST is served here");
+            return outside.or_refuse(Err(failure), Value::Null).await;
+        }
+        (
+            "/.well-known/oauth-protected-resource" | "/.well-known/oauth-protected-resource/mcp",
+            &Method::GET | &Method::HEAD,
+        ) => reply::json(front.challenge.metadata()),
+        (path @ ("/health" | "/ready" | "/metrics"), &Method::GET | &Method::HEAD) => {
+            probe::answer(path, front.readiness.as_ref())
+        }
+        _ => {
+            let failure = Failure::new(Code::NotFound, "nothing is served at this path");
+            return outside.or_refuse(Err(failure), Value::Null).await;
+        }
+    };
+    Ok(with_cors(response, origin))
+}
+
+/// A POST to the endpoint: token, media types, body, message, protocol.
+async fn call(outside: Outside<'_>, parts: &mut http::request::Parts, body: Body) -> Result<Response, Refusal> {
+    let front = outside.front;
+    let (received, started) = (front.door.clock.now(), front.door.clock.instant());
+    let presented = outside.or_refuse(bearer::take(&mut parts.headers), Value::Null).await?;
+    let caller = match front.door.identify(outside.connection.peer(), &presented).await {
+        Ok(caller) => caller,
+        // The pipeline has recorded it.
+        Err(failure) => return Err(Box::new(reply::refusal(&failure, Value::Null, &front.challenge))),
+    };
+    drop(presented);
+    let inside = Inside { front, caller: &caller };
+    if !front.door.policy.knows(caller.scopes()) {
+        let failure = Failure::new(Code::InsufficientScope, "the token has no scope that opens anything here");
+        return Err(inside.refuse(&failure, Value::Null).await);
+    }
+    let limit = Duration::from_secs(front.http.body_timeout);
+    let read = async {
+        hygiene::check_media(&parts.headers)?;
+        hygiene::read(body, front.http.max_body_bytes, limit).await
+    };
+    let body = match read.await {
+        Ok(body) => body,
+        Err(failure) => return Err(inside.refuse(&failure, Value::Null).await),
+    };
+    if let Err(refused) = message::check(&body, &parts.headers) {
+        return Err(inside.refuse(&refused.failure, refused.id).await);
+    }
+    hygiene::strip(&mut parts.headers);
+    let mut request = Request::new(Full::new(body));
+    *request.method_mut() = Method::POST;
+    *request.uri_mut() = parts.uri.clone();
+    *request.headers_mut() = std::mem::take(&mut parts.headers);
+    let passage = Passage { door: Arc::clone(&front.door), caller: Arc::clone(&caller), received, started };
+    request.extensions_mut().insert(passage);
+    let response = front.endpoint.answer(request).await;
+    Ok(inside.watch(response.map(Body::new)).await)
+}
+
+/// Refusals before the caller is known.
+#[derive(Clone, Copy)]
+struct Outside<'a> {
+    front: &'a Front,
+    connection: &'a Connection,
+}
+
+impl Outside<'_> {
+    async fn or_refuse<T>(&self, result: Result<T, Failure>, id: Value) -> Result<T, Refusal> {
+        match result {
+            Ok(value) => Ok(value),
+            Err(failure) => {
+                self.front.door.turn_away(Client::from(&**self.connection.peer()), &failure).await;
+                Err(Box::new(reply::refusal(&failure, id, &self.front.challenge)))
+            }
+        }
+    }
+}
+
+/// Refusals of a known caller.
+struct Inside<'a> {
+    front: &'a Front,
+    caller: &'a crate::authn::Caller,
+}
+
+impl Inside<'_> {
+    async fn refuse(&self, failure: &Failure, id: Value) -> Refusal {
+        self.front.door.turn_caller_away(self.caller, failure).await;
+        Box::new(reply::refusal(failure, id, &self.front.challenge))
+    }
+
+    /// The protocol layer has refusals of its own; they get their record here.
+    async fn watch(&self, response: Response) -> Response {
+        if response.status().is_success() {
+            return response;
+        }
+        let (mut response, code, text) = body::explain(response).await;
+        let failure = Failure::new(code, "the protocol layer refused the message").because(text);
+        self.front.door.turn_caller_away(self.caller, &failure).await;
+        if response.status().is_server_error() {
+            // A defect; what it says is for the operator.
+            let failure = Failure::new(Code::Internal, "the request could not be answered");
+            response = reply::refusal(&failure, Value::Null, &self.front.challenge);
+        }
+        response
+    }
+}
+
+fn preflight() -> Response {
+    let mut response = Response::new(Body::empty());
+    *response.status_mut() = StatusCode::NO_CONTENT;
+    let headers = response.headers_mut();
+    headers.insert(ACCESS_CONTROL_ALLOW_METHODS, HeaderValue::from_static("POST, OPTIONS"));
+    let allowed = HeaderValue::from_static("Content-Type, Authorization, X-Correlation-ID");
+    headers.insert(ACCESS_CONTROL_ALLOW_HEADERS, allowed);
+    response
+}
+
+/// Names the one origin that may read the answer; credentials are never allowed.
+fn with_cors(mut response: Response, origin: Option<String>) -> Response {
+    if let Some(origin) = origin.and_then(|origin| HeaderValue::try_from(origin).ok()) {
+        response.headers_mut().insert(ACCESS_CONTROL_ALLOW_ORIGIN, origin);
+        response.headers_mut().append(VARY, HeaderValue::from_static("Origin"));
+    }
+    response
+}
