@@ -15,6 +15,7 @@ use std::process::ExitCode;
 use clap::{CommandFactory as _, Parser, Subcommand};
 
 use crate::clock::Clock;
+use crate::config::Environment;
 use crate::daemon;
 use crate::error::{Code, Failure};
 use crate::transport::tls;
@@ -77,9 +78,9 @@ pub fn main() -> ExitCode {
     ExitCode::from(exit.code())
 }
 
-/// The environment, read once; what is not UTF-8 is left out.
-fn environment() -> Vec<(String, String)> {
-    std::env::vars_os().filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?))).collect()
+/// The environment, read once.
+fn environment() -> Environment {
+    std::env::vars_os().collect()
 }
 
 /// The threads that serve.

@@ -88,7 +88,7 @@ fn scheme(loaded: &Loaded, state: &State) -> Result<Box<dyn Scheme>, Failure> {
         return Ok(Box::new(Local::new(scopes)));
     }
     let section = &config.auth.jwt;
-    let keys = match (state.keys(section)?, &section.public_key, &loaded.hmac) {
+    let keys = match (state.keys(section)?, &section.public_key, loaded.jwt_secret()) {
         (Some(jwks), _, _) => KeySource::Jwks(jwks),
         (None, Some(path), _) => {
             let pem = std::fs::read(path).map_err(|error| {

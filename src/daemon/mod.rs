@@ -14,7 +14,7 @@ use rustix::process::getuid;
 
 use crate::audit::{Client, Event, Record};
 use crate::clock::Clock;
-use crate::config::{self, Loaded};
+use crate::config::{self, Environment, Loaded};
 use crate::error::{Code, Failure};
 use crate::identity::PeerIdentity;
 use crate::mcp;
@@ -35,7 +35,7 @@ pub struct Source {
     /// The file; without one the defaults hold.
     pub path: Option<PathBuf>,
     /// The environment at the start of the process.
-    pub environment: Vec<(String, String)>,
+    pub environment: Environment,
 }
 
 impl Source {
@@ -46,9 +46,11 @@ impl Source {
     pub fn load(&self) -> Result<Loaded, Failure> {
         let names = tools();
         let names: Vec<&str> = names.iter().map(String::as_str).collect();
-        config::load(self.path.as_deref(), &self.environment, &names).map_err(|report| {
-            Failure::new(Code::Config, "the configuration has findings").because(report.to_string())
-        })
+        let loaded = match &self.path {
+            Some(path) => config::load(path, &self.environment, &names)?,
+            None => config::defaults(&self.environment, &names)?,
+        };
+        Ok(loaded)
     }
 }
 

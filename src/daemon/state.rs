@@ -32,7 +32,7 @@ impl State {
     /// Opens the journal and starts with nothing used up.
     pub(super) fn new(loaded: &Loaded, clock: Clock) -> Result<Self, Failure> {
         let config = &loaded.config;
-        let sink: Option<Arc<dyn Sink>> = match config.audit_enabled() {
+        let sink: Option<Arc<dyn Sink>> = match config.audits() {
             true => Some(Journal::open(&config.audit.path)?),
             false => None,
         };
@@ -46,7 +46,7 @@ impl State {
             gate: Mutex::new((config.resources.clone(), gate)),
             keys: Mutex::new(None),
             generation: AtomicU64::new(0),
-            files: watch::Sender::new(loaded.files()),
+            files: watch::Sender::new(loaded.files().to_vec()),
         })
     }
 
@@ -95,7 +95,7 @@ impl State {
 
     /// Watches other files from now on.
     pub(super) fn watch(&self, loaded: &Loaded) {
-        self.files.send_replace(loaded.files());
+        self.files.send_replace(loaded.files().to_vec());
     }
 
     /// A watch over the files in force.
