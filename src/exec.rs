@@ -1,14 +1,194 @@
 //! Starting a process: absolute path, no shell, clean environment, a time limit, a cap on its output.
 
+use std::io;
+use std::path::Path;
+use std::process::{ExitStatus, Stdio};
 use std::time::Duration;
+
+use rustix::process::{Pid, Signal, kill_process_group};
+use tokio::io::{AsyncRead, AsyncReadExt as _};
+use tokio::process::{Child, Command};
+use zeroize::Zeroizing;
 
 use crate::error::{Code, Failure};
 use crate::secret::Secret;
 
+/// Where the process finds programs, whatever this one was started with.
+const PATH: &str = "/usr/local/bin:/usr/bin:/bin";
+
+/// The only variables that are handed on.
+const KEPT: [&str; 2] = ["HOME", "LANG"];
+
+/// How much of standard error is kept for the operator, in bytes.
+const COMPLAINT_CAP: usize = 2048;
+
 /// Runs `argv` and gives back its standard output, at most `cap` bytes.
 ///
+/// The process gets no standard input, leads a process group of its own, and dies with its group when it takes too long,
+/// says too much, or the caller stops waiting.
+///
 /// # Errors
-/// When it cannot be started, takes too long, says too much, or exits with another status than 0.
-pub async fn output(_argv: &[String], _limit: Duration, _cap: usize) -> Result<Secret<Vec<u8>>, Failure> {
-    Err(Failure::new(Code::Internal, "placeholder"))
+/// [`Code::Io`] when it cannot be started, takes longer than `limit`, writes more than `cap` bytes, or exits with
+/// another status than 0. The cause names the program, and what it wrote to standard error.
+pub async fn output(argv: &[String], limit: Duration, cap: usize) -> Result<Secret<Vec<u8>>, Failure> {
+    let (program, arguments) =
+        argv.split_first().ok_or_else(|| Failure::new(Code::Io, "there is no command to run"))?;
+    let failed = |why: String| Failure::new(Code::Io, "a command failed").because(format!("{program}: {why}"));
+    if !Path::new(program).is_absolute() {
+        return Err(failed("a command is named by its absolute path".to_owned()));
+    }
+    let mut child = spawn(program, arguments).map_err(|error| failed(format!("cannot be started: {error}")))?;
+    let mut group = Group::of(&child);
+    let work = async {
+        let (said, complaint) = listen(&mut child, cap).await?;
+        let status = child.wait().await.map_err(|error| error.to_string())?;
+        group.ended();
+        if status.success() { Ok(said) } else { Err(ending(status, &complaint)) }
+    };
+    match tokio::time::timeout(limit, work).await {
+        Ok(Ok(mut said)) => Ok(Secret::new(std::mem::take(&mut *said))),
+        Ok(Err(why)) => Err(failed(why)),
+        Err(_) => Err(failed(format!("did not end within {} ms", limit.as_millis()))),
+    }
+}
+
+fn spawn(program: &str, arguments: &[String]) -> io::Result<Child> {
+    #[expect(clippy::disallowed_methods, reason = "this module is the one that starts processes")]
+    let mut command = Command::new(program);
+    command.args(arguments).env_clear().env("PATH", PATH);
+    command.envs(KEPT.iter().filter_map(|name| std::env::var_os(name).map(|value| (*name, value))));
+    command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    command.process_group(0).kill_on_drop(true).spawn()
+}
+
+/// Reads both pipes to their ends at the same time, so that neither can hold the other up.
+async fn listen(child: &mut Child, cap: usize) -> Result<(Zeroizing<Vec<u8>>, Vec<u8>), String> {
+    let stdout = child.stdout.take().ok_or("has no standard output")?;
+    let stderr = child.stderr.take().ok_or("has no standard error")?;
+    tokio::try_join!(said(stdout, cap), complaint(stderr))
+}
+
+async fn said(pipe: impl AsyncRead + Unpin, cap: usize) -> Result<Zeroizing<Vec<u8>>, String> {
+    let limit = u64::try_from(cap).unwrap_or(u64::MAX).saturating_add(1);
+    // Room from the start: a vector that grows leaves copies of the secret behind.
+    let mut bytes = Zeroizing::new(Vec::with_capacity(cap.saturating_add(1).min(64 * 1024)));
+    pipe.take(limit).read_to_end(&mut bytes).await.map_err(|error| error.to_string())?;
+    if bytes.len() > cap { Err(format!("wrote more than {cap} bytes")) } else { Ok(bytes) }
+}
+
+/// The beginning of what it complains of; the rest is read and forgotten.
+async fn complaint(mut pipe: impl AsyncRead + Unpin) -> Result<Vec<u8>, String> {
+    let mut kept = Vec::new();
+    let mut buffer = [0; COMPLAINT_CAP];
+    loop {
+        let count = pipe.read(&mut buffer).await.map_err(|error| error.to_string())?;
+        if count == 0 {
+            return Ok(kept);
+        }
+        let room = COMPLAINT_CAP.saturating_sub(kept.len());
+        kept.extend(buffer.iter().take(count).take(room));
+    }
+}
+
+fn ending(status: ExitStatus, complaint: &[u8]) -> String {
+    let text: String =
+        String::from_utf8_lossy(complaint).trim().chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
+    if text.is_empty() { format!("ended with {status}") } else { format!("ended with {status}: {text}") }
+}
+
+/// Kills the process and whatever it started, unless it has ended by itself.
+struct Group(Option<Pid>);
+
+impl Group {
+    fn of(child: &Child) -> Self {
+        Self(child.id().and_then(|id| i32::try_from(id).ok()).and_then(Pid::from_raw))
+    }
+
+    /// The leader was waited for, so its number may soon be somebody else's.
+    fn ended(&mut self) {
+        self.0 = None;
+    }
+}
+
+impl Drop for Group {
+    fn drop(&mut self) {
+        if let Some(leader) = self.0 {
+            let _ = kill_process_group(leader, Signal::KILL);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn sh(script: &str) -> Vec<String> {
+        ["/bin/sh", "-c", script].map(str::to_owned).to_vec()
+    }
+
+    async fn run(argv: &[String]) -> Result<Vec<u8>, String> {
+        let result = output(argv, Duration::from_secs(20), 1024).await;
+        result.map(|said| said.expose().clone()).map_err(|failure| failure.cause().unwrap_or_default())
+    }
+
+    #[tokio::test]
+    async fn what_it_writes_comes_back() {
+        assert_eq!(run(&sh("printf 'a\\nb'")).await.unwrap(), b"a\nb");
+        assert_eq!(run(&sh("cat")).await.unwrap(), b"", "standard input is empty");
+    }
+
+    #[tokio::test]
+    async fn only_a_few_variables_are_handed_on() {
+        let said = String::from_utf8(run(&["/usr/bin/env".to_owned()]).await.unwrap()).unwrap();
+        assert!(said.lines().any(|line| line == format!("PATH={PATH}")), "{said}");
+        for line in said.lines() {
+            assert!(["PATH=", "HOME=", "LANG="].iter().any(|known| line.starts_with(known)), "{line}");
+        }
+    }
+
+    #[tokio::test]
+    async fn another_status_than_zero_is_a_failure_that_names_it() {
+        let cause = run(&sh("echo 'no such account' >&2; exit 7")).await.unwrap_err();
+        assert!(cause.contains("exit status: 7") && cause.contains("no such account"), "{cause}");
+    }
+
+    #[tokio::test]
+    async fn a_relative_name_or_none_is_refused() {
+        assert!(run(&["sh".to_owned()]).await.unwrap_err().contains("absolute path"));
+        assert!(output(&[], Duration::from_secs(1), 1).await.is_err());
+        assert!(run(&["/nonexistent/program".to_owned()]).await.unwrap_err().contains("cannot be started"));
+    }
+
+    #[tokio::test]
+    async fn the_cap_is_exact() {
+        let exactly = output(&sh("printf 12345"), Duration::from_secs(20), 5).await.unwrap();
+        assert_eq!(exactly.expose(), b"12345");
+        let over = output(&sh("printf 123456; sleep 60"), Duration::from_secs(20), 5).await.unwrap_err();
+        assert!(over.cause().unwrap().contains("more than 5 bytes"));
+    }
+
+    #[tokio::test]
+    async fn on_timeout_the_whole_group_is_gone() {
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("pid");
+        let script = format!("sleep 300 & echo $! > {0}.new && mv {0}.new {0}; wait", file.display());
+        let failure = output(&sh(&script), Duration::from_secs(2), 10).await.unwrap_err();
+        assert!(failure.cause().unwrap().contains("did not end within 2000 ms"));
+        let grandchild = std::fs::read_to_string(&file).unwrap().trim().to_owned();
+        let stat = format!("/proc/{grandchild}/stat");
+        for _ in 0..100 {
+            // Gone, or a zombie that its new parent has yet to collect.
+            match std::fs::read_to_string(&stat) {
+                Ok(text) if !text.contains(") Z ") => tokio::time::sleep(Duration::from_millis(20)).await,
+                Ok(_) | Err(_) => return,
+            }
+        }
+        panic!("the grandchild lives on");
+    }
+
+    #[tokio::test]
+    async fn a_flood_on_standard_error_neither_blocks_nor_grows() {
+        let cause = run(&sh("head -c 3000000 /dev/zero | tr '\\0' 'x' >&2; exit 1")).await.unwrap_err();
+        assert!(cause.len() < COMPLAINT_CAP + 200);
+    }
 }
