@@ -1,9 +1,12 @@
 //! The audit trail: what cannot be recorded is not done. A call's decision is in the journal before the tool runs; its
 //! outcome follows, and an [`Entry`] that is dropped unfinished is recorded as abandoned.
 
+mod file;
 mod journal;
+mod queue;
 mod record;
 mod settings;
+mod writer;
 
 use std::sync::Arc;
 
@@ -57,8 +60,20 @@ impl Trail {
     /// # Errors
     /// [`Code::AuditUnavailable`]: then the call must not go on.
     pub async fn begin(&self, record: Record) -> Result<Entry, Failure> {
-        self.keep(&record).await?;
-        Ok(Entry { trail: self.clone(), record: Some(record) })
+        // The entry is there first: if the caller goes away while the decision is on its way into the journal, the outcome
+        // follows it all the same.
+        let mut entry = Entry { trail: self.clone(), record: Some(record) };
+        let kept = match &entry.record {
+            Some(record) => self.keep(record).await,
+            None => Ok(()),
+        };
+        match kept {
+            Ok(()) => Ok(entry),
+            Err(failure) => {
+                entry.leave(Verdict::Failed, failure.code());
+                Err(failure)
+            }
+        }
     }
 
     /// Records something that is complete in itself.
@@ -124,16 +139,11 @@ impl Entry {
     }
 }
 
-impl Drop for Entry {
-    fn drop(&mut self) {
+impl Entry {
+    /// For when nobody can wait for the journal.
+    fn leave(&mut self, verdict: Verdict, reason: Code) {
         let Some(record) = self.record.take() else { return };
-        let outcome = Outcome {
-            verdict: Verdict::Abandoned,
-            reason: Some(Code::Cancelled),
-            detail: None,
-            duration_ms: None,
-            output_bytes: None,
-        };
+        let outcome = Outcome { verdict, reason: Some(reason), detail: None, duration_ms: None, output_bytes: None };
         let record = record.into_outcome(self.trail.clock.now(), &outcome);
         if let (Some(sink), Ok(line)) = (&self.trail.sink, line(&record)) {
             sink.leave(line);
@@ -141,8 +151,107 @@ impl Drop for Entry {
     }
 }
 
+impl Drop for Entry {
+    fn drop(&mut self) {
+        self.leave(Verdict::Abandoned, Code::Cancelled);
+    }
+}
+
 impl std::fmt::Debug for Entry {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str("Entry(…)")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Mutex;
+    use std::time::Duration;
+
+    use super::*;
+    use crate::clock::Timestamp;
+
+    /// Keeps lines in memory, or refuses, or never answers.
+    #[derive(Default)]
+    struct Memory {
+        lines: Mutex<Vec<serde_json::Value>>,
+        refuse: bool,
+        stuck: bool,
+    }
+
+    #[async_trait]
+    impl Sink for Memory {
+        async fn keep(&self, line: Vec<u8>) -> Result<(), Failure> {
+            if self.refuse {
+                return Err(Failure::new(Code::AuditUnavailable, "no"));
+            }
+            self.leave(line);
+            if self.stuck {
+                std::future::pending::<()>().await;
+            }
+            Ok(())
+        }
+        fn leave(&self, line: Vec<u8>) {
+            self.lines.lock().unwrap().push(serde_json::from_slice(&line).unwrap());
+        }
+        fn healthy(&self) -> bool {
+            !self.refuse
+        }
+        fn reopen(&self) {}
+        async fn flush(&self) {}
+    }
+
+    fn trail(memory: Memory) -> (Trail, Arc<Memory>, Record) {
+        let clock = Clock::manual(Timestamp::from_seconds(0));
+        let memory = Arc::new(memory);
+        let record =
+            Record::new(Event::Query, clock.now(), Client::default()).about("id", "get_cpu_info").permitted(&[]);
+        (Trail::new(Some(Arc::<Memory>::clone(&memory)), clock), memory, record)
+    }
+
+    fn said(memory: &Memory) -> Vec<(String, String)> {
+        let lines = memory.lines.lock().unwrap();
+        lines.iter().map(|line| (line["stage"].to_string(), line["result"].to_string())).collect()
+    }
+
+    fn pair(stage: &str, result: &str) -> (String, String) {
+        (format!("{stage:?}"), format!("{result:?}"))
+    }
+
+    #[tokio::test]
+    async fn a_finished_call_has_a_decision_and_one_outcome() {
+        let (trail, memory, record) = trail(Memory::default());
+        let entry = trail.begin(record).await.unwrap();
+        let outcome = Outcome {
+            verdict: Verdict::Success,
+            reason: None,
+            detail: None,
+            duration_ms: Some(1),
+            output_bytes: Some(2),
+        };
+        entry.finish(&outcome).await.unwrap();
+        assert_eq!(said(&memory), [pair("decision", "permitted"), pair("outcome", "success")]);
+    }
+
+    #[tokio::test]
+    async fn an_entry_that_is_dropped_is_recorded_as_abandoned() {
+        let (trail, memory, record) = trail(Memory::default());
+        drop(trail.begin(record).await.unwrap());
+        assert_eq!(said(&memory), [pair("decision", "permitted"), pair("outcome", "abandoned")]);
+    }
+
+    #[tokio::test]
+    async fn a_caller_who_leaves_during_the_decision_is_recorded_as_abandoned() {
+        let (trail, memory, record) = trail(Memory { stuck: true, ..Memory::default() });
+        assert!(tokio::time::timeout(Duration::from_millis(10), trail.begin(record)).await.is_err());
+        assert_eq!(said(&memory), [pair("decision", "permitted"), pair("outcome", "abandoned")]);
+    }
+
+    #[tokio::test]
+    async fn a_decision_that_cannot_be_kept_makes_no_entry_and_says_so_when_it_can() {
+        let (trail, memory, record) = trail(Memory { refuse: true, ..Memory::default() });
+        assert_eq!(trail.begin(record).await.unwrap_err().code(), Code::AuditUnavailable);
+        assert!(!trail.healthy());
+        assert_eq!(said(&memory), [pair("outcome", "failed")]);
     }
 }

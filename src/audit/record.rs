@@ -31,12 +31,14 @@ pub enum Event {
     Redaction,
     /// The configuration was read again.
     ConfigReload,
+    /// For a time this log could not be written; `count` says how many records are missing for good.
+    AuditGap,
 }
 
 /// Which of a call's two records this is.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Stage {
+pub(super) enum Stage {
     /// Written before the effect.
     Decision,
     /// Written after it.

@@ -3,6 +3,7 @@
 use std::net::IpAddr;
 use std::time::Duration;
 
+use crate::clock::Timestamp;
 use crate::error::Code;
 
 use super::metrics::METRICS;
@@ -73,5 +74,96 @@ impl KeysFetched<'_> {
             Ok(keys) => tracing::info!(uri = self.uri, keys, "token keys fetched"),
             Err(cause) => tracing::warn!(uri = self.uri, cause, "token keys could not be fetched"),
         }
+    }
+}
+
+/// A client connected.
+pub struct ConnectionOpened {
+    /// From where.
+    pub address: IpAddr,
+}
+
+impl ConnectionOpened {
+    /// Logs and counts.
+    pub fn emit(&self) {
+        METRICS.connection_opened();
+        tracing::debug!(address = %self.address, "connection opened");
+    }
+}
+
+/// A connection that was opened has ended.
+pub struct ConnectionClosed {
+    /// From where it came.
+    pub address: IpAddr,
+    /// How long it was open.
+    pub lasted: Duration,
+}
+
+impl ConnectionClosed {
+    /// Logs and counts.
+    pub fn emit(&self) {
+        METRICS.connection_closed();
+        tracing::debug!(address = %self.address, lasted = ?self.lasted, "connection closed");
+    }
+}
+
+/// Records went into the audit log.
+pub struct AuditWritten {
+    /// How many.
+    pub records: usize,
+}
+
+impl AuditWritten {
+    /// Counts; the records speak for themselves.
+    pub fn emit(&self) {
+        METRICS.audit_written(self.records);
+    }
+}
+
+/// The audit log could not be written.
+pub struct AuditFailed<'a> {
+    /// How many records had to wait or were lost.
+    pub records: usize,
+    /// Why.
+    pub cause: &'a str,
+    /// Whether it could be written until now; only then is it worth a line.
+    pub begins: bool,
+}
+
+impl AuditFailed<'_> {
+    /// Logs and counts.
+    pub fn emit(&self) {
+        METRICS.audit_failed(self.records);
+        if self.begins {
+            tracing::error!(cause = self.cause, "the audit log cannot be written; calls are refused until it can be");
+        }
+    }
+}
+
+/// The audit log can be written again.
+pub struct AuditRecovered {
+    /// Since when it could not.
+    pub since: Timestamp,
+    /// How many records are missing for good.
+    pub lost: u64,
+}
+
+impl AuditRecovered {
+    /// Logs.
+    pub fn emit(&self) {
+        tracing::warn!(since = %self.since, lost = self.lost, "the audit log can be written again");
+    }
+}
+
+/// The daemon ends with records that it could not write.
+pub struct AuditLost {
+    /// How many.
+    pub records: usize,
+}
+
+impl AuditLost {
+    /// Logs.
+    pub fn emit(&self) {
+        tracing::error!(records = self.records, "the audit log could not be written to the end");
     }
 }

@@ -5,7 +5,10 @@ mod logs;
 mod metrics;
 mod settings;
 
-pub use facts::{CallEnded, HandshakeRefused, KeysFetched, Refused};
-pub use logs::start as start_logs;
-pub use metrics::text as metrics_text;
+pub use facts::{
+    AuditFailed, AuditLost, AuditRecovered, AuditWritten, CallEnded, ConnectionClosed, ConnectionOpened,
+    HandshakeRefused, KeysFetched, Refused,
+};
+pub use logs::{LogGuard, start as start_logs};
+pub use metrics::{CONTENT_TYPE as METRICS_CONTENT_TYPE, text as metrics_text};
 pub use settings::{LogFormat, LogLevel, LogSection};
