@@ -1,19 +1,223 @@
 //! First use of tokens, in the memory of this process. When full it refuses: a live entry is never forgotten.
 
-use super::Use;
+use std::cmp::Reverse;
+use std::collections::{BinaryHeap, HashMap};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use super::{Sighting, Use};
 use crate::clock::Timestamp;
 
+/// Parts with a lock of their own, so that calls seldom meet.
+const SHARDS: usize = 64;
+
+/// How many ended entries one call clears away; more than the one it may add, so the register shrinks by itself.
+const CLEARED_PER_CALL: usize = 4;
+
+/// How many ended entries a call clears from each shard when there is no room.
+const CLEARED_WHEN_FULL: usize = 64;
+
 /// The register.
-pub struct Memory {}
+pub struct Memory {
+    shards: Vec<Mutex<Shard>>,
+    used: AtomicUsize,
+    capacity: usize,
+}
 
 impl Memory {
-    /// A register of at most `capacity` live tokens.
+    /// A register of at most `capacity` live tokens, about 200 bytes each when full.
     #[must_use]
-    pub fn new(_capacity: usize) -> Self {
-        Self {}
+    pub fn new(capacity: usize) -> Self {
+        let shards = std::iter::repeat_with(Mutex::default).take(SHARDS).collect();
+        Self { shards, used: AtomicUsize::new(0), capacity }
     }
 
-    pub(super) fn first_use(&self, _token: [u8; 32], _sender: [u8; 32], _until: Timestamp, _now: Timestamp) -> Use {
-        Use::Full
+    /// How many tokens are remembered.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.used.load(Ordering::Relaxed)
+    }
+
+    /// Whether none is.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    pub(super) fn first_use(&self, sighting: &Sighting, now: Timestamp) -> Use {
+        match self.register(sighting, now) {
+            Use::Full => {
+                self.shards.iter().for_each(|shard| self.clear(&mut locked(shard), now, CLEARED_WHEN_FULL));
+                self.register(sighting, now)
+            }
+            answer @ (Use::First | Use::Again | Use::Foreign | Use::Late) => answer,
+        }
+    }
+
+    fn register(&self, sighting: &Sighting, now: Timestamp) -> Use {
+        let Some(shard) = self.shards.get(usize::from(sighting.token[0]) % SHARDS) else { return Use::Full };
+        let mut shard = locked(shard);
+        self.clear(&mut shard, now, CLEARED_PER_CALL);
+        if let Some(seen) = shard.seen.get(&sighting.token) {
+            if seen.until > now {
+                return if seen.sender == sighting.sender { Use::Again } else { Use::Foreign };
+            }
+            self.forget(&mut shard, &sighting.token);
+        }
+        if sighting.ends <= shard.forgotten {
+            return Use::Late;
+        }
+        let room = |used: usize| if used < self.capacity { used.checked_add(1) } else { None };
+        if self.used.fetch_update(Ordering::Relaxed, Ordering::Relaxed, room).is_err() {
+            return Use::Full;
+        }
+        let until = sighting.until.max(sighting.ends);
+        shard.seen.insert(sighting.token, Seen { sender: sighting.sender, until });
+        shard.ends.push(Reverse((until, sighting.token)));
+        Use::First
+    }
+
+    /// Forgets up to `limit` entries that have ended.
+    fn clear(&self, shard: &mut Shard, now: Timestamp, limit: usize) {
+        for _ in 0..limit {
+            match shard.ends.peek() {
+                Some(Reverse((until, _))) if *until <= now => {}
+                _ => return,
+            }
+            if let Some(Reverse((until, token))) = shard.ends.pop()
+                && shard.seen.get(&token).is_some_and(|seen| seen.until == until)
+            {
+                self.forget(shard, &token);
+            }
+        }
+    }
+
+    fn forget(&self, shard: &mut Shard, token: &[u8; 32]) {
+        if let Some(seen) = shard.seen.remove(token) {
+            shard.forgotten = shard.forgotten.max(seen.until);
+            self.used.fetch_sub(1, Ordering::Relaxed);
+        }
+    }
+}
+
+struct Shard {
+    seen: HashMap<[u8; 32], Seen>,
+    /// When entries end. An entry that ended and came anew leaves its old line here, which then means nothing.
+    ends: BinaryHeap<Reverse<(Timestamp, [u8; 32])>>,
+    /// The latest end of any entry that was forgotten: a token that ends no later may have been one of them.
+    forgotten: Timestamp,
+}
+
+impl Default for Shard {
+    fn default() -> Self {
+        Self { seen: HashMap::new(), ends: BinaryHeap::new(), forgotten: Timestamp::from_millis(i64::MIN) }
+    }
+}
+
+struct Seen {
+    sender: [u8; 32],
+    until: Timestamp,
+}
+
+/// Nothing panics while it holds the lock, so a poisoned one is in order.
+fn locked(shard: &Mutex<Shard>) -> MutexGuard<'_, Shard> {
+    shard.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn at(seconds: i64) -> Timestamp {
+        Timestamp::from_seconds(seconds)
+    }
+
+    fn sighting(token: u16, sender: u8, ends: i64, until: i64) -> Sighting {
+        let mut digest = [0; 32];
+        digest[..2].copy_from_slice(&token.to_le_bytes());
+        Sighting { token: digest, sender: [sender; 32], ends: at(ends), until: at(until) }
+    }
+
+    #[test]
+    fn a_token_is_first_used_once_and_then_belongs_to_its_sender() {
+        let memory = Memory::new(10);
+        assert_eq!(memory.first_use(&sighting(1, 1, 100, 100), at(0)), Use::First);
+        assert_eq!(memory.first_use(&sighting(1, 1, 100, 100), at(99)), Use::Again);
+        assert_eq!(memory.first_use(&sighting(1, 2, 100, 100), at(99)), Use::Foreign);
+        assert_eq!(memory.first_use(&sighting(1, 2, 300, 300), at(100)), Use::First);
+        assert_eq!(memory.len(), 1);
+    }
+
+    #[test]
+    fn when_full_it_refuses_and_what_ends_makes_room() {
+        let memory = Memory::new(3);
+        for token in 0..3 {
+            assert_eq!(memory.first_use(&sighting(token, 1, 100, 100), at(0)), Use::First);
+        }
+        assert_eq!(memory.first_use(&sighting(3, 1, 200, 200), at(99)), Use::Full);
+        assert_eq!(memory.first_use(&sighting(0, 1, 100, 100), at(99)), Use::Again);
+        assert_eq!(memory.first_use(&sighting(3, 1, 200, 200), at(100)), Use::First);
+        assert_eq!(memory.len(), 1);
+    }
+
+    #[test]
+    fn what_may_have_been_forgotten_is_refused_when_the_clock_is_set_back() {
+        let memory = Memory::new(10);
+        assert_eq!(memory.first_use(&sighting(64, 1, 100, 150), at(0)), Use::First);
+        assert_eq!(memory.first_use(&sighting(128, 1, 1000, 1000), at(500)), Use::First);
+        assert_eq!(memory.len(), 1, "the first one is forgotten");
+        assert_eq!(memory.first_use(&sighting(64, 1, 100, 600), at(10)), Use::Late);
+        assert_eq!(memory.first_use(&sighting(192, 1, 300, 600), at(10)), Use::First, "it cannot have been forgotten");
+    }
+
+    #[test]
+    fn threads_agree_on_who_was_first() {
+        let memory = Memory::new(10_000);
+        let firsts: usize = std::thread::scope(|scope| {
+            let threads: Vec<_> = (0..4_u8)
+                .map(|sender| {
+                    let memory = &memory;
+                    let first =
+                        move |token: &u16| memory.first_use(&sighting(*token, sender, 100, 100), at(0)) == Use::First;
+                    scope.spawn(move || (0..1000_u16).filter(first).count())
+                })
+                .collect();
+            threads.into_iter().map(|thread| thread.join().unwrap()).sum()
+        });
+        assert_eq!(firsts, 1000);
+        assert_eq!(memory.len(), 1000);
+    }
+
+    proptest! {
+        /// Against a model that never forgets anything: time passes, and now and then steps back.
+        #[test]
+        fn a_live_token_is_never_accepted_twice(
+            steps in prop::collection::vec((0_u16..40, 0_u8..3, 1_i64..50, 0_i64..60, -5_i64..20), 1..300),
+            capacity in 1_usize..30,
+        ) {
+            let memory = Memory::new(capacity);
+            let mut accepted: HashMap<u16, (u8, i64)> = HashMap::new();
+            let mut now = 0_i64;
+            for (token, sender, life, kept, passed) in steps {
+                now += passed;
+                // The same id always ends at the same time while it lives, as it is the same signed token.
+                let ends = accepted.get(&token).filter(|(_, ends)| *ends > now).map_or(now + life, |(_, ends)| *ends);
+                let known = accepted.get(&token).filter(|(_, ends)| *ends > now);
+                let answer = memory.first_use(&sighting(token, sender, ends, ends.max(now + kept)), at(now));
+                match known {
+                    Some((owner, _)) if *owner == sender => {
+                        prop_assert!(matches!(answer, Use::Again | Use::Late), "{answer:?}");
+                    }
+                    Some(_) => prop_assert!(matches!(answer, Use::Foreign | Use::Late), "{answer:?}"),
+                    None if answer == Use::First => {
+                        accepted.insert(token, (sender, ends));
+                    }
+                    None => {}
+                }
+                prop_assert!(memory.len() <= capacity);
+            }
+            prop_assert_eq!(memory.first_use(&sighting(9999, 1, now + 1001, now + 1001), at(now + 1000)), Use::First);
+        }
     }
 }

@@ -15,8 +15,24 @@ pub enum Use {
     Again,
     /// Seen before, from another sender.
     Foreign,
+    /// It was over at a time that the clock has already shown, so it may have been seen and forgotten. Only a clock that
+    /// was set back leads here.
+    Late,
     /// There is no room to remember it, so it must not be accepted.
     Full,
+}
+
+/// A token id in use.
+#[derive(Clone, Copy, Debug)]
+pub struct Sighting {
+    /// A digest of issuer and `jti`.
+    pub token: [u8; 32],
+    /// A digest of whoever sends it.
+    pub sender: [u8; 32],
+    /// When the token is no longer accepted by anybody, clock skew included.
+    pub ends: Timestamp,
+    /// Until when it is to be remembered; never less than `ends`.
+    pub until: Timestamp,
 }
 
 /// Shared state.
@@ -26,10 +42,10 @@ pub enum Cluster {
 }
 
 impl Cluster {
-    /// Registers the use of `token` (a digest of issuer and `jti`) by `sender` (a digest), to be remembered until `until`.
-    pub fn first_use(&self, token: [u8; 32], sender: [u8; 32], until: Timestamp, now: Timestamp) -> Use {
+    /// Registers the use of a token at the time `now`.
+    pub fn first_use(&self, sighting: &Sighting, now: Timestamp) -> Use {
         match self {
-            Self::Memory(memory) => memory.first_use(token, sender, until, now),
+            Self::Memory(memory) => memory.first_use(sighting, now),
         }
     }
 }
