@@ -16,7 +16,7 @@ use crate::clock::Clock;
 use crate::error::{Code, Failure};
 
 pub use journal::Journal;
-pub use record::{Client, Event, Outcome, Record, Stage, Verdict};
+pub use record::{Client, Event, Outcome, Record, Verdict};
 pub use settings::{AuditSection, SyslogSection};
 
 /// Where records go.

@@ -81,7 +81,7 @@ async fn shake_hands(
     };
     let chain: Vec<_> = stream.get_ref().1.peer_certificates().into_iter().flatten().map(|c| c.clone().into_owned()).collect();
     let leaf = chain.first().ok_or_else(|| Failure::new(Code::CertificateMissing, "a client certificate is required"))?;
-    let certificate = pki::inspect::certificate(leaf)?;
+    let certificate = pki::certificate(leaf)?;
     let max_age = Duration::from_secs(http.max_connection_age);
     let connection = Arc::new(Connection::new(address, chain, certificate, max_age, front.door.clock.clone()));
     connection.verified(&front.tls);

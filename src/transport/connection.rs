@@ -16,7 +16,7 @@ use crate::identity::{Certificate, PeerIdentity};
 const UNJUDGED: u64 = 0;
 
 /// A connection whose handshake succeeded.
-pub struct Connection {
+pub(super) struct Connection {
     chain: Vec<CertificateDer<'static>>,
     certificate: Arc<Certificate>,
     peer: Arc<PeerIdentity>,
@@ -42,7 +42,7 @@ impl Connection {
 
     /// Who is at the other end.
     #[must_use]
-    pub fn peer(&self) -> &Arc<PeerIdentity> {
+    pub(super) fn peer(&self) -> &Arc<PeerIdentity> {
         &self.peer
     }
 
@@ -54,7 +54,7 @@ impl Connection {
 
     /// Whether the connection has reached its greatest age and should end.
     #[must_use]
-    pub fn aged(&self) -> bool {
+    pub(super) fn aged(&self) -> bool {
         self.activity.age() >= self.max_age
     }
 
@@ -69,7 +69,7 @@ impl Connection {
     ///
     /// # Errors
     /// Why it is not.
-    pub fn check(&self, tls: &Material, now: Timestamp) -> Result<(), Failure> {
+    pub(super) fn check(&self, tls: &Material, now: Timestamp) -> Result<(), Failure> {
         if now < self.certificate.not_before || now >= self.certificate.not_after {
             return Err(Failure::new(Code::CertificateExpired, "the client certificate is not valid at this time"));
         }

@@ -45,7 +45,7 @@ impl Material {
         let mut crl_expires = None;
         if let Some(path) = &section.client_crl {
             let lists = pki::store::revocation_lists(path)?;
-            crl_expires = pki::revocation::next_update(&lists)?;
+            crl_expires = pki::earliest_next_update(&lists)?;
             // The builder's default refuses an unknown status; that an outdated list refuses too must be asked for.
             builder = builder.with_crls(lists).enforce_revocation_expiration();
         }

@@ -1,0 +1,137 @@
+//! HTTP/1.1 by hand over TLS: what a library would not let a test say.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use doorward::pki::store;
+use rustls::pki_types::ServerName;
+use rustls::{ClientConfig, RootCertStore};
+use serde_json::Value;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpStream;
+use tokio_rustls::TlsConnector;
+use tokio_rustls::client::TlsStream;
+
+/// An answer.
+#[derive(Debug)]
+pub struct Answer {
+    pub status: u16,
+    pub headers: Vec<(String, String)>,
+    pub body: String,
+}
+
+impl Answer {
+    pub fn header(&self, name: &str) -> Option<&str> {
+        self.headers.iter().find(|(key, _)| key == name).map(|(_, value)| value.as_str())
+    }
+
+    pub fn json(&self) -> Value {
+        serde_json::from_str(&self.body).unwrap_or_else(|_| panic!("not JSON: {:?}", self.body))
+    }
+
+    pub fn reason(&self) -> Option<String> {
+        let body: Value = serde_json::from_str(&self.body).ok()?;
+        body.pointer("/error/data/reason").and_then(Value::as_str).map(str::to_owned)
+    }
+}
+
+/// A TLS configuration with the certificate `name` of `root`, or none.
+pub fn tls(root: &Path, name: Option<&str>) -> ClientConfig {
+    let mut roots = RootCertStore::empty();
+    for authority in store::certificates(&root.join("ca/ca.crt")).unwrap() {
+        roots.add(authority).unwrap();
+    }
+    let builder = ClientConfig::builder_with_provider(doorward::transport::tls::provider())
+        .with_protocol_versions(&[&rustls::version::TLS13, &rustls::version::TLS12])
+        .unwrap()
+        .with_root_certificates(roots);
+    match name {
+        None => builder.with_no_client_auth(),
+        Some(name) => {
+            let chain = store::certificates(&root.join(format!("{name}.crt"))).unwrap();
+            let key = store::private_key(&root.join(format!("{name}.key"))).unwrap();
+            builder.with_client_auth_cert(chain, key).unwrap()
+        }
+    }
+}
+
+/// A connection with the certificate `name`.
+///
+/// # Errors
+/// What TLS says; with TLS 1.3 a refused certificate may show only at the first read.
+pub async fn connect(root: &Path, port: u16, name: Option<&str>) -> std::io::Result<TlsStream<TcpStream>> {
+    let tcp = TcpStream::connect(("127.0.0.1", port)).await?;
+    let server = ServerName::try_from("localhost").unwrap();
+    TlsConnector::from(Arc::new(tls(root, name))).connect(server, tcp).await
+}
+
+/// Sends `bytes` and reads one answer.
+///
+/// # Errors
+/// When the connection breaks before there is one.
+pub async fn exchange(stream: &mut TlsStream<TcpStream>, bytes: &[u8]) -> std::io::Result<Answer> {
+    stream.write_all(bytes).await?;
+    stream.flush().await?;
+    read_answer(stream).await
+}
+
+pub async fn read_answer(stream: &mut TlsStream<TcpStream>) -> std::io::Result<Answer> {
+    let mut head = Vec::new();
+    while !head.ends_with(b"\r\n\r\n") {
+        let mut byte = [0];
+        if stream.read(&mut byte).await? == 0 {
+            return Err(std::io::ErrorKind::UnexpectedEof.into());
+        }
+        head.push(byte[0]);
+    }
+    let head = String::from_utf8(head).unwrap();
+    let mut lines = head.split("\r\n");
+    let status = lines.next().unwrap().split(' ').nth(1).unwrap().parse().unwrap();
+    let headers: Vec<(String, String)> = lines
+        .filter_map(|line| line.split_once(": "))
+        .map(|(name, value)| (name.to_ascii_lowercase(), value.to_owned()))
+        .collect();
+    let header = |name: &str| headers.iter().find(|(key, _)| key == name).map(|(_, value)| value.as_str());
+    let mut body = Vec::new();
+    if header("transfer-encoding") == Some("chunked") {
+        loop {
+            let size = usize::from_str_radix(&line(stream).await?, 16).unwrap();
+            let mut chunk = vec![0; size];
+            stream.read_exact(&mut chunk).await?;
+            body.extend(chunk);
+            line(stream).await?;
+            if size == 0 {
+                break;
+            }
+        }
+    } else {
+        let length = header("content-length").map_or(0, |length| length.parse().unwrap());
+        body.resize(length, 0);
+        stream.read_exact(&mut body).await?;
+    }
+    Ok(Answer { status, headers: headers.clone(), body: String::from_utf8(body).unwrap() })
+}
+
+async fn line(stream: &mut TlsStream<TcpStream>) -> std::io::Result<String> {
+    let mut line = Vec::new();
+    while !line.ends_with(b"\r\n") {
+        line.push(stream.read_u8().await?);
+    }
+    Ok(String::from_utf8(line).unwrap().trim_end().to_owned())
+}
+
+/// A POST to `/mcp` of the 2025-11-25 era.
+pub fn post(port: u16, token: &str, body: &Value) -> Vec<u8> {
+    let body = body.to_string();
+    format!(
+        "POST /mcp HTTP/1.1\r\nHost: localhost:{port}\r\nAuthorization: Bearer {token}\r\nContent-Type: application/json\r\n\
+         Accept: application/json, text/event-stream\r\nMCP-Protocol-Version: 2025-11-25\r\nContent-Length: {}\r\n\r\n{body}",
+        body.len()
+    )
+    .into_bytes()
+}
+
+/// A `tools/call` message.
+pub fn call(tool: &str, arguments: Value) -> Value {
+    serde_json::json!({ "jsonrpc": "2.0", "id": 7, "method": "tools/call", "params": { "name": tool, "arguments": arguments } })
+}
