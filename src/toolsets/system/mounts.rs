@@ -1,0 +1,185 @@
+//! `/proc/self/mountinfo`: what is mounted where, and which of it is worth a look.
+
+use std::collections::{BTreeMap, HashMap};
+
+use procfs_core::process::MountInfo;
+
+/// File systems that keep nothing on any disk.
+const PSEUDO: [&str; 26] = [
+    "autofs",
+    "binfmt_misc",
+    "bpf",
+    "cgroup",
+    "cgroup2",
+    "configfs",
+    "debugfs",
+    "devpts",
+    "devtmpfs",
+    "efivarfs",
+    "fusectl",
+    "hugetlbfs",
+    "mqueue",
+    "nfsd",
+    "nsfs",
+    "proc",
+    "pstore",
+    "ramfs",
+    "resctrl",
+    "rpc_pipefs",
+    "securityfs",
+    "selinuxfs",
+    "smackfs",
+    "sysfs",
+    "tmpfs",
+    "tracefs",
+];
+
+/// File systems behind a server, which may be gone; asking for their room can then hang for good.
+const REMOTE: [&str; 13] =
+    ["9p", "afs", "beegfs", "ceph", "cifs", "coda", "glusterfs", "gpfs", "lustre", "nfs", "nfs4", "smb3", "smbfs"];
+
+/// One mount.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(super) struct Mount {
+    /// Names the file system within the kernel: `8:1`.
+    pub(super) filesystem: String,
+    /// The folder of the file system that is mounted; `/` for the whole of it.
+    pub(super) subtree: String,
+    /// Where it is mounted.
+    pub(super) mount_point: String,
+    /// Such as `ext4`.
+    pub(super) kind: String,
+    /// What is mounted: a device, a share.
+    pub(super) source: Option<String>,
+    /// Whether it cannot be written to.
+    pub(super) read_only: bool,
+    /// Whether a later mount at the same place hides it.
+    pub(super) hidden: bool,
+}
+
+impl Mount {
+    /// Whether it holds data rather than the kernel's figures. What serves a whole machine from memory counts too.
+    pub(super) fn is_real(&self) -> bool {
+        self.mount_point == "/" || !PSEUDO.contains(&self.kind.as_str())
+    }
+
+    /// Whether asking for its room can hang: a server is behind it, or a program that answers for it.
+    pub(super) fn is_remote(&self) -> bool {
+        REMOTE.contains(&self.kind.as_str()) || self.kind == "fuse" || self.kind.starts_with("fuse.")
+    }
+
+    /// Whether asking for its room would mount something.
+    pub(super) fn is_trigger(&self) -> bool {
+        self.kind == "autofs"
+    }
+}
+
+/// Every mount, in the order they were made; lines that make no sense are passed over.
+pub(super) fn parse(text: &str) -> Vec<Mount> {
+    let mut mounts: Vec<Mount> = text.lines().filter_map(|line| MountInfo::from_line(line).ok().map(mount)).collect();
+    let mut last = HashMap::new();
+    for (at, mount) in mounts.iter().enumerate() {
+        last.insert(mount.mount_point.clone(), at);
+    }
+    for (at, mount) in mounts.iter_mut().enumerate() {
+        mount.hidden = last.get(&mount.mount_point) != Some(&at);
+    }
+    mounts
+}
+
+/// One mount for each real file system: the one that shows the most of it, nearest to the root.
+pub(super) fn principal(mounts: Vec<Mount>) -> Vec<Mount> {
+    let mut chosen: BTreeMap<String, Mount> = BTreeMap::new();
+    for mount in mounts.into_iter().filter(|mount| mount.is_real() && !mount.hidden) {
+        let better = |old: &Mount| rank(&mount) < rank(old);
+        if chosen.get(&mount.filesystem).is_none_or(better) {
+            chosen.insert(mount.filesystem.clone(), mount);
+        }
+    }
+    let mut chosen: Vec<Mount> = chosen.into_values().collect();
+    chosen.sort_by(|one, other| one.mount_point.cmp(&other.mount_point));
+    chosen
+}
+
+fn rank(mount: &Mount) -> (usize, usize) {
+    (mount.subtree.len(), mount.mount_point.len())
+}
+
+fn mount(found: MountInfo) -> Mount {
+    let read_only = found.mount_options.contains_key("ro") || found.super_options.contains_key("ro");
+    Mount {
+        filesystem: found.majmin,
+        subtree: unescape(&found.root),
+        mount_point: unescape(&found.mount_point.to_string_lossy()),
+        kind: found.fs_type,
+        source: found.mount_source.map(|source| unescape(&source)),
+        read_only,
+        hidden: false,
+    }
+}
+
+/// proc_pid_mountinfo(5): blank, tab, newline and backslash stand as `\` and three octal digits.
+fn unescape(text: &str) -> String {
+    let mut parts = text.split('\\');
+    let mut plain = parts.next().unwrap_or_default().to_owned();
+    for part in parts {
+        let code = part.get(..3).filter(|code| code.bytes().all(|byte| byte.is_ascii_digit()));
+        let sign = code.and_then(|code| u8::from_str_radix(code, 8).ok()).filter(u8::is_ascii);
+        if let Some(sign) = sign {
+            plain.push(char::from(sign));
+            plain.push_str(part.get(3..).unwrap_or_default());
+        } else {
+            plain.push('\\');
+            plain.push_str(part);
+        }
+    }
+    plain
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    const TEXT: &str = "\
+21 1 8:1 / / rw,relatime shared:1 - ext4 /dev/sda1 rw,errors=remount-ro
+22 21 8:1 /srv/data /mnt/bound rw,relatime shared:1 - ext4 /dev/sda1 rw
+23 21 0:5 / /proc rw,nosuid - proc proc rw
+24 21 0:40 / /mnt/with\\040blank rw - nfs4 nas:/export rw,vers=4.2
+25 21 8:17 / /data rw - xfs /dev/sdb1 rw
+26 21 8:33 / /data ro - xfs /dev/sdc1 ro
+not a mount
+27 21 0:41 / /home/a/remote rw - fuse.sshfs a@b: rw
+";
+
+    #[test]
+    fn each_file_system_is_shown_once_where_it_can_be_seen() {
+        let mounts = parse(TEXT);
+        assert_eq!(mounts.len(), 7);
+        let chosen = principal(mounts);
+        let places: Vec<&str> = chosen.iter().map(|mount| mount.mount_point.as_str()).collect();
+        assert_eq!(places, ["/", "/data", "/home/a/remote", "/mnt/with blank"]);
+        assert_eq!(chosen[1].source.as_deref(), Some("/dev/sdc1"));
+        assert!(chosen[1].read_only && !chosen[0].read_only);
+    }
+
+    #[test]
+    fn what_can_hang_is_known_by_its_kind() {
+        let remote: Vec<bool> = principal(parse(TEXT)).iter().map(Mount::is_remote).collect();
+        assert_eq!(remote, [false, false, true, true]);
+    }
+
+    #[test]
+    fn only_whole_octal_codes_are_signs() {
+        assert_eq!(unescape("a\\040b\\134c\\011"), "a b\\c\t");
+        assert_eq!(unescape("\\04 \\999 \\é \\"), "\\04 \\999 \\é \\");
+    }
+
+    proptest! {
+        #[test]
+        fn no_text_is_a_panic(text in "\\PC*|([0-9]{1,11} 1 8:1 /[\\\\0-9é]{0,5} /[\\\\0-9]{0,5} r[ow] (shared:[0-9]{0,11} )?- ext4 x rw\n){0,4}") {
+            let _ = principal(parse(&text));
+        }
+    }
+}

@@ -1,0 +1,304 @@
+//! What a host query is, and the one adapter that makes a tool of it: it runs beside the runtime's threads, and a query
+//! that hangs in the kernel costs a few threads, never the daemon.
+
+use std::marker::PhantomData;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use async_trait::async_trait;
+use schemars::JsonSchema;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use tokio::sync::Semaphore;
+
+use super::Host;
+use crate::call::{Arguments, Output, Progress, Resource, ToolSpec};
+use crate::error::{Code, Failure};
+use crate::guard::LimitsSection;
+use crate::policy::Permit;
+use crate::tools::Tool;
+
+/// How many threads one query may hold at a time. A read that the kernel never finishes (a mount whose server is gone)
+/// cannot be called off; it keeps its thread, and when all are kept, only calls of that same query wait and time out.
+const THREADS: usize = 4;
+
+/// A question to a host, answered by reading files.
+pub(super) trait HostQuery: Send + Sync + 'static {
+    /// Its arguments; unknown ones are refused.
+    type Args: DeserializeOwned + JsonSchema + Send + 'static;
+    /// Its answer, each field with its unit.
+    type Answer: Serialize + JsonSchema + Send + 'static;
+
+    /// Its declaration.
+    fn spec() -> ToolSpec;
+
+    /// Brings the declared bounds under the configured ones.
+    fn narrow(_spec: &mut ToolSpec, _limits: &LimitsSection) {}
+
+    /// Reads and answers. It may block; between files it asks [`Ask::go_on`].
+    ///
+    /// # Errors
+    /// [`Code::ToolFailed`] when the host does not show what the answer needs.
+    fn answer(ask: &Ask<'_>, args: Self::Args) -> Result<Self::Answer, Failure>;
+}
+
+/// What a query gets besides its arguments.
+pub(super) struct Ask<'a> {
+    /// Whom to ask.
+    pub(super) host: &'a Host,
+    /// The caps.
+    pub(super) limits: &'a LimitsSection,
+    /// Where to say how far it is.
+    pub(super) progress: &'a Progress,
+    stopped: &'a AtomicBool,
+}
+
+impl Ask<'_> {
+    /// Whether anybody still waits for the answer.
+    ///
+    /// # Errors
+    /// [`Code::Cancelled`] when nobody does.
+    pub(super) fn go_on(&self) -> Result<(), Failure> {
+        if self.stopped.load(Ordering::Relaxed) {
+            return Err(Failure::new(Code::Cancelled, "the query was called off"));
+        }
+        Ok(())
+    }
+}
+
+/// Makes a tool of a query.
+pub(super) fn tool<Q: HostQuery>(host: &Arc<Host>, limits: &Arc<LimitsSection>) -> Box<dyn Tool> {
+    Box::new(HostTool::<Q>::new(host, limits))
+}
+
+struct HostTool<Q> {
+    spec: ToolSpec,
+    host: Arc<Host>,
+    limits: Arc<LimitsSection>,
+    threads: Arc<Semaphore>,
+    query: PhantomData<fn() -> Q>,
+}
+
+impl<Q: HostQuery> HostTool<Q> {
+    fn new(host: &Arc<Host>, limits: &Arc<LimitsSection>) -> Self {
+        let mut spec = Q::spec();
+        Q::narrow(&mut spec, limits);
+        Self {
+            spec,
+            host: Arc::clone(host),
+            limits: Arc::clone(limits),
+            threads: Arc::new(Semaphore::new(THREADS)),
+            query: PhantomData,
+        }
+    }
+
+    async fn answer(&self, arguments: &Arguments, progress: &Progress) -> Result<Output, Failure> {
+        let args: Q::Args = arguments.to()?;
+        let thread = Arc::clone(&self.threads).acquire_owned().await;
+        let thread = thread.map_err(|error| Failure::new(Code::Internal, "no thread for this query").because(error))?;
+        let (host, limits, progress) = (Arc::clone(&self.host), Arc::clone(&self.limits), progress.clone());
+        let waiting = Waiting::default();
+        let stopped = Arc::clone(&waiting.stopped);
+        let task = tokio::task::spawn_blocking(move || {
+            // The thread's place is given back when the thread is, not when the caller goes away.
+            let _thread = thread;
+            let ask = Ask { host: &host, limits: &limits, progress: &progress, stopped: &stopped };
+            ask.go_on()?;
+            Q::answer(&ask, args)
+        });
+        match task.await {
+            Ok(answer) => Output::structured(&answer?),
+            Err(error) => Err(Failure::new(Code::ToolFailed, "the query broke off").because(error)),
+        }
+    }
+}
+
+#[async_trait]
+impl<Q: HostQuery> Tool for HostTool<Q> {
+    fn spec(&self) -> &ToolSpec {
+        &self.spec
+    }
+
+    fn resource(&self, _arguments: &Arguments) -> Result<Resource, Failure> {
+        Ok(Resource::this_host())
+    }
+
+    async fn run(&self, permit: &Permit, progress: &Progress) -> Result<Output, Failure> {
+        self.answer(permit.arguments(), progress).await
+    }
+}
+
+/// Lives as long as somebody waits for the answer.
+#[derive(Default)]
+struct Waiting {
+    stopped: Arc<AtomicBool>,
+}
+
+impl Drop for Waiting {
+    fn drop(&mut self) {
+        self.stopped.store(true, Ordering::Relaxed);
+    }
+}
+
+/// What came of asking in a test.
+#[cfg(test)]
+pub(super) type Asked = Result<serde_json::Value, Failure>;
+
+/// Asks as the tool does, under default limits, and holds the answer against the query's own output schema.
+#[cfg(test)]
+pub(super) fn ask<Q: HostQuery>(host: &Host, arguments: serde_json::Value) -> Asked {
+    ask_within::<Q>(host, &LimitsSection::default(), &Progress::unheard(), arguments)
+}
+
+/// The same under other limits, and listened to.
+#[cfg(test)]
+pub(super) fn ask_within<Q: HostQuery>(
+    host: &Host,
+    limits: &LimitsSection,
+    progress: &Progress,
+    arguments: serde_json::Value,
+) -> Asked {
+    let mut spec = Q::spec();
+    Q::narrow(&mut spec, limits);
+    let raw = arguments.as_object().cloned().unwrap_or_default();
+    let args = crate::call::ArgumentSchema::compile(&spec)?.parse(raw)?.to()?;
+    let answer = Q::answer(&Ask { host, limits, progress, stopped: &AtomicBool::new(false) }, args)?;
+    let answer = Output::structured(&answer)?.into_structured();
+    let schema = serde_json::Value::Object((*spec.output_schema).clone());
+    let validator = jsonschema::draft202012::options().should_validate_formats(true).build(&schema).unwrap();
+    let findings: Vec<String> =
+        validator.iter_errors(&answer).map(|error| format!("{}: {error}", error.instance_path())).collect();
+    if !findings.is_empty() {
+        let text = format!("{} breaks its own output schema: {findings:?}", spec.name);
+        return Err(Failure::new(Code::Internal, text));
+    }
+    Ok(answer)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::{Condvar, Mutex};
+    use std::time::Duration;
+
+    use serde::Deserialize;
+    use serde_json::{Map, json};
+
+    use super::*;
+    use crate::call::{ArgumentSchema, Impact};
+
+    #[derive(Deserialize, JsonSchema)]
+    #[serde(deny_unknown_fields)]
+    struct Nothing {}
+
+    #[derive(Serialize, JsonSchema)]
+    struct Done {
+        done: bool,
+    }
+
+    /// Hangs as a read of a dead mount does, until the test lets go.
+    struct Hanging;
+
+    static LET_GO: (Mutex<bool>, Condvar) = (Mutex::new(false), Condvar::new());
+
+    impl HostQuery for Hanging {
+        type Args = Nothing;
+        type Answer = Done;
+
+        fn spec() -> ToolSpec {
+            ToolSpec::query::<Nothing, Done>("hang", "Hang", "Hangs.", Impact::Low)
+        }
+
+        fn answer(_ask: &Ask<'_>, _args: Nothing) -> Result<Done, Failure> {
+            let guard = LET_GO.1.wait_while(LET_GO.0.lock().unwrap(), |let_go| !*let_go).unwrap();
+            Ok(Done { done: *guard })
+        }
+    }
+
+    /// Runs until it is called off.
+    struct Endless;
+
+    impl HostQuery for Endless {
+        type Args = Nothing;
+        type Answer = Done;
+
+        fn spec() -> ToolSpec {
+            ToolSpec::query::<Nothing, Done>("run", "Run", "Runs.", Impact::Low)
+        }
+
+        fn answer(ask: &Ask<'_>, _args: Nothing) -> Result<Done, Failure> {
+            loop {
+                ask.go_on()?;
+                std::thread::sleep(Duration::from_millis(1));
+            }
+        }
+    }
+
+    /// Fails the way a bug does.
+    struct Broken;
+
+    impl HostQuery for Broken {
+        type Args = Nothing;
+        type Answer = Done;
+
+        fn spec() -> ToolSpec {
+            ToolSpec::query::<Nothing, Done>("break", "Break", "Breaks.", Impact::Low)
+        }
+
+        fn answer(_ask: &Ask<'_>, _args: Nothing) -> Result<Done, Failure> {
+            Ok(burst())
+        }
+    }
+
+    fn burst() -> Done {
+        panic!("a secret detail");
+    }
+
+    fn made<Q: HostQuery>() -> (HostTool<Q>, Arguments) {
+        let tool = HostTool::new(&Arc::new(Host::this()), &Arc::default());
+        let arguments = ArgumentSchema::compile(&tool.spec).unwrap().parse(Map::new()).unwrap();
+        (tool, arguments)
+    }
+
+    #[tokio::test]
+    async fn a_query_that_hangs_holds_few_threads_and_no_other_query() {
+        let (hanging, arguments) = made::<Hanging>();
+        let unheard = Progress::unheard();
+        for _ in 0..THREADS + 2 {
+            let wait = Duration::from_millis(20);
+            assert!(tokio::time::timeout(wait, hanging.answer(&arguments, &unheard)).await.is_err());
+        }
+        assert_eq!(hanging.threads.available_permits(), 0);
+        let (uptime, none) = made::<super::super::uptime::Query>();
+        assert!(uptime.answer(&none, &unheard).await.is_ok());
+
+        *LET_GO.0.lock().unwrap() = true;
+        LET_GO.1.notify_all();
+        let output = hanging.answer(&arguments, &unheard).await.unwrap();
+        assert_eq!(output.into_structured(), json!({"done": true}));
+    }
+
+    #[tokio::test]
+    async fn a_query_nobody_waits_for_stops() {
+        let (endless, arguments) = made::<Endless>();
+        let unheard = Progress::unheard();
+        let wait = Duration::from_millis(20);
+        assert!(tokio::time::timeout(wait, endless.answer(&arguments, &unheard)).await.is_err());
+        let all = u32::try_from(THREADS).unwrap();
+        let given_back = tokio::time::timeout(Duration::from_secs(10), endless.threads.acquire_many(all)).await;
+        assert!(given_back.is_ok());
+    }
+
+    #[tokio::test]
+    async fn a_query_that_breaks_is_a_failure_that_says_nothing() {
+        let (broken, arguments) = made::<Broken>();
+        let failure = broken.answer(&arguments, &Progress::unheard()).await.unwrap_err();
+        assert_eq!((failure.code(), failure.public()), (Code::ToolFailed, "the query broke off"));
+        assert_eq!(broken.threads.available_permits(), THREADS);
+    }
+
+    #[test]
+    fn a_query_acts_on_the_host_it_runs_on() {
+        let (tool, arguments) = made::<Hanging>();
+        assert_eq!(tool.resource(&arguments).unwrap(), Resource::this_host());
+    }
+}
