@@ -1,5 +1,6 @@
 //! The Model Context Protocol, and only here: both eras, stateless, on top of the pipeline.
 
+pub mod connect;
 mod errors;
 mod handler;
 mod listing;
