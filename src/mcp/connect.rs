@@ -123,8 +123,10 @@ impl Traffic {
             let failure = match line {
                 None => return Ok(()),
                 Some(Line::Text(text)) => {
-                    self.take(text).await;
-                    continue;
+                    tokio::select! {
+                        () = self.relay.abandoned() => return Ok(()),
+                        () = self.take(text) => continue,
+                    }
                 }
                 Some(Line::TooLong) => Failure::new(Code::BodyTooLarge, "a line is longer than 4 MiB"),
                 Some(Line::NotUtf8) => Failure::new(Code::MalformedJson, "a line is not UTF-8"),

@@ -85,10 +85,8 @@ mod tests {
 
     fn id(number: usize) -> Id {
         let text = format!(r#"{{"jsonrpc":"2.0","id":{number},"method":"x"}}"#);
-        match Message::parse(&text).unwrap().kind {
-            Kind::Request(id) => id,
-            other => panic!("{other:?}"),
-        }
+        let Kind::Request(id) = Message::parse(&text).unwrap().kind else { panic!("a request") };
+        id
     }
 
     #[test]

@@ -67,6 +67,12 @@ impl Refusal {
         self
     }
 
+    /// The same, with what to do about it behind.
+    pub(super) fn advising(mut self, advice: &str) -> Self {
+        self.message = format!("{}: {advice}", self.message);
+        self
+    }
+
     /// Whether the certificate or the token was refused, so that a later try may well go better.
     pub(super) fn is_about_credentials(&self) -> bool {
         matches!(self.status, Some(StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN))

@@ -24,6 +24,9 @@ use crate::error::{Code, Failure};
 /// Longest answer, and longest event of a stream, in bytes.
 const ANSWER_BYTES: usize = 16 * 1024 * 1024;
 
+/// What to look at when there is no answer at all; which of them it is stands in the cause.
+const UNREACHED: &str = "see that it is up, that --ca vouches for it and that it knows the issuer of --cert";
+
 /// A line for the client; not written if its request was called back meanwhile.
 pub(super) struct Line {
     pub(super) text: String,
@@ -78,8 +81,8 @@ impl Relay {
         let headers = self.learned.lock().unwrap_or_else(PoisonError::into_inner).headers(message, &token)?;
         drop(token);
         let answer = self.door.post(headers, Bytes::from(text)).await;
-        let Answer { status, headers, body } =
-            answer.map_err(|failure| Refusal::from(failure).while_trying("the door did not answer"))?;
+        let Answer { status, headers, body } = answer
+            .map_err(|failure| Refusal::from(failure).while_trying("the door did not answer").advising(UNREACHED))?;
         let body = patient(body, self.silence);
         match (form(&headers), &message.kind) {
             // What answers no request says at most that it was refused.

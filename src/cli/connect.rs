@@ -1,0 +1,241 @@
+//! `doorward connect`: a door as a local program, for MCP clients that have no client certificate and keep one token.
+
+use std::fs::File;
+use std::io::Read as _;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, mpsc};
+use std::time::Duration;
+
+use clap::{ArgAction, ArgGroup};
+
+use super::{Exit, Outcome, complain};
+use crate::authn::mint::{Mint, Minter};
+use crate::clock::Clock;
+use crate::error::{Code, Failure};
+use crate::identity::Thumbprint;
+use crate::mcp::connect::{Bridge, Door, Report, Tokens, address, read_private, split};
+use crate::net::{Options, Outbound};
+use crate::pki::store;
+
+/// Longest time for name lookup, TCP and TLS together.
+const CONNECT: Duration = Duration::from_secs(10);
+/// Longest time for a token command.
+const COMMAND: Duration = Duration::from_secs(30);
+/// Longest PEM file.
+const PEM_BYTES: usize = 1024 * 1024;
+/// Lines for standard error that may wait; more are lost.
+const COMPLAINTS: usize = 256;
+
+/// Arguments of `doorward connect`.
+#[derive(clap::Args, Debug)]
+#[command(group = ArgGroup::new("token source").required(true))]
+pub struct Args {
+    /// The door: https://HOST:PORT, with /mcp or another path
+    #[arg(value_name = "URL", env = "DOORWARD_CONNECT_URL", hide_env_values = true, value_parser = address)]
+    url: String,
+    /// Client certificate chain, PEM
+    #[arg(long, value_name = "PEM", env = "DOORWARD_CONNECT_CERT", hide_env_values = true)]
+    cert: PathBuf,
+    /// Its private key, PEM, readable by its owner only
+    #[arg(long, value_name = "PEM", env = "DOORWARD_CONNECT_KEY", hide_env_values = true)]
+    key: PathBuf,
+    /// Authorities that may vouch for the door, PEM [default: the system's]
+    #[arg(long, value_name = "PEM", env = "DOORWARD_CONNECT_CA", hide_env_values = true)]
+    ca: Option<PathBuf>,
+    /// Mint a token for each request with this private key, PEM, readable by its owner only
+    #[arg(long, value_name = "PEM", env = "DOORWARD_CONNECT_TOKEN_KEY", hide_env_values = true)]
+    #[arg(group = "token source", requires_all = ["issuer", "audience", "subject"])]
+    token_key: Option<PathBuf>,
+    /// Run this for each request and send what it prints: an absolute path and arguments; no shell
+    #[arg(long, value_name = "COMMAND", env = "DOORWARD_CONNECT_TOKEN_COMMAND", hide_env_values = true)]
+    #[arg(group = "token source", value_parser = Command::parse)]
+    token_command: Option<Command>,
+    /// Read this for each request and send what is in it; readable by its owner only
+    #[arg(long, value_name = "PATH", env = "DOORWARD_CONNECT_TOKEN_FILE", hide_env_values = true)]
+    #[arg(group = "token source")]
+    token_file: Option<PathBuf>,
+    /// Longest silence of the door, in seconds
+    #[arg(long, value_name = "SECONDS", env = "DOORWARD_CONNECT_TIMEOUT", hide_env_values = true)]
+    #[arg(default_value_t = 300, value_parser = clap::value_parser!(u64).range(1..=86_400))]
+    timeout: u64,
+    #[command(flatten)]
+    claims: Claims,
+}
+
+/// What a token minted here says.
+#[derive(clap::Args, Debug)]
+#[command(next_help_heading = "With --token-key")]
+struct Claims {
+    /// `iss`
+    #[arg(long, value_name = "TEXT", env = "DOORWARD_CONNECT_ISSUER", hide_env_values = true)]
+    #[arg(requires = "token_key")]
+    issuer: Option<String>,
+    /// `aud`
+    #[arg(long, value_name = "TEXT", env = "DOORWARD_CONNECT_AUDIENCE", hide_env_values = true)]
+    #[arg(requires = "token_key")]
+    audience: Option<String>,
+    /// `sub`: the person on whose behalf calls are made
+    #[arg(long, value_name = "TEXT", env = "DOORWARD_CONNECT_SUBJECT", hide_env_values = true)]
+    #[arg(requires = "token_key")]
+    subject: Option<String>,
+    /// `act.sub`: the agent that makes them
+    #[arg(long, value_name = "TEXT", env = "DOORWARD_CONNECT_AGENT", hide_env_values = true)]
+    #[arg(requires = "token_key")]
+    agent: Option<String>,
+    /// `scope`; may be repeated, or hold several with spaces between them
+    #[arg(long, value_name = "SCOPE", env = "DOORWARD_CONNECT_SCOPE", hide_env_values = true)]
+    #[arg(requires = "token_key", value_delimiter = ' ')]
+    scope: Vec<String>,
+    /// Life of a token, in seconds
+    #[arg(long, value_name = "SECONDS", env = "DOORWARD_CONNECT_TTL", hide_env_values = true)]
+    #[arg(requires = "token_key", default_value_t = 60, value_parser = clap::value_parser!(u64).range(1..=3600))]
+    ttl: u64,
+    /// Bind tokens to the client certificate (`cnf`, RFC 8705)
+    #[arg(long, value_name = "BOOL", env = "DOORWARD_CONNECT_BIND", hide_env_values = true)]
+    #[arg(requires = "token_key", default_value_t = true, default_missing_value = "true")]
+    #[arg(num_args = 0..=1, require_equals = true, action = ArgAction::Set)]
+    bind: bool,
+}
+
+/// A command that has been split.
+#[derive(Clone, Debug)]
+struct Command(Vec<String>);
+
+impl Command {
+    fn parse(text: &str) -> Result<Self, String> {
+        split(text).map(Self)
+    }
+}
+
+/// Relays between standard input and output and the door until standard input ends.
+///
+/// # Errors
+/// When a certificate or key cannot be used, or standard input cannot be read. A refusal by the door is not one: the
+/// client is told, and may try again.
+pub fn run(args: Args, clock: Clock) -> Outcome {
+    let (report, complaints) = complaints()?;
+    let bridge = bridge(args, clock, report)?;
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(|error| Failure::new(Code::Io, "the system gives no event loop").because(error))?;
+    let result = runtime.block_on(bridge.run(tokio::io::stdin(), tokio::io::stdout()));
+    // A read of standard input may be under way, and nothing but the client can end it.
+    runtime.shutdown_background();
+    let _ = complaints.recv_timeout(Duration::from_secs(1));
+    result.map(|()| Exit::Done)
+}
+
+fn bridge(args: Args, clock: Clock, report: Report) -> Result<Bridge, Failure> {
+    let silence = Duration::from_secs(args.timeout);
+    let key = read_private(&args.key, PEM_BYTES)?;
+    store::private_key_in(key.expose())?;
+    let outbound = Outbound::new(Options {
+        ca_pem: args.ca.as_deref().map(read_public).transpose()?,
+        identity: Some((read_public(&args.cert)?, key)),
+        connect_timeout: CONNECT.min(silence),
+    })?;
+    let tokens = match (&args.token_key, args.token_command, args.token_file) {
+        (Some(key), None, None) => minted(key, &args.cert, args.claims, clock)?,
+        (None, Some(command), None) => Tokens::Command { argv: command.0, limit: COMMAND.min(silence) },
+        (None, None, Some(path)) => Tokens::File(path),
+        _ => return Err(Failure::new(Code::Config, "there must be one source of tokens")),
+    };
+    Ok(Bridge::new(Door { outbound, url: args.url, limit: silence }, tokens, silence, report))
+}
+
+fn minted(key: &Path, certificate: &Path, claims: Claims, clock: Clock) -> Result<Tokens, Failure> {
+    let minter = Minter::from_file(key, None)?;
+    let (issuer, audience, subject) = match (claims.issuer, claims.audience, claims.subject) {
+        (Some(issuer), Some(audience), Some(subject)) => (issuer, audience, subject),
+        _ => return Err(Failure::new(Code::Config, "a token needs an issuer, an audience and a subject")),
+    };
+    let mut mint = Mint::new(issuer, audience, subject);
+    mint.agent = claims.agent;
+    mint.scopes = claims.scope.into_iter().filter(|scope| !scope.is_empty()).collect();
+    mint.ttl = Duration::from_secs(claims.ttl);
+    if claims.bind {
+        mint.certificate = store::certificates(certificate)?.first().map(|leaf| Thumbprint::of(leaf));
+    }
+    Ok(Tokens::Minted(Box::new(move || minter.mint(&mint, clock.now()))))
+}
+
+/// A file that is no secret. What stands in it is judged by who uses it.
+fn read_public(path: &Path) -> Result<Vec<u8>, Failure> {
+    let failed = |error: std::io::Error| {
+        let cause = format!("{}: {error}", path.display());
+        Failure::new(Code::Io, "a certificate cannot be read").because(cause)
+    };
+    let limit = u64::try_from(PEM_BYTES).unwrap_or(u64::MAX);
+    let mut pem = Vec::new();
+    File::open(path).map_err(failed)?.take(limit).read_to_end(&mut pem).map_err(failed)?;
+    Ok(pem)
+}
+
+/// Lines for standard error, written by a thread of their own: a client that does not read them holds up no call. The
+/// receiver hears when the last line is written.
+fn complaints() -> Result<(Report, mpsc::Receiver<()>), Failure> {
+    let (lines, queue) = mpsc::sync_channel::<String>(COMPLAINTS);
+    let (ended, end) = mpsc::channel();
+    let write = move || {
+        queue.iter().for_each(|line| complain(format!("doorward connect: {line}")));
+        let _ = ended.send(());
+    };
+    std::thread::Builder::new()
+        .name("complaints".to_owned())
+        .spawn(write)
+        .map_err(|error| Failure::new(Code::Io, "the system gives no thread").because(error))?;
+    Ok((Arc::new(move |line| drop(lines.try_send(line.to_owned()))), end))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::{Args as _, FromArgMatches as _};
+
+    const DOOR: &[&str] = &["https://door:8443", "--cert", "c.pem", "--key", "k.pem"];
+    const MINT: &[&str] = &["--token-key", "t.pem", "--issuer", "i", "--audience", "a", "--subject", "s"];
+
+    fn parse(arguments: &[&[&str]]) -> Result<Args, clap::error::ErrorKind> {
+        let command = Args::augment_args(clap::Command::new("connect").no_binary_name(true));
+        let matches = command.try_get_matches_from(arguments.concat()).map_err(|error| error.kind())?;
+        Args::from_arg_matches(&matches).map_err(|error| error.kind())
+    }
+
+    #[test]
+    fn the_options_are_consistent() {
+        Args::augment_args(clap::Command::new("connect")).debug_assert();
+    }
+
+    #[test]
+    fn tokens_are_bound_and_short_unless_told_otherwise() {
+        let args = parse(&[DOOR, MINT]).unwrap();
+        assert_eq!((args.url.as_str(), args.timeout), ("https://door:8443/mcp", 300));
+        assert_eq!((args.claims.bind, args.claims.ttl), (true, 60));
+        let args = parse(&[DOOR, MINT, &["--bind=false", "--scope", "core logs", "--scope", "ssh"]]).unwrap();
+        assert!(!args.claims.bind);
+        assert_eq!(args.claims.scope, ["core", "logs", "ssh"]);
+    }
+
+    #[test]
+    fn there_is_exactly_one_source_of_tokens() {
+        use clap::error::ErrorKind::{ArgumentConflict, MissingRequiredArgument};
+        assert_eq!(parse(&[DOOR]).unwrap_err(), MissingRequiredArgument);
+        assert_eq!(parse(&[DOOR, &["--token-key", "t.pem"]]).unwrap_err(), MissingRequiredArgument);
+        assert_eq!(parse(&[DOOR, MINT, &["--token-file", "f"]]).unwrap_err(), ArgumentConflict);
+        assert_eq!(parse(&[DOOR, &["--token-file", "f", "--token-command", "/x"]]).unwrap_err(), ArgumentConflict);
+        assert_eq!(parse(&[DOOR, &["--token-file", "f", "--scope", "x"]]).unwrap_err(), MissingRequiredArgument);
+        assert!(parse(&[DOOR, &["--token-file", "f"]]).is_ok());
+        assert!(parse(&[DOOR, &["--token-command", "/bin/tok 'a b'"]]).is_ok());
+    }
+
+    #[test]
+    fn what_could_not_work_is_a_wrong_command_line() {
+        use clap::error::ErrorKind::ValueValidation;
+        let file: &[&str] = &["--token-file", "f", "--cert", "c", "--key", "k"];
+        assert_eq!(parse(&[&["http://door:8443"], file]).unwrap_err(), ValueValidation);
+        assert_eq!(parse(&[DOOR, &["--token-command", "vault token"]]).unwrap_err(), ValueValidation);
+        assert_eq!(parse(&[DOOR, &["--token-file", "f", "--timeout", "0"]]).unwrap_err(), ValueValidation);
+        assert_eq!(parse(&[DOOR, MINT, &["--ttl", "0"]]).unwrap_err(), ValueValidation);
+    }
+}
