@@ -1,0 +1,8 @@
+//~ E0451
+// What was not judged cannot be recorded into a permit.
+use doorward::call::{Arguments, Resource};
+use doorward::policy::Judged;
+
+pub fn forge(arguments: Arguments) -> Judged {
+    Judged { arguments, resource: Resource::this_host(), by: vec!["scope:core".to_owned()] }
+}
