@@ -10,7 +10,7 @@ pub(super) struct ProcessStat {
     pub(super) pid: u32,
     /// Its parent.
     pub(super) parent: u32,
-    /// At most 15 bytes of its name.
+    /// Its name as the kernel keeps it: 15 bytes of a program's.
     pub(super) name: String,
     /// What it is doing.
     pub(super) state: State,

@@ -33,7 +33,8 @@ pub(super) struct Args {
     /// Most processes to list.
     #[schemars(range(min = 1))]
     limit: usize,
-    /// Only processes with this in their name, in capitals or not. The kernel keeps 15 bytes of a name.
+    /// Only processes with this in their name, in capitals or not. The kernel keeps 15 bytes of a
+    /// program's name.
     #[schemars(length(min = 1, max = 128))]
     name: Option<String>,
 }
@@ -76,7 +77,7 @@ struct Process {
     pid: u32,
     /// Process id of its parent; 0 for none.
     parent_pid: u32,
-    /// Its name, at most 15 bytes.
+    /// Its name; the kernel keeps 15 bytes of a program's.
     name: String,
     /// What it is doing.
     state: State,

@@ -20,7 +20,7 @@ use crate::tools::Tool;
 
 /// How many threads one query may hold at a time. A read that the kernel never finishes (a mount whose server is gone)
 /// cannot be called off; it keeps its thread, and when all are kept, only calls of that same query wait and time out.
-const THREADS: usize = 4;
+const THREADS: usize = 8;
 
 /// A question to a host, answered by reading files.
 pub(super) trait HostQuery: Send + Sync + 'static {
