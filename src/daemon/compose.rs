@@ -24,7 +24,7 @@ pub fn tools() -> Vec<String> {
 }
 
 fn every_tool(limits: &LimitsSection) -> Vec<Box<dyn Tool>> {
-    system::tools(system::Host::real(), limits)
+    system::tools(system::Host::this(), limits)
 }
 
 /// The door for callers of any transport.
