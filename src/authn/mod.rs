@@ -5,6 +5,7 @@ mod jwks;
 mod jwt;
 mod keys;
 mod local;
+pub mod mint;
 mod replay;
 mod settings;
 
