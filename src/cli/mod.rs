@@ -7,6 +7,7 @@ mod demo;
 mod pki;
 mod schema;
 mod serve;
+mod span;
 mod token;
 
 use std::io::Write as _;

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use serde_json::Value;
 
-use crate::authn::Minter;
+use crate::authn::mint::Minter;
 use crate::clock::Clock;
 use crate::error::{Code, Failure};
 use crate::pki::store::{self, Existing};
@@ -74,12 +74,12 @@ impl Estate {
 
     /// The token key.
     pub(super) fn minter(&self) -> Result<Minter, Failure> {
-        Minter::from_file(&self.path("token-key.pem"))
+        Minter::from_file(&self.path("token-key.pem"), None)
     }
 
     /// Its public half as a key set.
     pub(super) fn jwks(&self) -> Result<Value, Failure> {
-        self.minter()?.jwks()
+        Ok(self.minter()?.jwks())
     }
 
     /// What there is, for a person.

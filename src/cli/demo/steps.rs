@@ -11,7 +11,7 @@ use http::{HeaderMap, HeaderName, HeaderValue};
 use serde_json::{Value, json};
 
 use super::estate::Estate;
-use crate::authn::Mint;
+use crate::authn::mint::Mint;
 use crate::clock::{Clock, Timestamp};
 use crate::error::{Code, Failure};
 use crate::net::{Options, Outbound};
@@ -146,12 +146,9 @@ pub(super) fn all(estate: &Estate, clock: &Clock) -> Result<Vec<Step>, Failure> 
     let now = clock.now();
     let token = |scope: &str, at: Timestamp| {
         let wish = Mint {
-            issuer: estate.issuer(),
-            audience: estate.url(),
-            subject: "alice".to_owned(),
             agent: Some("demo-agent".to_owned()),
             scopes: vec![scope.to_owned()],
-            ..Mint::default()
+            ..Mint::new(estate.issuer(), estate.url(), "alice")
         };
         estate.minter()?.mint(&wish, at)
     };
