@@ -45,17 +45,24 @@ pub struct Issued {
 }
 
 impl Issued {
-    /// Writes `PREFIX.crt` and `PREFIX.key`, and tells their names.
-    ///
-    /// # Errors
-    /// [`Code::Io`], also when one of them is there and may not be replaced.
-    pub fn write(&self, prefix: &Path, existing: Existing) -> Result<(PathBuf, PathBuf), Failure> {
+    /// The names of the files that [`Issued::write`] writes: `PREFIX.crt` and `PREFIX.key`.
+    #[must_use]
+    pub fn paths(prefix: &Path) -> (PathBuf, PathBuf) {
         let named = |extension: &str| {
             let mut name = prefix.as_os_str().to_owned();
             name.push(extension);
             PathBuf::from(name)
         };
-        let (certificate, key) = (named(".crt"), named(".key"));
+        (named(".crt"), named(".key"))
+    }
+
+    /// Writes the certificate and the key, and tells their names.
+    ///
+    /// # Errors
+    /// [`Code::Io`], also when one of them is there and may not be replaced.
+    pub fn write(&self, prefix: &Path, existing: Existing) -> Result<(PathBuf, PathBuf), Failure> {
+        let (certificate, key) = Self::paths(prefix);
+        store::ready(&certificate, existing)?;
         store::write_private(&key, self.key_pem.expose().as_bytes(), existing)?;
         store::write_public(&certificate, self.certificate_pem.as_bytes(), existing)?;
         Ok((certificate, key))
@@ -84,6 +91,8 @@ impl Authority {
             return Err(Failure::new(Code::Config, "this authority is not made").because(why));
         }
         store::make_directory(directory)?;
+        let (key_path, path) = (directory.join("ca.key"), directory.join("ca.crt"));
+        [&key_path, &path].into_iter().try_for_each(|path| store::ready(path, Existing::Keep))?;
         let now = clock.now();
         let serial = random::<16>()?;
         let key = KeyPair::generate().map_err(unsigned)?;
@@ -92,8 +101,8 @@ impl Authority {
         parameters.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
         let made = parameters.self_signed(&key).map_err(unsigned)?;
         let private = Secret::new(key.serialize_pem());
-        store::write_private(&directory.join("ca.key"), private.expose().as_bytes(), Existing::Keep)?;
-        store::write_public(&directory.join("ca.crt"), made.pem().as_bytes(), Existing::Keep)?;
+        store::write_private(&key_path, private.expose().as_bytes(), Existing::Keep)?;
+        store::write_public(&path, made.pem().as_bytes(), Existing::Keep)?;
         let authority = Self::open(directory)?;
         let mut ledger = authority.ledger()?;
         ledger.append(issued(&authority.certificate, Kind::Authority, now))?;

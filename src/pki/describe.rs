@@ -29,7 +29,7 @@ pub enum Item {
         certificate: Box<Certificate>,
         /// `iPAddress` entries of its alternative names.
         addresses: Vec<String>,
-        /// Entries of `tls.allowed_subjects` that name it, each of them enough.
+        /// For a client: entries of `tls.allowed_subjects` that name it, each of them enough.
         entries: Vec<String>,
     },
     /// A revocation list.
@@ -91,7 +91,7 @@ fn item(kind: SectionKind, der: Zeroizing<Vec<u8>>) -> Item {
         SectionKind::PrivateKey => private_key(&PrivateKeyDer::Pkcs8(der.as_slice().into())),
         SectionKind::EcPrivateKey => private_key(&PrivateKeyDer::Sec1(der.as_slice().into())),
         SectionKind::RsaPrivateKey => private_key(&PrivateKeyDer::Pkcs1(der.as_slice().into())),
-        _ => unreadable("a section that is not used here".to_owned()),
+        SectionKind::Csr | SectionKind::EchConfigList | _ => unreadable("a section that is not used here".to_owned()),
     }
 }
 
@@ -100,7 +100,7 @@ fn certificate(der: &[u8]) -> Item {
     match (read, Usage::of(der)) {
         (Ok(certificate), Some(usage)) => Item::Certificate {
             role: usage.role(),
-            entries: entries(&certificate),
+            entries: if usage.client && !usage.authority { entries(&certificate) } else { Vec::new() },
             certificate: Box::new(certificate),
             addresses: usage.addresses,
         },

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use rcgen::{CertificateRevocationListParams, RevokedCertParams, SerialNumber};
-use rustls::pki_types::{CertificateDer, CertificateRevocationListDer};
+use rustls::pki_types::CertificateRevocationListDer;
 use x509_parser::prelude::{CertificateRevocationList, FromDer as _};
 
 use super::authority::{Authority, BACKDATED, date, unsigned};
@@ -57,8 +57,7 @@ impl Authority {
     /// # Errors
     /// As [`Authority::revoke`], and when the file cannot be read or another authority has signed the certificate.
     pub fn revoke_file(&self, path: &Path, clock: &Clock) -> Result<bool, Failure> {
-        let chain = store::certificates(path)?;
-        let certificate = inspect::certificate(chain.first().map(CertificateDer::as_ref).unwrap_or_default())?;
+        let certificate = store::leaf(path)?;
         if certificate.issuer != self.certificate().subject {
             return Err(store::wrong(path, &format!("issued by {}, not by this authority", certificate.issuer)));
         }
@@ -74,7 +73,7 @@ impl Authority {
             return Err(Failure::new(Code::Config, "a revocation list is valid for a minute at least"));
         }
         let now = clock.now();
-        let next_update = now.plus(lifetime);
+        let next_update = Timestamp::from_seconds(now.plus(lifetime).seconds());
         // Held until the list is written, so that an older list never lands on top of a newer one.
         let mut ledger = self.ledger()?;
         let number = ledger.list_number().saturating_add(1);

@@ -12,8 +12,10 @@ use rustls::pki_types::pem::{self, PemObject};
 use rustls::pki_types::{CertificateDer, CertificateRevocationListDer, PrivateKeyDer};
 use zeroize::Zeroizing;
 
+use super::inspect;
 use super::key::SigningKey;
 use crate::error::{Code, Failure};
+use crate::identity::Certificate;
 use crate::secret::{hex, random};
 
 /// Certificates and keys, in bytes.
@@ -37,6 +39,15 @@ pub enum Existing {
 /// [`Code::Io`] when it cannot be read, [`Code::Config`] when there is no certificate in it; the cause names the file.
 pub fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, Failure> {
     all(path, &read(path, MAX_BYTES)?, "certificate")
+}
+
+/// What the first certificate of a file says: the holder's own, before those that vouch for it.
+///
+/// # Errors
+/// As [`certificates`], and [`Code::CertificateMalformed`].
+pub fn leaf(path: &Path) -> Result<Certificate, Failure> {
+    let chain = certificates(path)?;
+    inspect::certificate(chain.first().map(CertificateDer::as_ref).unwrap_or_default())
 }
 
 /// The authorities of a file, as roots of trust.
@@ -115,6 +126,15 @@ pub fn write_private(path: &Path, bytes: &[u8], existing: Existing) -> Result<()
 /// [`Code::Io`]; the cause names the file.
 pub fn write_public(path: &Path, bytes: &[u8], existing: Existing) -> Result<(), Failure> {
     write(path, bytes, 0o644, existing).map_err(|error| unwritable(path, error))
+}
+
+/// Whether a file may be written; asked before work that cannot be undone. Writing asks again.
+///
+/// # Errors
+/// [`Code::Io`] when there is one and it is to be kept; the cause names it.
+pub fn ready(path: &Path, existing: Existing) -> Result<(), Failure> {
+    let taken = existing == Existing::Keep && path.symlink_metadata().is_ok();
+    if taken { Err(unwritable(path, io::ErrorKind::AlreadyExists.into())) } else { Ok(()) }
 }
 
 /// Makes a directory that only its owner may enter (0700), with those above it; one that is there stays as it is.
@@ -299,7 +319,7 @@ mod tests {
     fn a_file_over_the_limit_is_not_read() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("big");
-        write_public(&path, &vec![b'x'; 11], Existing::Keep).unwrap();
+        write_public(&path, &[b'x'; 11], Existing::Keep).unwrap();
         assert!(read(&path, 11).is_ok());
         assert!(read(&path, 10).unwrap_err().cause().unwrap().contains("larger than 10 bytes"));
     }

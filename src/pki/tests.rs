@@ -1,5 +1,7 @@
 //! The authority's work, judged by the verifier that the daemon uses.
 
+#![expect(clippy::arithmetic_side_effects, reason = "days of a test")]
+
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;

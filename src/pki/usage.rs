@@ -1,6 +1,7 @@
 //! What a certificate may be used for, by its own extensions.
 
 use x509_parser::extensions::{GeneralName, ParsedExtension};
+use x509_parser::oid_registry::OID_X509_EXT_SUBJECT_KEY_IDENTIFIER;
 use x509_parser::prelude::{FromDer as _, X509Certificate};
 
 /// Key usage, extended key usage and basic constraints (RFC 5280 sections 4.2.1.3, 4.2.1.12 and 4.2.1.9).
@@ -18,32 +19,29 @@ pub(super) struct Usage {
 }
 
 impl Usage {
-    /// Reads it from DER; `None` when an extension cannot be read.
+    /// Reads it from DER; `None` when an extension cannot be read, or is there twice.
     pub(super) fn of(der: &[u8]) -> Option<Self> {
         let (_, certificate) = X509Certificate::from_der(der).ok()?;
-        let mut usage = Self::default();
-        for extension in certificate.extensions() {
-            match extension.parsed_extension() {
-                ParsedExtension::BasicConstraints(constraints) => usage.authority = constraints.ca,
-                ParsedExtension::KeyUsage(key) => {
-                    usage.signs_certificates = key.key_cert_sign();
-                    usage.signs_lists = key.crl_sign();
-                }
-                ParsedExtension::ExtendedKeyUsage(extended) => {
-                    usage.server = extended.server_auth || extended.any;
-                    usage.client = extended.client_auth || extended.any;
-                }
-                ParsedExtension::SubjectKeyIdentifier(identifier) => {
-                    usage.key_identifier = Some(identifier.0.to_vec());
-                }
-                ParsedExtension::SubjectAlternativeName(names) => {
-                    usage.addresses.extend(names.general_names.iter().filter_map(address));
-                }
-                ParsedExtension::ParseError { .. } => return None,
-                _ => {}
-            }
-        }
-        Some(usage)
+        let key = certificate.key_usage().ok()?;
+        let extended = certificate.extended_key_usage().ok()?;
+        let names = certificate.subject_alternative_name().ok()?;
+        let identifier = certificate.get_extension_unique(&OID_X509_EXT_SUBJECT_KEY_IDENTIFIER).ok()?;
+        let identifier = identifier.map(|extension| {
+            let ParsedExtension::SubjectKeyIdentifier(found) = extension.parsed_extension() else { return None };
+            Some(found.0.to_vec())
+        });
+        Some(Self {
+            authority: certificate.basic_constraints().ok()?.is_some_and(|found| found.value.ca),
+            signs_certificates: key.as_ref().is_some_and(|key| key.value.key_cert_sign()),
+            signs_lists: key.is_some_and(|key| key.value.crl_sign()),
+            // Without the extension a certificate is good for any use.
+            server: extended.as_ref().is_none_or(|found| found.value.server_auth || found.value.any),
+            client: extended.is_none_or(|found| found.value.client_auth || found.value.any),
+            key_identifier: identifier.flatten(),
+            addresses: names
+                .map(|names| names.value.general_names.iter().filter_map(address).collect())
+                .unwrap_or_default(),
+        })
     }
 
     /// In words.
