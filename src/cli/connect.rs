@@ -12,7 +12,7 @@ use super::{Exit, Outcome, complain};
 use crate::authn::mint::{Mint, Minter};
 use crate::clock::Clock;
 use crate::error::{Code, Failure};
-use crate::identity::Thumbprint;
+use crate::identity::{Scope, Thumbprint};
 use crate::mcp::connect::{Bridge, Door, Report, Tokens, address, read_private, split};
 use crate::net::{Options, Outbound};
 use crate::pki::store;
@@ -84,8 +84,8 @@ struct Claims {
     agent: Option<String>,
     /// `scope`; may be repeated, or hold several with spaces between them
     #[arg(long, value_name = "SCOPE", env = "DOORWARD_CONNECT_SCOPE", hide_env_values = true)]
-    #[arg(requires = "token_key", value_delimiter = ' ')]
-    scope: Vec<String>,
+    #[arg(requires = "token_key", value_delimiter = ' ', value_parser = scope)]
+    scope: Vec<Scope>,
     /// Life of a token, in seconds
     #[arg(long, value_name = "SECONDS", env = "DOORWARD_CONNECT_TTL", hide_env_values = true)]
     #[arg(requires = "token_key", default_value_t = 60, value_parser = clap::value_parser!(u64).range(1..=3600))]
@@ -105,6 +105,10 @@ impl Command {
     fn parse(text: &str) -> Result<Self, String> {
         split(text).map(Self)
     }
+}
+
+fn scope(text: &str) -> Result<Scope, String> {
+    Scope::parse(text).ok_or_else(|| "a scope is visible ASCII without quotes and backslashes".to_owned())
 }
 
 /// Relays between standard input and output and the door until standard input ends.
@@ -152,7 +156,7 @@ fn minted(key: &Path, certificate: &Path, claims: Claims, clock: Clock) -> Resul
     };
     let mut mint = Mint::new(issuer, audience, subject);
     mint.agent = claims.agent;
-    mint.scopes = claims.scope.into_iter().filter(|scope| !scope.is_empty()).collect();
+    mint.scopes = claims.scope.iter().map(|scope| scope.as_str().to_owned()).collect();
     mint.ttl = Duration::from_secs(claims.ttl);
     if claims.bind {
         mint.certificate = store::certificates(certificate)?.first().map(|leaf| Thumbprint::of(leaf));
@@ -214,7 +218,7 @@ mod tests {
         assert_eq!((args.claims.bind, args.claims.ttl), (true, 60));
         let args = parse(&[DOOR, MINT, &["--bind=false", "--scope", "core logs", "--scope", "ssh"]]).unwrap();
         assert!(!args.claims.bind);
-        assert_eq!(args.claims.scope, ["core", "logs", "ssh"]);
+        assert_eq!(args.claims.scope, ["core", "logs", "ssh"].map(|text| Scope::parse(text).unwrap()));
     }
 
     #[test]
@@ -237,5 +241,6 @@ mod tests {
         assert_eq!(parse(&[DOOR, &["--token-command", "vault token"]]).unwrap_err(), ValueValidation);
         assert_eq!(parse(&[DOOR, &["--token-file", "f", "--timeout", "0"]]).unwrap_err(), ValueValidation);
         assert_eq!(parse(&[DOOR, MINT, &["--ttl", "0"]]).unwrap_err(), ValueValidation);
+        assert_eq!(parse(&[DOOR, MINT, &["--scope", "a\"b"]]).unwrap_err(), ValueValidation);
     }
 }
