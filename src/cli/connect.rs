@@ -12,7 +12,7 @@ use super::{Exit, Outcome, complain};
 use crate::authn::mint::{Mint, Minter};
 use crate::clock::Clock;
 use crate::error::{Code, Failure};
-use crate::identity::{Scope, Thumbprint};
+use crate::identity::Scope;
 use crate::mcp::connect::{Bridge, Door, Report, Tokens, address, read_private, split};
 use crate::net::{Options, Outbound};
 use crate::pki::store;
@@ -159,7 +159,7 @@ fn minted(key: &Path, certificate: &Path, claims: Claims, clock: Clock) -> Resul
     mint.scopes = claims.scope.iter().map(|scope| scope.as_str().to_owned()).collect();
     mint.ttl = Duration::from_secs(claims.ttl);
     if claims.bind {
-        mint.certificate = store::certificates(certificate)?.first().map(|leaf| Thumbprint::of(leaf));
+        mint.certificate = Some(store::leaf(certificate)?.thumbprint);
     }
     Ok(Tokens::Minted(Box::new(move || minter.mint(&mint, clock.now()))))
 }
@@ -195,7 +195,14 @@ fn complaints() -> Result<(Report, mpsc::Receiver<()>), Failure> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::os::unix::fs::PermissionsExt as _;
+
+    use base64::Engine as _;
+    use base64::engine::general_purpose::URL_SAFE_NO_PAD;
     use clap::{Args as _, FromArgMatches as _};
+
+    use crate::clock::Timestamp;
+    use crate::pki::{Authority, Profile};
 
     const DOOR: &[&str] = &["https://door:8443", "--cert", "c.pem", "--key", "k.pem"];
     const MINT: &[&str] = &["--token-key", "t.pem", "--issuer", "i", "--audience", "a", "--subject", "s"];
@@ -242,5 +249,42 @@ mod tests {
         assert_eq!(parse(&[DOOR, &["--token-file", "f", "--timeout", "0"]]).unwrap_err(), ValueValidation);
         assert_eq!(parse(&[DOOR, MINT, &["--ttl", "0"]]).unwrap_err(), ValueValidation);
         assert_eq!(parse(&[DOOR, MINT, &["--scope", "a\"b"]]).unwrap_err(), ValueValidation);
+    }
+
+    /// A certificate and its key; here they stand for the client's, the authority's and the token key.
+    fn identity(dir: &Path) -> (String, String) {
+        let profile = Profile { common_name: "Test".to_owned(), lifetime: Duration::from_secs(86_400) };
+        Authority::create(dir, &profile, &Clock::system()).unwrap();
+        ["ca.crt", "ca.key"].map(|name| dir.join(name).to_str().unwrap().to_owned()).into()
+    }
+
+    #[test]
+    fn a_minted_token_is_short_scoped_and_bound_to_the_certificate() {
+        let dir = tempfile::tempdir().unwrap();
+        let (cert, key) = identity(&dir.path().join("ca"));
+        let args = parse(&[DOOR, MINT, &["--scope", "core logs", "--agent", "bot"]]).unwrap();
+        let clock = Clock::manual(Timestamp::from_seconds(1_800_000_000));
+        let Tokens::Minted(mint) = minted(Path::new(&key), Path::new(&cert), args.claims, clock).unwrap() else {
+            panic!("minted here")
+        };
+        let (first, second) = (mint().unwrap(), mint().unwrap());
+        assert_ne!(first.expose(), second.expose());
+        let claims = URL_SAFE_NO_PAD.decode(first.expose().split('.').nth(1).unwrap()).unwrap();
+        let claims: serde_json::Value = serde_json::from_slice(&claims).unwrap();
+        assert_eq!((&claims["sub"], &claims["act"]["sub"]), (&"s".into(), &"bot".into()));
+        assert_eq!((&claims["scope"], &claims["exp"]), (&"core logs".into(), &1_800_000_060.into()));
+        let thumbprint = store::leaf(Path::new(&cert)).unwrap().thumbprint.base64url();
+        assert_eq!(claims["cnf"]["x5t#S256"], thumbprint);
+    }
+
+    #[test]
+    fn a_key_that_others_may_read_is_not_used() {
+        let dir = tempfile::tempdir().unwrap();
+        let (cert, key) = identity(&dir.path().join("ca"));
+        let arguments = ["https://door", "--cert", &cert, "--key", &key, "--ca", &cert, "--token-file", "/run/token"];
+        let build = || bridge(parse(&[&arguments]).unwrap(), Clock::system(), Arc::new(|_| {})).map(drop);
+        build().unwrap();
+        std::fs::set_permissions(&key, std::fs::Permissions::from_mode(0o640)).unwrap();
+        assert!(build().unwrap_err().public().contains("chmod 600"));
     }
 }
