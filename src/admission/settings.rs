@@ -8,12 +8,16 @@ use serde::{Deserialize, Serialize};
 #[serde(deny_unknown_fields, default)]
 pub struct ResourcesSection {
     /// Milliseconds a query may take, below its impact class's own limit. Default: 5000.
+    #[schemars(range(min = 1))]
     pub query_timeout: u64,
     /// Share of one CPU that a query may take, in percent. Default: 10. No effect in this version.
+    #[schemars(range(min = 1, max = 100))]
     pub query_cpu_percent: u8,
     /// Memory that a query may add, in MiB. Default: 50. No effect in this version.
+    #[schemars(range(min = 1))]
     pub query_memory_mb: u64,
     /// Queries that run at the same time. Default: 5.
+    #[schemars(range(min = 1))]
     pub max_concurrent_queries: usize,
     /// How often one caller may call; none when the section is absent.
     pub rate_limit: Option<RateLimitSection>,
@@ -36,10 +40,13 @@ impl Default for ResourcesSection {
 #[serde(deny_unknown_fields, default)]
 pub struct RateLimitSection {
     /// Default: 60.
+    #[schemars(range(min = 1))]
     pub requests_per_minute: u32,
     /// Default: 1000.
+    #[schemars(range(min = 1))]
     pub requests_per_hour: u32,
     /// Calls that may come at once. Default: 10.
+    #[schemars(range(min = 1))]
     pub burst: u32,
 }
 

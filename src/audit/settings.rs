@@ -14,6 +14,7 @@ pub struct AuditSection {
     /// The journal. Default: /var/log/doorward/audit.jsonl
     pub path: PathBuf,
     /// Rotate when the file reaches this size. Default: 100. No effect in this version: rotate with logrotate and SIGHUP.
+    #[schemars(range(min = 1))]
     pub max_size_mb: u64,
     /// How many rotated files are kept. Default: 10. No effect in this version.
     pub max_files: u32,

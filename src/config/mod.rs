@@ -1,1 +1,144 @@
-//! placeholder
+//! The configuration: one YAML file, the environment above it, and a report of everything that is wrong with them. The
+//! root only composes; each section and its words belong to the module that uses it.
+
+mod check;
+mod environment;
+mod fit;
+mod load;
+mod number;
+mod place;
+mod references;
+mod report;
+mod schema;
+mod shape;
+mod spelling;
+mod tree;
+mod watch;
+mod yaml;
+
+#[cfg(test)]
+mod cases;
+#[cfg(test)]
+mod examples;
+
+use std::path::PathBuf;
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use crate::admission::ResourcesSection;
+use crate::audit::AuditSection;
+use crate::authn::AuthSection;
+use crate::guard::{LimitsSection, RedactionSection};
+use crate::policy::{QueriesSection, ScopesSection};
+use crate::telemetry::LogSection;
+use crate::transport::{HttpSection, MetricsSection, PipeSection, SocketSection, TlsSection, TransportKind};
+
+pub use environment::Environment;
+pub use load::{Loaded, Refused, defaults, load};
+pub use place::{Place, Source};
+pub use report::{Finding, Report, Severity};
+pub use schema::schema;
+pub use watch::Watch;
+
+/// The configuration of Doorward. Every key has a default but those that name your own files and parties.
+#[derive(Clone, Default, PartialEq, Eq, Debug, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+#[schemars(title = "Doorward configuration")]
+pub struct Config {
+    /// How callers reach the daemon. Default: stdio.
+    pub transport: TransportKind,
+    /// The unix socket, for `transport: unix`.
+    pub socket: SocketSection,
+    /// The Windows named pipe, for `transport: pipe`.
+    pub pipe: PipeSection,
+    /// TLS and client certificates, for `transport: https`.
+    pub tls: TlsSection,
+    /// HTTP over TLS, for `transport: https`.
+    pub http: HttpSection,
+    /// Who may speak, and how that is proven.
+    pub auth: AuthSection,
+    /// Scope → the tools it opens. A scope that is not named here opens nothing.
+    pub scopes: ScopesSection,
+    /// What may be asked at all.
+    pub queries: QueriesSection,
+    /// Redaction of all output.
+    pub redaction: RedactionSection,
+    /// Caps on output.
+    pub limits: LimitsSection,
+    /// What one query and all queries may take.
+    pub resources: ResourcesSection,
+    /// The audit log.
+    pub audit: AuditSection,
+    /// `/health`, `/ready` and `/metrics`.
+    pub metrics: MetricsSection,
+    /// The operational log.
+    pub log: LogSection,
+}
+
+impl Config {
+    /// Whether audit records are written: as `audit.enabled` says, or else on every transport but stdio.
+    #[must_use]
+    pub fn audits(&self) -> bool {
+        self.audit.enabled.unwrap_or(self.transport != TransportKind::Stdio)
+    }
+
+    /// The files whose change means that the daemon should read them anew.
+    #[must_use]
+    pub fn files(&self) -> Vec<PathBuf> {
+        let (tls, jwt) = (&self.tls, &self.auth.jwt);
+        let https = [&tls.cert, &tls.key, &tls.client_ca, &tls.client_crl, &jwt.public_key, &jwt.jwks_ca];
+        let used = if self.transport == TransportKind::Https { &https[..] } else { &[] };
+        used.iter().filter_map(|path| path.as_ref()).cloned().collect()
+    }
+
+    /// The paths of the keys in which `other` differs, for the record of a reload. Values are not told.
+    #[must_use]
+    pub fn differences(&self, other: &Self) -> Vec<String> {
+        let mut paths = Vec::new();
+        if let (Ok(one), Ok(other)) = (serde_json::to_value(self), serde_json::to_value(other)) {
+            compare(&one, &other, "", &mut paths);
+        }
+        paths
+    }
+}
+
+fn compare(one: &Value, other: &Value, path: &str, paths: &mut Vec<String>) {
+    match (one, other) {
+        (Value::Object(one), Value::Object(other)) => {
+            let names = one.keys().chain(other.keys().filter(|name| !one.contains_key(*name)));
+            for name in names {
+                let path = if path.is_empty() { name.clone() } else { format!("{path}.{name}") };
+                let value = |map: &serde_json::Map<String, Value>| map.get(name).cloned().unwrap_or(Value::Null);
+                compare(&value(one), &value(other), &path, paths);
+            }
+        }
+        _ if one != other => paths.push(path.to_owned()),
+        _ => {}
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn differences_are_told_by_key() {
+        let mut other = Config::default();
+        assert!(Config::default().differences(&other).is_empty());
+        other.auth.jwt.max_ttl = 60;
+        other.scopes.0.clear();
+        assert_eq!(Config::default().differences(&other), ["auth.jwt.max_ttl", "scopes.core"]);
+    }
+
+    #[test]
+    fn a_local_caller_is_recorded_only_when_asked() {
+        let mut config = Config::default();
+        assert!(!config.audits());
+        config.transport = TransportKind::Https;
+        assert!(config.audits());
+        config.audit.enabled = Some(false);
+        assert!(!config.audits());
+    }
+}

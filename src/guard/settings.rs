@@ -43,10 +43,13 @@ pub struct FieldPattern(pub String);
 #[serde(deny_unknown_fields, default)]
 pub struct LimitsSection {
     /// Bytes of one answer. Default: 1048576.
+    #[schemars(range(min = 1))]
     pub max_output_bytes: usize,
     /// Lines of one text value. Default: 10000.
+    #[schemars(range(min = 1))]
     pub max_output_lines: usize,
     /// Items of one array. Default: 1000.
+    #[schemars(range(min = 1))]
     pub max_array_items: usize,
     /// For the log queries.
     pub logs: LogLimits,
@@ -71,10 +74,13 @@ impl Default for LimitsSection {
 #[serde(deny_unknown_fields, default)]
 pub struct LogLimits {
     /// Default: 1000.
+    #[schemars(range(min = 1))]
     pub max_lines: usize,
     /// Default: 24.
+    #[schemars(range(min = 1))]
     pub max_age_hours: u64,
     /// Default: 10485760.
+    #[schemars(range(min = 1))]
     pub max_bytes_per_file: u64,
 }
 
@@ -89,8 +95,10 @@ impl Default for LogLimits {
 #[serde(deny_unknown_fields, default)]
 pub struct ProcessLimits {
     /// Processes in one answer. Default: 500.
+    #[schemars(range(min = 1))]
     pub max_count: usize,
     /// Bytes of a command line. Default: 1024.
+    #[schemars(range(min = 1))]
     pub max_cmdline_length: usize,
 }
 

@@ -48,9 +48,10 @@ impl Default for SocketSection {
     }
 }
 
-/// A file mode as it is written: octal digits, as a number or as text.
+/// A file mode as it is written: three octal digits, a zero before them or not, as a number or as text.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(transparent)]
+#[schemars(extend("type" = ["string", "integer"], "format" = "file-mode"))]
 pub struct SocketMode(pub String);
 
 /// The Windows named pipe.
@@ -68,6 +69,7 @@ pub struct PipeSection {
 #[serde(deny_unknown_fields, default)]
 pub struct TlsSection {
     /// Address and port. Default: 127.0.0.1:8443.
+    #[schemars(extend("format" = "address-port"))]
     pub bind: SocketAddr,
     /// Server certificate and intermediates, PEM.
     pub cert: Option<PathBuf>,
@@ -85,6 +87,7 @@ pub struct TlsSection {
     /// Lowest TLS version. Default: "1.3".
     pub min_version: TlsVersion,
     /// Seconds a handshake may take. Default: 10.
+    #[schemars(range(min = 1))]
     pub handshake_timeout: u64,
 }
 
@@ -128,22 +131,31 @@ pub struct HttpSection {
     /// Authorization servers named in the protected resource metadata. Default: `auth.jwt.issuer`, if it is a URL.
     pub authorization_servers: Vec<String>,
     /// Bytes of a request body. Default: 4194304.
+    #[schemars(range(min = 1))]
     pub max_body_bytes: usize,
     /// Bytes of all headers of a request. Default: 65536.
+    #[schemars(range(min = 1))]
     pub max_header_bytes: usize,
     /// Seconds until the first complete request, and for the headers of each. Default: 10.
+    #[schemars(range(min = 1))]
     pub header_timeout: u64,
     /// Seconds for a request body. Default: 15.
+    #[schemars(range(min = 1))]
     pub body_timeout: u64,
     /// Seconds a connection may be idle. Default: 60.
+    #[schemars(range(min = 1))]
     pub idle_timeout: u64,
     /// Seconds a connection may live. Default: 3600.
+    #[schemars(range(min = 1))]
     pub max_connection_age: u64,
     /// Connections in total. Default: 1024.
+    #[schemars(range(min = 1))]
     pub max_connections: usize,
     /// Connections from one address. Default: 128.
+    #[schemars(range(min = 1))]
     pub max_connections_per_address: usize,
     /// HTTP/2 streams of one connection. Default: 64.
+    #[schemars(range(min = 1))]
     pub max_concurrent_streams: u32,
 }
 
@@ -174,6 +186,7 @@ pub struct MetricsSection {
     /// Default: true with https.
     pub enabled: bool,
     /// Default: 127.0.0.1:9464.
+    #[schemars(extend("format" = "address-port"))]
     pub bind: SocketAddr,
 }
 

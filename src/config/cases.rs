@@ -1,0 +1,245 @@
+//! The tables of tests/cases/config: files with their findings written beside the lines that have them.
+//!
+//! `#! key | words` at the end of a line is a finding of that line, `#~ key | words` a note; `(root)` is no key. A line
+//! `#@ NAME=value` sets a variable, and what is expected of it stands after it. Nothing else may be found.
+
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::{Path, PathBuf};
+
+use super::load::read;
+use super::{Config, Environment, Finding, Refused, Report, Severity, Source};
+
+pub(super) const TOOLS: &[&str] = &[
+    "get_cpu_info",
+    "get_disk_info",
+    "get_memory_info",
+    "get_network_info",
+    "get_processes",
+    "get_temperature",
+    "get_uptime",
+];
+
+/// Words of findings that say that a text could not be read, as against what cannot hold here.
+const UNREADABLE: [&str; 4] = ["not YAML", "unknown key", "expected", "given twice"];
+
+/// A directory that stands for /etc/doorward and /var/log/doorward.
+pub(super) struct World(tempfile::TempDir);
+
+impl World {
+    pub(super) fn new() -> Self {
+        let world = Self(tempfile::tempdir().unwrap());
+        let directory = world.0.path();
+        let write = |name: &str, mode: u32| {
+            let path = directory.join(name);
+            std::fs::write(&path, "forty eight bytes of nothing, that nobody can use").unwrap();
+            std::fs::set_permissions(&path, std::fs::Permissions::from_mode(mode)).unwrap();
+        };
+        for name in [
+            "server.crt",
+            "client-ca.crt",
+            "client.crl",
+            "jwt-public.pem",
+            "jwks-ca.pem",
+            "exposed.key",
+            "exposed.secret",
+        ] {
+            write(name, 0o644);
+        }
+        write("server.key", 0o600);
+        write("hmac.secret", 0o600);
+        world
+    }
+
+    pub(super) fn text(&self, text: &str) -> String {
+        let directory = self.0.path().display().to_string();
+        text.replace("/etc/doorward", &directory).replace("/var/log/doorward", &directory)
+    }
+}
+
+pub(super) fn source() -> Source {
+    Source::File("case.yaml".into())
+}
+
+pub(super) fn data(path: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join(path)
+}
+
+fn files(path: &str) -> Vec<(String, String)> {
+    let mut files: Vec<(String, String)> = std::fs::read_dir(data(path))
+        .unwrap()
+        .map(|entry| entry.unwrap().path())
+        .map(|path| (path.display().to_string(), std::fs::read_to_string(&path).unwrap()))
+        .collect();
+    files.sort();
+    files
+}
+
+/// Everything that is said about a text, findings and notes.
+pub(super) fn report(text: &str, environment: &Environment) -> (Option<Config>, Report) {
+    match read(text, source(), environment, TOOLS) {
+        Ok(loaded) => (Some(loaded.config.clone()), loaded.notes().clone()),
+        Err(Refused::Found(report)) => (None, report),
+        Err(Refused::Unreadable(failure)) => panic!("{failure}: {:?}", failure.cause()),
+    }
+}
+
+struct Expected {
+    place: String,
+    severity: Severity,
+    key: String,
+    words: String,
+}
+
+impl Expected {
+    fn is_met_by(&self, finding: &Finding) -> bool {
+        let place = match &finding.place().source {
+            Source::Environment(name) => name.to_string(),
+            Source::File(_) | Source::Defaults => finding.place().line.to_string(),
+        };
+        let key = if finding.key().is_empty() { "(root)" } else { finding.key() };
+        let says = finding.to_string().contains(&self.words);
+        place == self.place && finding.severity() == self.severity && key == self.key && says
+    }
+}
+
+fn expected(text: &str) -> (Environment, Vec<Expected>) {
+    let (mut variables, mut expected) = (Vec::new(), Vec::new());
+    for (number, line) in (1_usize..).zip(text.lines()) {
+        let mut place = number.to_string();
+        if let Some(variable) = line.strip_prefix("#@ ") {
+            let variable = variable.split(" #!").next().unwrap();
+            let (name, value) = variable.split_once('=').unwrap_or((variable, ""));
+            variables.push((name.to_owned(), value.to_owned()));
+            place = name.to_owned();
+        }
+        for (mark, severity) in [(" #! ", Severity::Finding), (" #~ ", Severity::Note)] {
+            for said in line.split(mark).skip(1) {
+                let said = said.split(" #~ ").next().unwrap().split(" #! ").next().unwrap();
+                let (key, words) = said.split_once(" | ").unwrap_or_else(|| panic!("{said}"));
+                let (key, words) = (key.to_owned(), words.trim().to_owned());
+                expected.push(Expected { place: place.clone(), severity, key, words });
+            }
+        }
+    }
+    (variables.into_iter().collect(), expected)
+}
+
+fn judge(name: &str, text: &str) -> Report {
+    let world = World::new();
+    let (environment, expected) = expected(text);
+    let (_, report) = report(&world.text(text), &environment);
+    for finding in report.findings() {
+        let count = expected.iter().filter(|expected| expected.is_met_by(finding)).count();
+        assert_eq!(count, 1, "{name}: not expected once:\n{finding}\nall:\n{report}");
+    }
+    for expected in &expected {
+        let met = report.findings().iter().any(|finding| expected.is_met_by(finding));
+        assert!(met, "{name}:{}: {} | {}\nfound:\n{report}", expected.place, expected.key, expected.words);
+    }
+    report
+}
+
+#[test]
+fn each_bad_configuration_has_its_findings_and_no_others() {
+    let files = files("tests/cases/config/findings");
+    let mut count = 0;
+    for (name, text) in &files {
+        let report = judge(name, text);
+        assert!(!report.to_string().contains("hunter2"), "{name} repeats a secret:\n{report}");
+        count += report.findings().len();
+    }
+    assert!(files.len() >= 25 && count >= 100, "{} files, {count} findings", files.len());
+}
+
+#[test]
+fn what_operators_have_already_is_read_and_only_what_cannot_hold_is_found() {
+    for (name, text) in files("tests/cases/config/blocks") {
+        let report = judge(&name, &text);
+        for finding in report.findings() {
+            assert!(!UNREADABLE.iter().any(|words| finding.problem().contains(words)), "{name}: {finding}");
+        }
+    }
+}
+
+#[test]
+fn what_operators_have_already_is_read_in_one_file_too() {
+    let text = std::fs::read_to_string(data("tests/cases/config/merged.yaml")).unwrap();
+    let sources = ["auth.jwt.jwks_uri", "auth.jwt.public_key", "auth.jwt.secret"];
+    let always = ["audit.path", "audit.syslog.enabled"].into_iter().chain(sources);
+    let https = ["tls.cert", "tls.client_ca", "tls.key"];
+    for (transport, more) in [("stdio", &[][..]), ("unix", &["transport"]), ("pipe", &["transport"]), ("https", &https)]
+    {
+        let (_, report) = report(&text.replace("TRANSPORT", transport), &Environment::default());
+        let findings = report.findings().iter().filter(|finding| finding.severity() == Severity::Finding);
+        let mut keys: Vec<&str> = findings.map(Finding::key).collect();
+        let mut wanted: Vec<&str> = always.clone().chain(more.iter().copied()).collect();
+        keys.sort_unstable();
+        keys.dedup();
+        wanted.sort_unstable();
+        assert_eq!(keys, wanted, "{transport}:\n{report}");
+        assert!(report.to_string().contains("MCP_JWT_SECRET is not set"));
+        assert!(!UNREADABLE.iter().any(|words| report.to_string().contains(words)), "{report}");
+    }
+}
+
+#[test]
+fn the_environment_stands_above_the_file() {
+    let hmac = "an-hmac-key-of-thirty-two-bytes: #1";
+    let pairs = [
+        ("DOORWARD__AUTH__JWT__ISSUER", "https://${HOST}/a: b #c"),
+        ("DOORWARD__auth__jwt__max_ttl", "0x3c"),
+        ("DOORWARD__AUTH__JWT__SECRET", hmac),
+        ("DOORWARD__AUTH__JWT__AUDIENCE", "'12345'"),
+        ("DOORWARD__AUTH__ROLE_CLAIM", "null"),
+        ("DOORWARD__AUTH__SCOPES_SUPPORTED", "[core, logs]"),
+        ("DOORWARD__SCOPES__LOGS", "[get_uptime]"),
+        ("DOORWARD__SCOPES__Core", "- get_uptime"),
+        ("DOORWARD__RESOURCES__RATE_LIMIT__BURST", "3"),
+        ("HOST", "auth.example.com"),
+        ("DOORWARD_CONFIG", "not an override"),
+    ];
+    let environment: Environment = pairs.into_iter().map(|(n, v)| (n.to_owned(), v.to_owned())).collect();
+    let text = "auth: {role_claim: roles, jwt: {issuer: x, max_ttl: 300}}\nscopes: {CORE: [get_cpu_info]}\n";
+    let Ok(loaded) = read(text, source(), &environment, TOOLS) else { panic!("findings") };
+    let (auth, jwt) = (&loaded.config.auth, &loaded.config.auth.jwt);
+    assert_eq!(jwt.issuer.as_deref(), Some("https://auth.example.com/a: b #c"));
+    assert_eq!((jwt.max_ttl, jwt.audience.as_deref(), &auth.role_claim), (60, Some("12345"), &None));
+    assert_eq!(jwt.secret.as_deref(), Some("${DOORWARD__AUTH__JWT__SECRET}"));
+    assert_eq!(loaded.jwt_secret().map(|secret| secret.expose().as_str()), Some(hmac));
+    assert!(!format!("{loaded:?}").contains(hmac));
+    assert_eq!(auth.scopes_supported, ["core", "logs"]);
+    let scopes: Vec<(&str, &str)> = loaded.config.scopes.0.iter().map(|(s, t)| (s.as_str(), t[0].as_str())).collect();
+    assert_eq!(scopes, [("CORE", "get_uptime"), ("logs", "get_uptime")]);
+    assert_eq!(loaded.config.resources.rate_limit.map(|rate| rate.burst), Some(3));
+}
+
+#[test]
+fn a_file_mode_is_what_was_written() {
+    for (written, mode) in [("0600", "0600"), ("600", "600"), ("\"0640\"", "0640")] {
+        let (config, report) = report(&format!("socket: {{mode: {written}}}"), &Environment::default());
+        assert_eq!(config.map(|config| config.socket.mode.0).as_deref(), Some(mode), "{written}:\n{report}");
+    }
+}
+
+#[test]
+fn without_a_file_the_defaults_hold_and_the_environment_above_them() {
+    let loaded = super::defaults(&Environment::default(), TOOLS).unwrap();
+    assert_eq!(loaded.config, Config::default());
+    assert!(loaded.files().is_empty() && loaded.notes().findings().is_empty());
+    let environment = [("DOORWARD__TRANSPORT".to_owned(), "http".to_owned())].into_iter().collect();
+    let refused = super::defaults(&environment, TOOLS).unwrap_err().to_string();
+    assert!(refused.starts_with("environment DOORWARD__TRANSPORT: transport: there is no plaintext"), "{refused}");
+}
+
+#[test]
+fn a_variable_that_is_not_text_is_a_finding_only_where_it_is_used() {
+    use std::ffi::OsString;
+    use std::os::unix::ffi::OsStringExt as _;
+    let bad = || OsString::from_vec(vec![0xff]);
+    let environment: Environment =
+        [("OTHER".into(), bad()), ("DOORWARD__LOG__LEVEL".into(), bad())].into_iter().collect();
+    let (_, report) = report("auth: {jwt: {issuer: '${OTHER}'}}", &environment);
+    let report = report.to_string();
+    assert!(report.contains("environment DOORWARD__LOG__LEVEL: log.level: the value is not UTF-8"), "{report}");
+    assert!(report.contains("OTHER is not set"), "{report}");
+}

@@ -1,0 +1,149 @@
+//! `auth`: tokens, where their keys come from, what scopes they give.
+
+use super::Check;
+use super::hosts::https_url;
+use crate::authn::{JwtAlgorithm, ReplayMode};
+use crate::config::place::KeyPath;
+use crate::identity::Scope;
+
+/// Where token keys may come from.
+const SOURCES: [&str; 3] = ["jwks_uri", "public_key", "secret"];
+
+/// Bytes an HMAC key must have at least (RFC 7518 section 3.2).
+const SECRET_BYTES: usize = 32;
+
+impl Check<'_> {
+    pub(super) fn auth(&mut self) {
+        self.claims();
+        self.key_sources();
+        self.lifetimes();
+        self.scope_names();
+        if self.https() {
+            self.needs_of_https();
+        }
+    }
+
+    fn needs_of_https(&mut self) {
+        let (auth, jwt) = (&self.config.auth, &self.config.auth.jwt);
+        if !auth.enabled {
+            self.find("auth.enabled", "tokens cannot be switched off over https", "remove the key");
+        }
+        if jwt.issuer.is_none() {
+            self.find("auth.jwt.issuer", "is missing; https needs it", "name the issuer (iss) whose tokens count");
+        }
+        if jwt.audience.is_none() {
+            self.find("auth.jwt.audience", "is missing; https needs it", "name this server as its tokens do (aud)");
+        }
+        if !SOURCES.iter().any(|source| self.wrote(&format!("auth.jwt.{source}"))) {
+            self.find("auth.jwt", "no source of keys; https needs one", "give one of jwks_uri, public_key, secret");
+        }
+        if let Some(path) = &jwt.public_key {
+            self.file("auth.jwt.public_key", path);
+        }
+        if let Some(path) = &jwt.jwks_ca {
+            self.file("auth.jwt.jwks_ca", path);
+        }
+    }
+
+    fn claims(&mut self) {
+        let jwt = &self.config.auth.jwt;
+        for (key, value) in [("auth.jwt.issuer", &jwt.issuer), ("auth.jwt.audience", &jwt.audience)] {
+            if value.as_deref() == Some("") {
+                self.find(key, "is empty", "");
+            }
+        }
+        if !jwt.require_exp {
+            self.find("auth.jwt.require_exp", "a token without an end is never accepted", "remove the key");
+        }
+        match (jwt.require_jti, jwt.replay) {
+            (true, ReplayMode::Off) => self.find(
+                "auth.jwt.replay",
+                "replay can be switched off only for tokens without jti",
+                "set require_jti: false besides, or use sender_bound",
+            ),
+            (false, ReplayMode::SingleUse | ReplayMode::SenderBound) => self.find(
+                "auth.jwt.require_jti",
+                "without jti a replayed token cannot be told from a new one",
+                "set replay: off besides, or require jti",
+            ),
+            (true, ReplayMode::SingleUse | ReplayMode::SenderBound) | (false, ReplayMode::Off) => {}
+        }
+    }
+
+    fn key_sources(&mut self) {
+        let jwt = &self.config.auth.jwt;
+        let written: Vec<&str> =
+            SOURCES.into_iter().filter(|source| self.wrote(&format!("auth.jwt.{source}"))).collect();
+        if written.len() > 1 {
+            let problem = format!("keys can come from one source only, and there are {}", written.join(", "));
+            for source in &written {
+                self.find(&format!("auth.jwt.{source}"), problem.clone(), "keep one");
+            }
+        }
+        if let Some(Err(problem)) = jwt.jwks_uri.as_deref().map(https_url) {
+            self.find("auth.jwt.jwks_uri", problem, "");
+        }
+        if let Some(secret) = self.given.secrets.get("auth.jwt.secret")
+            && secret.expose().len() < SECRET_BYTES
+        {
+            self.find(
+                "auth.jwt.secret",
+                format!("the secret is shorter than {SECRET_BYTES} bytes"),
+                "make one with: openssl rand -base64 48",
+            );
+        }
+        // With several sources nobody can tell which algorithms belong to the one that stays.
+        if written.len() > 1 {
+            return;
+        }
+        let by_secret = written.contains(&"secret");
+        for (index, algorithm) in jwt.algorithms.iter().enumerate() {
+            let path = KeyPath::from("auth.jwt.algorithms").item(index);
+            match (by_secret, *algorithm == JwtAlgorithm::HS256) {
+                (true, false) => self.find_at(&path, "keys from secret know HS256 only", ""),
+                (false, true) => self.find_at(&path, "HS256 needs auth.jwt.secret", ""),
+                (true, true) | (false, false) => {}
+            }
+        }
+    }
+
+    fn lifetimes(&mut self) {
+        let jwt = &self.config.auth.jwt;
+        if jwt.jwks_min_refresh > jwt.jwks_refresh_interval {
+            self.find(
+                "auth.jwt.jwks_min_refresh",
+                format!(
+                    "{} seconds are more than jwks_refresh_interval, {} seconds",
+                    jwt.jwks_min_refresh, jwt.jwks_refresh_interval
+                ),
+                "",
+            );
+        }
+    }
+
+    fn scope_names(&mut self) {
+        let auth = &self.config.auth;
+        if auth.scope_claim.is_empty() {
+            self.find("auth.scope_claim", "is empty", "");
+        }
+        if !auth.role_mapping.is_empty() && auth.role_claim.is_none() {
+            self.find("auth.role_mapping", "nothing says which claim holds roles", "set auth.role_claim");
+        }
+        let mut names: Vec<(KeyPath, &str)> = Vec::new();
+        for (index, scope) in auth.scopes_supported.iter().enumerate() {
+            names.push((KeyPath::from("auth.scopes_supported").item(index), scope));
+        }
+        for (role, scopes) in &auth.role_mapping {
+            let path = KeyPath::from("auth.role_mapping").key(role);
+            names.extend(scopes.iter().enumerate().map(|(index, scope)| (path.item(index), scope.as_str())));
+        }
+        for scope in self.config.scopes.0.keys() {
+            names.push((KeyPath::from("scopes").key(scope), scope));
+        }
+        for (path, scope) in names {
+            if Scope::parse(scope).is_none() {
+                self.find_at(&path, "a scope is one word of visible ASCII without \" and \\", "");
+            }
+        }
+    }
+}

@@ -1,0 +1,161 @@
+//! `scopes`, `queries`, `redaction`, `audit`, `log`: what may be asked, what may leave, what is kept.
+
+use super::{Check, files};
+use crate::config::place::KeyPath;
+use crate::config::spelling::nearest;
+use crate::guard::{FieldPattern, Pattern, RedactionSection, Redactor};
+
+/// Queries that operators name already and that come with later versions.
+const TO_COME: &[&str] = &[
+    "get_app_logs",
+    "get_auth_logs",
+    "get_cron_jobs",
+    "get_dns_config",
+    "get_env_vars",
+    "get_event_log",
+    "get_journal_logs",
+    "get_kernel_logs",
+    "get_kernel_modules",
+    "get_listening_ports",
+    "get_open_files",
+    "get_ssh_config",
+    "get_sudo_config",
+    "get_syslog",
+    "get_user_accounts",
+];
+
+impl Check<'_> {
+    pub(super) fn queries(&mut self) {
+        self.tool_names();
+        self.redaction();
+        self.audit();
+        if let Some(Err(problem)) = self.config.log.path.as_deref().map(files::writable) {
+            self.find("log.path", problem, "");
+        }
+    }
+
+    fn tool_names(&mut self) {
+        let sensitive = &self.config.queries.sensitive;
+        let mut lists = Vec::new();
+        if self.wrote("scopes") {
+            let root = KeyPath::from("scopes");
+            lists.extend(self.config.scopes.0.iter().map(|(scope, tools)| (root.key(scope), tools)));
+        }
+        lists.push((KeyPath::from("queries.sensitive.allow"), &sensitive.allow));
+        lists.push((KeyPath::from("queries.sensitive.deny"), &sensitive.deny));
+        for (path, tools) in lists {
+            for (index, tool) in tools.iter().enumerate() {
+                if self.given.tools.contains(&tool.as_str()) {
+                    continue;
+                }
+                let path = path.item(index);
+                if TO_COME.contains(&tool.as_str()) {
+                    self.note_at(&path, format!("this version has no {tool}"));
+                    continue;
+                }
+                let advice = nearest(tool, self.given.tools.iter().chain(TO_COME).copied());
+                let advice = advice.map(|near| format!("did you mean {near}?")).unwrap_or_default();
+                self.find_at(&path, "there is no such tool", &advice);
+            }
+        }
+    }
+
+    fn redaction(&mut self) {
+        let redaction = &self.config.redaction;
+        let Err(together) =
+            compiles(redaction.patterns.clone(), redaction.fields.clone()).and_then(|()| plain(redaction))
+        else {
+            return;
+        };
+        let before = self.findings.len();
+        for (index, pattern) in redaction.patterns.iter().enumerate() {
+            let path = KeyPath::from("redaction.patterns").item(index);
+            if pattern.name.is_empty() {
+                self.find_at(&path.key("name"), "is empty", "the audit log names patterns by it");
+            }
+            if let Err(error) = regex::Regex::new(&pattern.pattern) {
+                self.find_at(&path.key("pattern"), reason(&error), "look-around and back-references are not supported");
+            } else if let Err(problem) = compiles(vec![pattern.clone()], Vec::new()) {
+                self.find_at(&path, problem, "");
+            }
+        }
+        for (index, field) in redaction.fields.iter().enumerate() {
+            let path = KeyPath::from("redaction.fields").item(index);
+            if !is_field_path(&field.0) {
+                let advice = "write names with dots between them, such as *.password";
+                self.find_at(&path, "is not a path of fields", advice);
+            } else if let Err(problem) = compiles(Vec::new(), vec![field.clone()]) {
+                self.find_at(&path, problem, "");
+            }
+        }
+        // Each may be right, and all together too much or two of one name.
+        if self.findings.len() == before {
+            self.find("redaction", together, "");
+        }
+    }
+
+    fn audit(&mut self) {
+        let audit = &self.config.audit;
+        if audit.enabled == Some(false) && self.https() {
+            self.find("audit.enabled", "the audit log cannot be switched off over https", "remove the key");
+        }
+        let used = self.https() || audit.enabled == Some(true);
+        if used
+            && self.config.audits()
+            && let Err(problem) = files::writable(&audit.path)
+        {
+            self.find("audit.path", problem, "");
+        }
+        if audit.syslog.enabled {
+            self.find(
+                "audit.syslog.enabled",
+                "records are not sent to syslog in this version",
+                "set it to false and let your collector read audit.path",
+            );
+        }
+    }
+}
+
+/// Whether every pattern has a name and is one, and every field is a path.
+fn plain(section: &RedactionSection) -> Result<(), String> {
+    let named = section.patterns.iter().all(|pattern| !pattern.name.is_empty());
+    let compile = section.patterns.iter().all(|pattern| regex::Regex::new(&pattern.pattern).is_ok());
+    let paths = section.fields.iter().all(|field| is_field_path(&field.0));
+    if named && compile && paths { Ok(()) } else { Err("a pattern or a field is not valid".to_owned()) }
+}
+
+/// Whether the redactor itself takes these.
+fn compiles(patterns: Vec<Pattern>, fields: Vec<FieldPattern>) -> Result<(), String> {
+    Redactor::new(&RedactionSection { enabled: true, patterns, fields }).map(|_| ()).map_err(|failure| {
+        let text = failure.public();
+        let keys = ["redaction.patterns: ", "redaction.fields: ", "redaction: "];
+        keys.into_iter().find_map(|key| text.strip_prefix(key)).unwrap_or(text).to_owned()
+    })
+}
+
+/// Names with dots between them, and not stars alone.
+fn is_field_path(text: &str) -> bool {
+    text.split('.').all(|part| !part.is_empty()) && !text.split('.').all(|part| part == "*")
+}
+
+/// The last line of a regex error says what is wrong; those before it draw a picture.
+fn reason(error: &regex::Error) -> String {
+    let text = error.to_string();
+    let last = text.lines().last().unwrap_or_default().trim();
+    format!("not a regular expression: {}", last.strip_prefix("error: ").unwrap_or(last))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_field_path_has_names_in_it() {
+        for good in ["*.password", "env.AWS_*", "a"] {
+            assert!(is_field_path(good), "{good}");
+        }
+        for bad in ["", ".", "a.", "a..b", "*", "*.*"] {
+            assert!(!is_field_path(bad), "{bad}");
+        }
+    }
+}

@@ -1,0 +1,114 @@
+//! `transport`, `tls`, `http`, `metrics`: how the daemon is reached.
+
+use super::Check;
+use super::hosts::{host_header, https_url, origin};
+use crate::config::place::KeyPath;
+use crate::identity::SubjectPattern;
+use crate::transport::TransportKind;
+
+impl Check<'_> {
+    pub(super) fn transport(&mut self) {
+        match self.config.transport {
+            TransportKind::Stdio | TransportKind::Https => {}
+            TransportKind::Http => self.find(
+                "transport",
+                "there is no plaintext HTTP, ever: anyone on the way could read the tokens",
+                "use https with client certificates, or stdio",
+            ),
+            TransportKind::Unix => self.find(
+                "transport",
+                "the unix socket is not served in this version",
+                "use stdio for local callers, or https",
+            ),
+            TransportKind::Pipe if cfg!(windows) => {
+                self.find("transport", "named pipes are not served in this version", "use stdio, or https");
+            }
+            TransportKind::Pipe => {
+                self.find("transport", "named pipes exist on Windows only", "use stdio for local callers, or https");
+            }
+        }
+        self.tls();
+        self.http();
+        self.metrics();
+    }
+
+    fn tls(&mut self) {
+        let tls = &self.config.tls;
+        if !tls.require_client_cert {
+            self.find("tls.require_client_cert", "client certificates cannot be switched off", "remove the key");
+        }
+        for (index, entry) in tls.allowed_subjects.iter().enumerate() {
+            if let Err(error) = SubjectPattern::parse(entry) {
+                let path = KeyPath::from("tls.allowed_subjects").item(index);
+                self.find_at(
+                    &path,
+                    error.to_string(),
+                    "write CN=name, DNS:name, URI:spiffe://… or a full distinguished name",
+                );
+            }
+        }
+        if !self.https() {
+            return;
+        }
+        if tls.allowed_subjects.is_empty() && !tls.bind.ip().is_loopback() {
+            self.find(
+                "tls.allowed_subjects",
+                format!("nobody is named, and {} can be reached from outside", tls.bind),
+                "name the subjects that may connect, or bind to 127.0.0.1",
+            );
+        }
+        let files = [
+            ("tls.cert", &tls.cert, "the server certificate, PEM"),
+            ("tls.key", &tls.key, "the server's private key, PEM"),
+            ("tls.client_ca", &tls.client_ca, "the authorities of client certificates, PEM"),
+        ];
+        for (key, path, what) in files {
+            match path {
+                None => self.find(key, "is missing; https needs it", &format!("name the file of {what}")),
+                Some(path) if key == "tls.key" => self.private_file(key, path),
+                Some(path) => self.file(key, path),
+            }
+        }
+        if let Some(path) = &tls.client_crl {
+            self.file("tls.client_crl", path);
+        }
+    }
+
+    fn http(&mut self) {
+        let http = &self.config.http;
+        type Judge = fn(&str) -> Result<(), &'static str>;
+        let lists: [(&str, &[String], Judge); 3] = [
+            ("http.allowed_hosts", &http.allowed_hosts, host_header),
+            ("http.cors_allowed_origins", &http.cors_allowed_origins, origin),
+            ("http.authorization_servers", &http.authorization_servers, https_url),
+        ];
+        for (key, entries, judge) in lists {
+            for (index, entry) in entries.iter().enumerate() {
+                if let Err(problem) = judge(entry) {
+                    self.find_at(&KeyPath::from(key).item(index), problem, "");
+                }
+            }
+        }
+        if let Some(Err(problem)) = http.public_url.as_deref().map(https_url) {
+            self.find("http.public_url", problem, "");
+        }
+    }
+
+    fn metrics(&mut self) {
+        let (metrics, tls) = (&self.config.metrics, &self.config.tls);
+        if !metrics.enabled {
+            return;
+        }
+        if !metrics.bind.ip().is_loopback() {
+            self.find(
+                "metrics.bind",
+                format!("{} can be reached from outside, and asks for no certificate", metrics.bind),
+                "bind to 127.0.0.1; over https the same is served behind the client certificate",
+            );
+        }
+        let same_ip = tls.bind.ip() == metrics.bind.ip() || tls.bind.ip().is_unspecified();
+        if self.https() && same_ip && tls.bind.port() == metrics.bind.port() && tls.bind.port() != 0 {
+            self.find("metrics.bind", "is the address of tls.bind", "give each its own port");
+        }
+    }
+}

@@ -1,0 +1,263 @@
+//! From a file and the environment to a configuration that can be used, or to all the reasons why it cannot.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::io::Read as _;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use super::check::{self, Given};
+use super::environment::{self, Environment};
+use super::fit::fit;
+use super::place::{KeyPath, Place, Source};
+use super::references::{Reference, SECRETS, explain};
+use super::report::{Finding, Report};
+use super::shape::Shape;
+use super::tree::Node;
+use super::{Config, schema, yaml};
+use crate::error::{Code, Failure};
+use crate::secret::Secret;
+
+/// Bytes a configuration file may have.
+const FILE_BYTES: u64 = 1_048_576;
+
+/// A configuration without findings.
+#[derive(Debug)]
+pub struct Loaded {
+    /// What it says. Secrets are not in it, only what the file says in their place.
+    pub config: Config,
+    notes: Report,
+    secrets: Secrets,
+    files: Vec<PathBuf>,
+}
+
+/// Secrets by key.
+pub(super) type Secrets = BTreeMap<&'static str, Secret<String>>;
+
+impl Loaded {
+    /// What is worth knowing although nothing is refused for it.
+    #[must_use]
+    pub fn notes(&self) -> &Report {
+        &self.notes
+    }
+
+    /// The key for HS256 that `auth.jwt.secret` refers to.
+    #[must_use]
+    pub fn jwt_secret(&self) -> Option<&Secret<String>> {
+        self.secrets.get("auth.jwt.secret")
+    }
+
+    /// The files to watch: the configuration itself, and what it names.
+    #[must_use]
+    pub fn files(&self) -> &[PathBuf] {
+        &self.files
+    }
+}
+
+/// Why there is no configuration.
+#[derive(Debug)]
+pub enum Refused {
+    /// The file cannot be read.
+    Unreadable(Failure),
+    /// It was read, and this is wrong with it.
+    Found(Report),
+}
+
+impl fmt::Display for Refused {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Unreadable(failure) => write!(f, "{failure}"),
+            Self::Found(report) => write!(f, "{report}"),
+        }
+    }
+}
+
+impl From<Refused> for Failure {
+    fn from(refused: Refused) -> Self {
+        match refused {
+            Refused::Unreadable(failure) => failure,
+            Refused::Found(report) => report.into(),
+        }
+    }
+}
+
+/// Reads `path` with the environment above it, and checks it against the machine it is on. `tools` are the names of the
+/// tools there are. Reads files, so it blocks.
+///
+/// # Errors
+/// When the file cannot be read, or all findings at once.
+pub fn load(path: &Path, environment: &Environment, tools: &[&str]) -> Result<Loaded, Refused> {
+    let unreadable = |error: std::io::Error| {
+        let cause = format!("{}: {}", path.display(), explain(&error));
+        Refused::Unreadable(Failure::new(Code::Io, "the configuration file cannot be read").because(cause))
+    };
+    let mut bytes = Vec::new();
+    let file = std::fs::File::open(path).map_err(unreadable)?;
+    file.take(FILE_BYTES.saturating_add(1)).read_to_end(&mut bytes).map_err(unreadable)?;
+    let name: Arc<str> = path.display().to_string().into();
+    let source = Source::File(name);
+    let text = text(bytes, &source).map_err(|finding| Refused::Found(Report::new(vec![finding])))?;
+    let mut loaded = read(&text, source, environment, tools)?;
+    loaded.files.insert(0, path.to_owned());
+    Ok(loaded)
+}
+
+/// The configuration when there is no file: the defaults, with the environment above them.
+///
+/// # Errors
+/// All findings at once.
+pub fn defaults(environment: &Environment, tools: &[&str]) -> Result<Loaded, Refused> {
+    read("", Source::Defaults, environment, tools)
+}
+
+fn text(bytes: Vec<u8>, source: &Source) -> Result<String, Finding> {
+    let start = Place::start(source.clone());
+    if u64::try_from(bytes.len()).unwrap_or(u64::MAX) > FILE_BYTES {
+        return Err(Finding::new(start, &KeyPath::default(), format!("the file is larger than {FILE_BYTES} bytes")));
+    }
+    String::from_utf8(bytes).map_err(|error| {
+        let before = error.as_bytes().iter().take(error.utf8_error().valid_up_to());
+        let lines = before.filter(|byte| **byte == b'\n').count();
+        let place = Place { line: lines.saturating_add(1), ..start };
+        Finding::new(place, &KeyPath::default(), "the file is not UTF-8 text")
+    })
+}
+
+/// Reads `text` and puts the environment above it.
+pub(super) fn read(text: &str, source: Source, environment: &Environment, tools: &[&str]) -> Result<Loaded, Refused> {
+    let shape = Shape::read(&schema()).map_err(Refused::Unreadable)?;
+    let (mut tree, mut findings) =
+        yaml::parse(text, &source).map_err(|findings| Refused::Found(Report::new(findings)))?;
+    findings.extend(environment::overlay(&mut tree, &shape, environment));
+    let fitted = fit(&tree, &shape, environment);
+    findings.extend(fitted.findings);
+    let config: Config = serde_json::from_value(fitted.value).map_err(|error| {
+        // What fits the schema fits the structs; if it ever does not, that is a defect, and no configuration either.
+        Refused::Unreadable(
+            Failure::new(Code::Internal, "the configuration does not fit its own schema").because(error),
+        )
+    })?;
+    let secrets = secrets(&tree, environment, &mut findings);
+    let mut files = config.files();
+    files.extend(secrets.files);
+    let given = Given { config: &config, tree: &tree, tools, secrets: &secrets.values, left_out: &fitted.left_out };
+    findings.extend(check::check(&given));
+    let report = Report::new(findings);
+    if report.refuses() {
+        return Err(Refused::Found(report));
+    }
+    Ok(Loaded { config, notes: report, secrets: secrets.values, files })
+}
+
+#[derive(Default)]
+struct Resolved {
+    values: Secrets,
+    files: Vec<PathBuf>,
+}
+
+/// Fetches every secret that the tree refers to.
+fn secrets(tree: &Node, environment: &Environment, findings: &mut Vec<Finding>) -> Resolved {
+    let mut resolved = Resolved::default();
+    for key in SECRETS {
+        let path = KeyPath::from(*key);
+        let Some(reference) = tree.at(&path).and_then(Node::text).and_then(Reference::parse) else { continue };
+        match reference.resolve(environment) {
+            Ok(secret) => {
+                resolved.values.insert(*key, secret);
+            }
+            Err(problem) => findings.push(Finding::new(tree.place_of(&path), &path, problem)),
+        }
+        if let Reference::File(file) = reference {
+            resolved.files.push(file);
+        }
+    }
+    resolved
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::Severity;
+    use proptest::prelude::*;
+
+    fn problems(text: &str) -> String {
+        match read(text, Source::File("f".into()), &Environment::default(), &[]) {
+            Ok(_) => String::new(),
+            Err(refused) => refused.to_string(),
+        }
+    }
+
+    #[test]
+    fn a_missing_file_is_told_apart_from_a_wrong_one() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("doorward.yaml");
+        let load = || load(&path, &Environment::default(), &[]);
+        assert!(matches!(load(), Err(Refused::Unreadable(_))));
+        std::fs::write(&path, b"transport: stdio\n# \xff\n").unwrap();
+        assert!(load().unwrap_err().to_string().ends_with("doorward.yaml:2:1: the file is not UTF-8 text"));
+        std::fs::write(&path, " ".repeat(1_048_577)).unwrap();
+        assert!(load().unwrap_err().to_string().contains("larger than"));
+        std::fs::write(&path, "scopes: {}\n").unwrap();
+        assert_eq!(load().unwrap().files(), std::slice::from_ref(&path));
+    }
+
+    #[test]
+    fn a_bomb_of_aliases_is_refused_before_it_grows() {
+        let mut text = "a: &a [x, x, x, x, x, x, x, x, x]\n".to_owned();
+        for (one, next) in "abcdefghi".chars().zip("bcdefghij".chars()) {
+            text.push_str(&format!("{next}: &{next} [*{one}, *{one}, *{one}, *{one}, *{one}, *{one}]\n"));
+        }
+        assert!(problems(&text).contains("aliases are not read"));
+        assert!(problems(&"[".repeat(100_000)).contains("not YAML"));
+        assert!(problems(&"- ".repeat(100_000)).contains("not YAML"));
+        assert!(problems(&format!("transport: [{}]", "x,".repeat(30_000))).contains("more than"));
+    }
+
+    #[test]
+    fn a_secret_is_apart_from_what_can_be_printed() {
+        let secret = "an-hmac-key-of-thirty-two-bytes!";
+        let environment: Environment = [("KEY".to_owned(), secret.to_owned())].into_iter().collect();
+        let loaded = read("auth: {jwt: {secret: '${KEY}'}}", Source::File("f".into()), &environment, &["get_cpu_info"]);
+        // The default scopes name tools that this test does not have, which is no finding: nobody wrote them.
+        let loaded = loaded.unwrap();
+        assert_eq!(loaded.jwt_secret().unwrap().expose(), secret);
+        assert!(!format!("{loaded:?}").contains(secret));
+        assert_eq!(loaded.config.auth.jwt.secret.as_deref(), Some("${KEY}"));
+    }
+
+    proptest! {
+        #[test]
+        fn any_text_is_read_without_panic(text in any::<String>()) {
+            let _ = problems(&text);
+        }
+
+        #[test]
+        fn any_text_made_of_yaml_marks_is_read_without_panic(
+            text in "([a-c:&*!|>'\"{}\\[\\],#%@`?~ \\-\\n\t0-9.$]|transport|auth|jwt|secret|scopes|\\$\\{A\\}|\\u{feff}|\r){0,60}",
+            value in any::<String>(),
+        ) {
+            let names = ["DOORWARD__AUTH__JWT__SECRET", "doorward__scopes__core", "DOORWARD__TLS__BIND", "DOORWARD__", "A"];
+            let environment = names.into_iter().map(|name| (name.to_owned(), value.clone())).collect();
+            let _ = read(&text, Source::File("f".into()), &environment, &["get_uptime"]);
+        }
+
+        /// The schema that editors use and the reading of files say the same about what fits.
+        #[test]
+        fn what_fits_is_what_the_schema_allows(
+            section in "transport|log|auth|limits|tls|resources|scopes|x",
+            key in "level|enabled|max_array_items|jwt|min_version|allowed_subjects|query_cpu_percent|rate_limit|core",
+            value in "info|true|0|7|101|'1\\.3'|\\[\\]|\\['a', 'b'\\]|\\{\\}|\\{max_ttl: [0-9]{1,6}\\}|\\{burst: -?1\\}|stdio",
+            nested: bool,
+        ) {
+            let text = if nested { format!("{section}: {{{key}: {value}}}") } else { format!("{section}: {value}") };
+            let schema = schema();
+            let shape = Shape::read(&schema).unwrap();
+            let validator = jsonschema::validator_for(&schema).unwrap();
+            let (tree, _) = yaml::parse(&text, &Source::Defaults).map_err(|_| "yaml").unwrap();
+            let fitted = fit(&tree, &shape, &Environment::default());
+            let fits = fitted.findings.iter().all(|finding| finding.severity() == Severity::Note);
+            prop_assert_eq!(fits, validator.is_valid(&tree.plain_json()), "{}", text);
+            prop_assert!(serde_json::from_value::<Config>(fitted.value).is_ok(), "{}", text);
+        }
+    }
+}
