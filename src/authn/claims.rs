@@ -1,26 +1,18 @@
 //! The claims of a token whose signature is verified: each has its type or the token is refused.
 
-use std::time::Duration;
-
 use aws_lc_rs::digest::{Context, SHA256};
 use serde_json::{Map, Value};
 
 use super::binding::Binding;
+use super::claim::{name, require, text, time, wrong};
 use super::compact::object;
 use super::grants::Grants;
 use super::lifetime::Lifetime;
-use crate::clock::Timestamp;
 use crate::error::{Code, Failure};
 use crate::identity::{Actor, Principal, Scopes};
 
-/// The longest name of a user, an agent or a token, in bytes.
-const LONGEST_NAME: usize = 256;
-
 /// The longest chain of agents.
 const LONGEST_CHAIN: usize = 8;
-
-/// The end of the year 9999 in seconds since the epoch; a time beyond it is a mistake or an attack.
-const LAST_SECOND: u64 = 253_402_300_799;
 
 /// What a token must say.
 #[derive(Debug)]
@@ -86,11 +78,12 @@ impl Claims {
 
 /// RFC 7519 section 4.1.3: one text, or an array of texts.
 fn check_audience(claims: &Map<String, Value>, wanted: &str) -> Result<(), Failure> {
-    let named = match require(claims.get("aud"), "aud")? {
-        Value::String(audience) => audience == wanted,
-        Value::Array(all) if all.iter().all(Value::is_string) => all.iter().any(|audience| audience == wanted),
-        _ => return Err(wrong("the claim aud is neither a text nor an array of texts")),
-    };
+    let audience = require(claims.get("aud"), "aud")?;
+    let all = audience.as_array().map_or(std::slice::from_ref(audience), Vec::as_slice);
+    if !all.iter().all(Value::is_string) {
+        return Err(wrong("the claim aud is neither a text nor an array of texts"));
+    }
+    let named = all.iter().any(|audience| audience == wanted);
     if named { Ok(()) } else { Err(Failure::new(Code::TokenAudience, "the token is for another audience")) }
 }
 
@@ -133,53 +126,12 @@ fn identify(issuer: &str, token_id: Option<&str>, signed: &str) -> [u8; 32] {
     id
 }
 
-/// A NumericDate (RFC 7519 section 2): seconds since the epoch, perhaps with a fraction.
-fn time(claims: &Map<String, Value>, claim: &'static str) -> Result<Option<Timestamp>, Failure> {
-    let Some(value) = claims.get(claim) else { return Ok(None) };
-    let seconds = match value {
-        Value::Number(number) => number
-            .as_u64()
-            .map(Duration::from_secs)
-            .or_else(|| number.as_f64().and_then(|seconds| Duration::try_from_secs_f64(seconds).ok())),
-        _ => None,
-    };
-    seconds
-        .filter(|seconds| seconds.as_secs() <= LAST_SECOND)
-        .and_then(|seconds| i64::try_from(seconds.as_millis()).ok())
-        .map(|millis| Some(Timestamp::from_millis(millis)))
-        .ok_or_else(|| wrong(format!("the claim {claim} is not a time")))
-}
-
-fn text<'a>(claims: &'a Map<String, Value>, claim: &'static str) -> Result<Option<&'a str>, Failure> {
-    match claims.get(claim) {
-        None => Ok(None),
-        Some(Value::String(text)) => Ok(Some(text)),
-        Some(_) => Err(wrong(format!("the claim {claim} is not a text"))),
-    }
-}
-
-/// A text that can stand in a log line and in a policy.
-fn name<'a>(claims: &'a Map<String, Value>, claim: &'static str) -> Result<Option<&'a str>, Failure> {
-    match text(claims, claim)? {
-        Some(name) if name.is_empty() || name.len() > LONGEST_NAME || name.chars().any(char::is_control) => {
-            Err(wrong(format!("the claim {claim} is not a text of 1 to 256 bytes without control characters")))
-        }
-        name => Ok(name),
-    }
-}
-
-fn require<T>(value: Option<T>, claim: &'static str) -> Result<T, Failure> {
-    value.ok_or_else(|| wrong(format!("the token has no {claim}")))
-}
-
-fn wrong(text: impl Into<std::borrow::Cow<'static, str>>) -> Failure {
-    Failure::new(Code::TokenClaim, text)
-}
-
 #[cfg(test)]
 mod tests {
     use super::super::AuthSection;
+    use super::super::claim::LAST_SECOND;
     use super::*;
+    use crate::clock::Timestamp;
     use proptest::prelude::*;
     use serde_json::json;
 
@@ -195,9 +147,10 @@ mod tests {
             "iss": "https://issuer", "aud": "door", "sub": "alice", "jti": "1", "iat": 1000, "exp": 1100, "scope": "core"
         });
         for (name, value) in changes.as_object().unwrap() {
-            match value {
-                Value::Null => claims.as_object_mut().unwrap().remove(name),
-                _ => claims.as_object_mut().unwrap().insert(name.clone(), value.clone()),
+            if value.is_null() {
+                claims.as_object_mut().unwrap().remove(name)
+            } else {
+                claims.as_object_mut().unwrap().insert(name.clone(), value.clone())
             };
         }
         claims

@@ -70,7 +70,7 @@ impl Signer {
     /// The public key as a member of a key set.
     pub(super) fn jwk(&self, id: Option<&str>) -> Value {
         let raw = self.pair.der_bytes();
-        let half = |skip: usize, length: usize| URL_SAFE_NO_PAD.encode(&raw[skip..skip + length]);
+        let half = |skip: usize, length: usize| URL_SAFE_NO_PAD.encode(&raw[skip..][..length]);
         let mut jwk = match self.algorithm {
             JwtAlgorithm::EdDSA => json!({"kty": "OKP", "crv": "Ed25519", "x": half(0, 32)}),
             JwtAlgorithm::ES256 => json!({"kty": "EC", "crv": "P-256", "x": half(1, 32), "y": half(33, 32)}),

@@ -4,7 +4,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde_json::{Map, Value};
 
-use super::keys::Key;
+use super::key::Key;
 use crate::error::{Code, Failure};
 use crate::identity::parse_strict;
 

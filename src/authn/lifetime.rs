@@ -66,7 +66,7 @@ mod tests {
     const NOW: i64 = 1_000_000;
 
     fn judge(expires: i64, not_before: Option<i64>, issued: Option<i64>) -> Result<(), Code> {
-        let at = |seconds: i64| Timestamp::from_seconds(seconds + NOW);
+        let at = |seconds: i64| Timestamp::from_seconds(seconds.saturating_add(NOW));
         let life = Lifetime { expires: at(expires), not_before: not_before.map(at), issued: issued.map(at) };
         life.check(&LIMITS, at(0)).map_err(|failure| failure.code())
     }

@@ -1,11 +1,26 @@
 //! From a peer and what it presents to a [`Caller`]. Schemes are asked in order; the first that is meant decides.
 
+mod binding;
 mod caller;
+mod claim;
+mod claims;
+mod compact;
+#[cfg(test)]
+mod forge;
+mod grants;
+mod jwk;
 mod jwks;
 mod jwt;
+mod key;
 mod keys;
+mod lifetime;
 mod local;
 pub mod mint;
+mod pace;
+mod pem;
+#[cfg(test)]
+mod refusals;
+mod remembered;
 mod replay;
 mod settings;
 
@@ -19,6 +34,10 @@ use crate::identity::PeerIdentity;
 use crate::secret::Secret;
 
 pub use caller::Caller;
+pub use jwks::Jwks;
+pub use jwt::Jwt;
+pub use keys::{KeySet, KeySource};
+pub use local::Local;
 pub use settings::{AuthSection, JwtAlgorithm, JwtSection, ReplayMode};
 
 /// What the request carried to prove who sends it.

@@ -7,7 +7,7 @@ use x509_parser::prelude::FromDer as _;
 use x509_parser::public_key::PublicKey;
 use x509_parser::x509::SubjectPublicKeyInfo;
 
-use super::keys::Key;
+use super::key::Key;
 
 /// All keys of a PEM text; text between them is passed over.
 ///

@@ -56,32 +56,39 @@ pub struct JwtSection {
     /// Accepted algorithms. Default: EdDSA, ES256, ES384, PS256, RS256; with `secret` HS256 alone.
     pub algorithms: Vec<JwtAlgorithm>,
     /// Longest life of a token in seconds, from `iat` to `exp` and from now to `exp`. Default: 300.
+    #[schemars(range(min = 1, max = 86_400))]
     pub max_ttl: u64,
     /// Refuse a token without `exp`. Default: true, and it cannot be switched off.
     pub require_exp: bool,
     /// Refuse a token without `iat`. Default: true.
     pub require_iat: bool,
     /// Seconds by which clocks may differ. Default: 30.
+    #[schemars(range(max = 300))]
     pub clock_skew: u64,
     /// Refuse a token without `jti`. Default: true.
     pub require_jti: bool,
     /// Seconds for which a `jti` is remembered at least; never less than the token's own life. Default: 600.
     pub jti_cache_ttl: u64,
     /// How many `jti` are remembered at the same time; when full, new tokens are refused. Default: 1000000.
+    #[schemars(range(min = 1))]
     pub jti_cache_size: usize,
     /// What a second use of a token means. Default: single_use.
     pub replay: ReplayMode,
     /// Refuse tokens without `cnf.x5t#S256`. Default: false.
     pub require_cert_binding: bool,
     /// Seconds between fetches of the key set. Default: 3600.
+    #[schemars(range(min = 1))]
     pub jwks_refresh_interval: u64,
     /// Seconds between fetches caused by an unknown key id. Default: 300.
+    #[schemars(range(min = 1))]
     pub jwks_min_refresh: u64,
     /// Seconds for which the last good set is used when it cannot be fetched. Default: 86400.
     pub jwks_max_stale: u64,
     /// Seconds a fetch may take. Default: 5.
+    #[schemars(range(min = 1))]
     pub jwks_timeout: u64,
     /// Bytes a key set may have. Default: 262144.
+    #[schemars(range(min = 1))]
     pub jwks_max_bytes: usize,
 }
 
@@ -123,6 +130,24 @@ pub enum JwtAlgorithm {
     PS256,
     RS256,
     HS256,
+}
+
+impl JwtAlgorithm {
+    /// What is accepted when the configuration does not say: everything with a public key.
+    pub const PUBLIC: [Self; 5] = [Self::EdDSA, Self::ES256, Self::ES384, Self::PS256, Self::RS256];
+
+    /// The `alg` of a token's header.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::EdDSA => "EdDSA",
+            Self::ES256 => "ES256",
+            Self::ES384 => "ES384",
+            Self::PS256 => "PS256",
+            Self::RS256 => "RS256",
+            Self::HS256 => "HS256",
+        }
+    }
 }
 
 /// What a second use of a `jti` means.

@@ -9,7 +9,7 @@ use crate::error::{Code, Failure};
 
 /// Arguments of `doorward completions`.
 #[derive(clap::Args, Debug)]
-pub struct Args {
+pub(super) struct Args {
     /// The shell
     #[arg(value_name = "SHELL")]
     shell: Shell,
@@ -19,7 +19,7 @@ pub struct Args {
 ///
 /// # Errors
 /// [`Code::Io`] when standard output cannot be written; a reader that has gone away is no error.
-pub fn run(args: Args, command: clap::Command) -> Outcome {
+pub(super) fn run(args: Args, command: clap::Command) -> Outcome {
     let script = script(args.shell, command);
     let mut out = std::io::stdout().lock();
     match out.write_all(&script).and_then(|()| out.flush()) {

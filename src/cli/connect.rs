@@ -29,7 +29,7 @@ const COMPLAINTS: usize = 256;
 /// Arguments of `doorward connect`.
 #[derive(clap::Args, Debug)]
 #[command(group = ArgGroup::new("token source").required(true))]
-pub struct Args {
+pub(super) struct Args {
     /// The door: https://HOST:PORT, with /mcp or another path
     #[arg(value_name = "URL", env = "DOORWARD_CONNECT_URL", hide_env_values = true, value_parser = address)]
     url: String,
@@ -116,7 +116,7 @@ fn scope(text: &str) -> Result<Scope, String> {
 /// # Errors
 /// When a certificate or key cannot be used, or standard input cannot be read. A refusal by the door is not one: the
 /// client is told, and may try again.
-pub fn run(args: Args, clock: Clock) -> Outcome {
+pub(super) fn run(args: Args, clock: Clock) -> Outcome {
     let (report, complaints) = complaints()?;
     let bridge = bridge(args, clock, report)?;
     let runtime = tokio::runtime::Builder::new_current_thread()

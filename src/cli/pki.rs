@@ -16,7 +16,7 @@ use crate::pki::{AlternativeName, Authority, Issued, Profile, Request, Revocatio
 
 /// Make, look into and revoke certificates
 #[derive(clap::Args, Debug)]
-pub struct Args {
+pub(super) struct Args {
     #[command(subcommand)]
     verb: Verb,
 }
@@ -130,7 +130,7 @@ struct Crl {
 ///
 /// # Errors
 /// When files cannot be read or written, or what is asked for is not issued.
-pub fn run(args: Args, clock: &Clock) -> Outcome {
+pub(super) fn run(args: Args, clock: &Clock) -> Outcome {
     match args.verb {
         Verb::Init(init) => make(&init, clock),
         Verb::Issue(Issue::Server { names, common }) => {

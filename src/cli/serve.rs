@@ -12,17 +12,17 @@ use crate::telemetry;
 
 /// Serve until SIGTERM or Ctrl-C; SIGHUP reads the configuration and its files again.
 #[derive(clap::Args, Debug)]
-pub struct Args {
+pub(super) struct Args {
     /// The configuration. Without one the door serves the process that started it, over standard input and output.
     #[arg(long, short, value_name = "FILE", env = "DOORWARD_CONFIG")]
-    pub config: Option<PathBuf>,
+    config: Option<PathBuf>,
 }
 
 /// Runs the verb.
 ///
 /// # Errors
 /// What keeps the daemon from serving.
-pub fn run(args: Args, clock: Clock) -> Outcome {
+pub(super) fn run(args: Args, clock: Clock) -> Outcome {
     let source = Source { path: args.config, environment: super::environment() };
     let loaded = match source.load() {
         Ok(loaded) => loaded,
@@ -52,7 +52,7 @@ async fn serve(source: Source, clock: Clock) -> Outcome {
             () = daemon.idle_until_changed() => reload(&daemon, "a file changed").await,
             _ = terminate.recv() => break Ok(()),
             _ = interrupt.recv() => break Ok(()),
-            ended = &mut client, if daemon.is_stdio() => break ended,
+            ended = &mut client => break ended,
         }
     };
     tracing::info!("stopping");

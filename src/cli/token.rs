@@ -12,7 +12,7 @@ use crate::clock::Clock;
 
 /// Make keys and tokens, and look into tokens
 #[derive(clap::Args, Debug)]
-pub struct Args {
+pub(super) struct Args {
     #[command(subcommand)]
     verb: Verb,
 }
@@ -31,7 +31,7 @@ enum Verb {
 ///
 /// # Errors
 /// When files cannot be read or written, or a text is not a token.
-pub fn run(args: Args, clock: &Clock) -> Outcome {
+pub(super) fn run(args: Args, clock: &Clock) -> Outcome {
     match args.verb {
         Verb::Keygen(args) => keygen::run(&args),
         Verb::Mint(args) => mint::run(*args, clock),

@@ -126,6 +126,8 @@ fn locked(shard: &Mutex<Shard>) -> MutexGuard<'_, Shard> {
 
 #[cfg(test)]
 mod tests {
+    #![expect(clippy::arithmetic_side_effects, reason = "the model's numbers are small")]
+
     use super::*;
     use proptest::prelude::*;
 

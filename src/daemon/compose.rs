@@ -12,6 +12,7 @@ use crate::identity::{Scope, Scopes};
 use crate::mcp::Endpoint;
 use crate::pipeline::{Door, Recording};
 use crate::policy::{Policy, ScopeMap, SensitiveList};
+use crate::secret::Secret;
 use crate::tools::{Catalog, Tool};
 use crate::toolsets::system;
 use crate::transport::tls::Material;
@@ -35,11 +36,7 @@ pub(super) fn door(loaded: &Loaded, state: &State) -> Result<Door, Failure> {
         authenticator: Authenticator::new(vec![scheme(loaded, state)?]),
         gate: state.gate(&config.resources),
         catalog: Catalog::new(every_tool(&config.limits))?,
-        policy: Policy::new(
-            ScopeMap::new(&config.scopes.0),
-            SensitiveList::new(&config.queries.sensitive),
-            Vec::new(),
-        ),
+        policy: Policy::new(ScopeMap::new(&config.scopes.0), SensitiveList::new(&config.queries.sensitive), Vec::new()),
         guard: Guard::new(Redactor::new(&config.redaction)?, Caps::new(&config.limits)),
         trail: state.trail().clone(),
         recording: Recording {
@@ -91,12 +88,13 @@ fn scheme(loaded: &Loaded, state: &State) -> Result<Box<dyn Scheme>, Failure> {
     let keys = match (state.keys(section)?, &section.public_key, loaded.jwt_secret()) {
         (Some(jwks), _, _) => KeySource::Jwks(jwks),
         (None, Some(path), _) => {
-            let pem = std::fs::read(path).map_err(|error| {
-                Failure::new(Code::Config, "auth.jwt.public_key cannot be read").because(error)
-            })?;
+            let pem = std::fs::read(path)
+                .map_err(|error| Failure::new(Code::Config, "auth.jwt.public_key cannot be read").because(error))?;
             KeySource::Static(Arc::new(KeySet::from_pem(&pem)?))
         }
-        (None, None, Some(secret)) => KeySource::Static(Arc::new(KeySet::from_secret(secret)?)),
+        (None, None, Some(secret)) => {
+            KeySource::Static(Arc::new(KeySet::from_secret(&Secret::new(secret.expose().clone().into_bytes()))?))
+        }
         (None, None, None) => return Err(Failure::new(Code::Config, "there is no key to verify tokens with")),
     };
     Ok(Box::new(Jwt::new(&config.auth, keys, Arc::clone(state.cluster()))?))

@@ -11,10 +11,11 @@ use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use rustix::process::getuid;
+use tokio::sync::Mutex;
 
 use crate::audit::{Client, Event, Record};
 use crate::clock::Clock;
-use crate::config::{self, Environment, Loaded};
+use crate::config::{self, Environment, Loaded, Watch};
 use crate::error::{Code, Failure};
 use crate::identity::PeerIdentity;
 use crate::mcp;
@@ -59,6 +60,7 @@ pub struct Daemon {
     source: Source,
     state: Arc<State>,
     serving: Serving,
+    watch: Mutex<Watch>,
 }
 
 enum Serving {
@@ -83,8 +85,7 @@ impl Daemon {
                     (None, true) => Some(listen(loaded.config.metrics.bind)?),
                     (Some(_), true) => listeners.probes,
                 };
-                let probes =
-                    probes.map(|listener| Probes::start(listener, state.readiness())).transpose()?;
+                let probes = probes.map(|listener| Probes::start(listener, state.readiness())).transpose()?;
                 let front = Arc::new(ArcSwap::from_pointee(front));
                 let server = Server::start(main, Arc::clone(&front))?;
                 Serving::Https { front, server, probes }
@@ -97,7 +98,8 @@ impl Daemon {
                 return Err(Failure::new(Code::Config, "this transport is not served"));
             }
         };
-        let daemon = Self { source, state, serving };
+        let watch = Mutex::new(Watch::new(loaded.files().to_vec()).await);
+        let daemon = Self { source, state, serving, watch };
         daemon.state.trail().note(daemon.event(Event::Start)).await?;
         Ok(daemon)
     }
@@ -126,7 +128,13 @@ impl Daemon {
     /// What was found; it is recorded as well.
     pub async fn reload(&self) -> Result<(), Failure> {
         self.state.trail().reopen();
-        let result = self.replace();
+        let result = match self.replace() {
+            Ok(loaded) => {
+                self.watch.lock().await.set(loaded.files().to_vec()).await;
+                Ok(())
+            }
+            Err(failure) => Err(failure),
+        };
         let record = self.event(Event::ConfigReload);
         let record = match &result {
             Ok(()) => record.succeeded(),
@@ -136,7 +144,7 @@ impl Daemon {
         result
     }
 
-    fn replace(&self) -> Result<(), Failure> {
+    fn replace(&self) -> Result<Loaded, Failure> {
         let loaded = self.source.load()?;
         match (&self.serving, loaded.config.transport) {
             (Serving::Https { front, .. }, TransportKind::Https) => {
@@ -147,38 +155,49 @@ impl Daemon {
             }
             _ => return Err(Failure::new(Code::Config, "another transport takes effect only after a restart")),
         }
-        self.state.watch(&loaded);
-        Ok(())
+        Ok(loaded)
     }
 
-    /// Serves standard input and output until the other end closes them. Over https there is nothing to do here.
-    ///
-    /// # Errors
-    /// [`Code::Io`] when the streams fail.
-    pub async fn serve_stdio(&self) -> Result<(), Failure> {
-        let Serving::Stdio { door } = &self.serving else { return Ok(()) };
-        let door = Arc::clone(door);
-        let peer = PeerIdentity::Stdio { uid: getuid().as_raw() };
-        let streams = (tokio::io::stdin(), tokio::io::stdout());
-        mcp::serve_streams(streams, Arc::new(move || door.load_full()), peer).await
-    }
-
-    /// Whether callers come over standard input and output.
-    #[must_use]
-    pub fn is_stdio(&self) -> bool {
-        matches!(self.serving, Serving::Stdio { .. })
+    /// Serves standard input and output until the other end closes them. Over https it never ends.
+    pub fn serve_stdio(&self) -> impl Future<Output = Result<(), Failure>> + use<> {
+        let door = match &self.serving {
+            Serving::Stdio { door } => Some(Arc::clone(door)),
+            Serving::Https { .. } => None,
+        };
+        async move {
+            let Some(door) = door else { return std::future::pending().await };
+            let peer = PeerIdentity::Stdio { uid: getuid().as_raw() };
+            let streams = (tokio::io::stdin(), tokio::io::stdout());
+            mcp::serve_streams(streams, Arc::new(move || door.load_full()), peer).await
+        }
     }
 
     /// Does what is due now and then, until one of the configuration's files changes.
     pub async fn idle_until_changed(&self) {
         let mut ticks = tokio::time::interval(TICK);
-        let mut watched = self.state.watched();
+        let mut watch = self.watch.lock().await;
         loop {
             tokio::select! {
-                () = watched.changed() => return,
-                _ = ticks.tick() => self.state.tend(),
+                _ = watch.changed() => return,
+                _ = ticks.tick() => self.state.tend().await,
             }
         }
+    }
+
+    /// Waits until the daemon can do its work, for at most `limit`.
+    ///
+    /// # Errors
+    /// [`Code::Upstream`] with what is still missing.
+    pub async fn ready(&self, limit: Duration) -> Result<(), Failure> {
+        let readiness = self.state.readiness();
+        let waiting = async {
+            while !readiness.missing().is_empty() {
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
+        };
+        tokio::time::timeout(limit, waiting).await.map_err(|_| {
+            Failure::new(Code::Upstream, "the daemon is not ready").because(readiness.missing().join(", "))
+        })
     }
 
     /// Takes no more calls, lets running ones end, and closes the audit log.

@@ -1,11 +1,10 @@
 //! What outlives a reload: used tokens, used-up budgets, fetched keys, the audit journal.
 
-use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use arc_swap::ArcSwapOption;
-use tokio::sync::watch;
 
 use super::readiness::Ready;
 use crate::admission::{Gate, ResourcesSection};
@@ -13,8 +12,9 @@ use crate::audit::{Journal, Sink, Trail};
 use crate::authn::{Jwks, JwtSection};
 use crate::clock::Clock;
 use crate::cluster::{Cluster, Memory};
-use crate::config::{Loaded, Watch};
-use crate::error::Failure;
+use crate::config::Loaded;
+use crate::error::{Code, Failure};
+use crate::net::{Options, Outbound};
 use crate::transport::Readiness;
 
 /// The daemon's memory.
@@ -25,7 +25,6 @@ pub(super) struct State {
     gate: Mutex<(ResourcesSection, Arc<Gate>)>,
     keys: Mutex<Option<(JwtSection, Arc<Jwks>)>>,
     generation: AtomicU64,
-    files: watch::Sender<Vec<PathBuf>>,
 }
 
 impl State {
@@ -46,7 +45,6 @@ impl State {
             gate: Mutex::new((config.resources.clone(), gate)),
             keys: Mutex::new(None),
             generation: AtomicU64::new(0),
-            files: watch::Sender::new(loaded.files().to_vec()),
         })
     }
 
@@ -63,7 +61,8 @@ impl State {
     }
 
     pub(super) fn readiness(&self) -> Arc<dyn Readiness> {
-        Arc::clone(&self.ready) as Arc<dyn Readiness>
+        let ready: Arc<Ready> = Arc::clone(&self.ready);
+        ready
     }
 
     /// A number that no load of the TLS files has had; the first is 1.
@@ -86,30 +85,33 @@ impl State {
         if section.jwks_uri.is_none() {
             *held = None;
         } else if held.as_ref().is_none_or(|(old, _)| old != section) {
-            *held = Some((section.clone(), Jwks::start(section, self.clock.clone())?));
+            *held = Some((section.clone(), Jwks::start(section, outbound(section)?, self.clock.clone())?));
         }
         let keys = held.as_ref().map(|(_, keys)| Arc::clone(keys));
         self.ready.keys.store(keys.clone());
         Ok(keys)
     }
 
-    /// Watches other files from now on.
-    pub(super) fn watch(&self, loaded: &Loaded) {
-        self.files.send_replace(loaded.files().to_vec());
-    }
-
-    /// A watch over the files in force.
-    pub(super) fn watched(&self) -> Watch {
-        Watch::new(self.files.borrow().clone())
-    }
-
     /// What is due now and then.
-    pub(super) fn tend(&self) {
-        self.gate.lock().unwrap_or_else(PoisonError::into_inner).1.sweep();
+    pub(super) async fn tend(&self) {
+        let gate = Arc::clone(&self.gate.lock().unwrap_or_else(PoisonError::into_inner).1);
+        gate.sweep();
     }
 
     /// From now on the daemon is not ready.
     pub(super) fn stopping(&self) {
         self.ready.stopping.store(true, Ordering::Relaxed);
     }
+}
+
+/// Fetches keys, trusting the configured authority or else the system's.
+fn outbound(section: &JwtSection) -> Result<Outbound, Failure> {
+    let ca_pem = match &section.jwks_ca {
+        None => None,
+        Some(path) => Some(
+            std::fs::read(path)
+                .map_err(|error| Failure::new(Code::Config, "auth.jwt.jwks_ca cannot be read").because(error))?,
+        ),
+    };
+    Outbound::new(Options { ca_pem, identity: None, connect_timeout: Duration::from_secs(section.jwks_timeout) })
 }

@@ -1,17 +1,19 @@
 //! JSON that means one thing to every reader: no object has a key twice, nothing follows the text, nesting is bounded.
 
+mod build;
+mod walk;
+
 use std::borrow::Cow;
-use std::collections::HashSet;
 use std::fmt;
 
-use serde::de::{DeserializeSeed, Deserializer, MapAccess, SeqAccess, Visitor};
-use serde_json::{Map, Number, Value};
+use serde::de::{DeserializeSeed, Deserializer, Visitor};
+use serde_json::Value;
+
+use build::Build;
+use walk::Walk;
 
 /// The deepest nesting that can be asked for; the parser below has a limit of its own that is a little higher.
 const DEEPEST: usize = 120;
-
-/// The keys of an object are searched while they are so few; then they get a set.
-const FEW: usize = 16;
 
 /// Keys that `serde_json` takes for its own: it would read such an object as something else.
 const RESERVED: &str = "$serde_json::private::";
@@ -103,146 +105,6 @@ impl<'de> Level<'_, 'de> {
     }
 }
 
-/// Judges, and keeps only the keys of open objects.
-struct Walk<'a, 'de>(Level<'a, 'de>);
-
-impl<'de> DeserializeSeed<'de> for Walk<'_, 'de> {
-    type Value = ();
-
-    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<(), D::Error> {
-        deserializer.deserialize_any(self)
-    }
-}
-
-impl<'de> Visitor<'de> for Walk<'_, 'de> {
-    type Value = ();
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("JSON")
-    }
-
-    fn visit_unit<E>(self) -> Result<(), E> {
-        Ok(())
-    }
-
-    fn visit_bool<E>(self, _: bool) -> Result<(), E> {
-        Ok(())
-    }
-
-    fn visit_i64<E>(self, _: i64) -> Result<(), E> {
-        Ok(())
-    }
-
-    fn visit_u64<E>(self, _: u64) -> Result<(), E> {
-        Ok(())
-    }
-
-    fn visit_f64<E>(self, _: f64) -> Result<(), E> {
-        Ok(())
-    }
-
-    fn visit_str<E>(self, _: &str) -> Result<(), E> {
-        Ok(())
-    }
-
-    fn visit_seq<A: SeqAccess<'de>>(mut self, mut items: A) -> Result<(), A::Error> {
-        self.0.enter()?;
-        while items.next_element_seed(Walk(self.0.inner()))?.is_some() {}
-        Ok(())
-    }
-
-    fn visit_map<A: MapAccess<'de>>(mut self, mut entries: A) -> Result<(), A::Error> {
-        self.0.enter()?;
-        let start = self.0.state.keys.len();
-        let mut many: Option<HashSet<Cow<'de, str>>> = None;
-        while let Some(key) = entries.next_key_seed(Key)? {
-            let keys = &mut self.0.state.keys;
-            let fresh = match &mut many {
-                Some(set) => set.insert(key),
-                None => {
-                    let fresh = !keys.iter().skip(start).any(|known| *known == key);
-                    keys.push(key);
-                    if keys.len().saturating_sub(start) > FEW {
-                        many = Some(keys.drain(start..).collect());
-                    }
-                    fresh
-                }
-            };
-            if !fresh {
-                return Err(self.0.state.refuse(StrictError::DuplicateKey));
-            }
-            entries.next_value_seed(Walk(self.0.inner()))?;
-        }
-        self.0.state.keys.truncate(start);
-        Ok(())
-    }
-}
-
-/// Judges, and builds the value.
-struct Build<'a, 'de>(Level<'a, 'de>);
-
-impl<'de> DeserializeSeed<'de> for Build<'_, 'de> {
-    type Value = Value;
-
-    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Value, D::Error> {
-        deserializer.deserialize_any(self)
-    }
-}
-
-impl<'de> Visitor<'de> for Build<'_, 'de> {
-    type Value = Value;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("JSON")
-    }
-
-    fn visit_unit<E>(self) -> Result<Value, E> {
-        Ok(Value::Null)
-    }
-
-    fn visit_bool<E>(self, value: bool) -> Result<Value, E> {
-        Ok(Value::Bool(value))
-    }
-
-    fn visit_i64<E>(self, value: i64) -> Result<Value, E> {
-        Ok(Value::Number(value.into()))
-    }
-
-    fn visit_u64<E>(self, value: u64) -> Result<Value, E> {
-        Ok(Value::Number(value.into()))
-    }
-
-    fn visit_f64<E: serde::de::Error>(self, value: f64) -> Result<Value, E> {
-        Number::from_f64(value).map(Value::Number).ok_or_else(|| E::custom("not a number"))
-    }
-
-    fn visit_str<E>(self, value: &str) -> Result<Value, E> {
-        Ok(Value::String(value.to_owned()))
-    }
-
-    fn visit_seq<A: SeqAccess<'de>>(mut self, mut items: A) -> Result<Value, A::Error> {
-        self.0.enter()?;
-        let mut values = Vec::new();
-        while let Some(value) = items.next_element_seed(Build(self.0.inner()))? {
-            values.push(value);
-        }
-        Ok(Value::Array(values))
-    }
-
-    fn visit_map<A: MapAccess<'de>>(mut self, mut entries: A) -> Result<Value, A::Error> {
-        self.0.enter()?;
-        let mut values = Map::new();
-        while let Some(key) = entries.next_key_seed(Key)? {
-            if values.contains_key(&*key) {
-                return Err(self.0.state.refuse(StrictError::DuplicateKey));
-            }
-            let value = entries.next_value_seed(Build(self.0.inner()))?;
-            values.insert(key.into_owned(), value);
-        }
-        Ok(Value::Object(values))
-    }
-}
-
 /// A key, unescaped; borrowed from the text where nothing was escaped.
 struct Key;
 
@@ -281,8 +143,12 @@ mod tests {
 
     fn both(text: &str, max_depth: usize) -> Result<Value, StrictError> {
         let parsed = parse_strict(text.as_bytes(), max_depth);
-        assert_eq!(check_strict(text.as_bytes(), max_depth), parsed.clone().map(|_| ()), "{text}");
-        parsed
+        let agreed = check_strict(text.as_bytes(), max_depth) == parsed.clone().map(|_| ());
+        if agreed { parsed } else { disagree(text) }
+    }
+
+    fn disagree(text: &str) -> ! {
+        panic!("the two disagree: {text}")
     }
 
     #[test]

@@ -79,8 +79,10 @@ async fn shake_hands(
         Ok(Err(error)) => return Err(reason(error)),
         Err(_) => return Err(Failure::new(Code::HandshakeFailed, "the TLS handshake took too long")),
     };
-    let chain: Vec<_> = stream.get_ref().1.peer_certificates().into_iter().flatten().map(|c| c.clone().into_owned()).collect();
-    let leaf = chain.first().ok_or_else(|| Failure::new(Code::CertificateMissing, "a client certificate is required"))?;
+    let chain: Vec<_> =
+        stream.get_ref().1.peer_certificates().into_iter().flatten().map(|c| c.clone().into_owned()).collect();
+    let leaf =
+        chain.first().ok_or_else(|| Failure::new(Code::CertificateMissing, "a client certificate is required"))?;
     let certificate = pki::certificate(leaf)?;
     let max_age = Duration::from_secs(http.max_connection_age);
     let connection = Arc::new(Connection::new(address, chain, certificate, max_age, front.door.clock.clone()));

@@ -21,7 +21,8 @@ pub(super) fn take(headers: &mut HeaderMap) -> Result<Presented, Failure> {
         (Some(value), None) => {
             let token = value.to_str().ok().and_then(|text| text.strip_prefix("Bearer ")).ok_or_else(malformed)?;
             // token68 of RFC 9110 section 11.2 without the padding that a JWS never has.
-            if token.is_empty() || !token.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.')) {
+            if token.is_empty() || !token.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.'))
+            {
                 return Err(malformed());
             }
             Presented::Bearer(Secret::new(token.to_owned()))
@@ -111,8 +112,16 @@ mod tests {
         assert!(one.is_empty());
         assert!(matches!(take(&mut headers(&[])), Ok(Presented::Nothing)));
         for wrong in [
-            &["Bearer a", "Bearer b"][..], &["Basic YTpi"], &["bearer a.b.c"], &["Bearer  a"], &["Bearer "], &["Bearer"],
-            &["Bearer a b"], &["Bearer a,b"], &["Bearer é"], &[""],
+            &["Bearer a", "Bearer b"][..],
+            &["Basic YTpi"],
+            &["bearer a.b.c"],
+            &["Bearer  a"],
+            &["Bearer "],
+            &["Bearer"],
+            &["Bearer a b"],
+            &["Bearer a,b"],
+            &["Bearer é"],
+            &[""],
         ] {
             assert!(take(&mut headers(wrong)).is_err(), "{wrong:?}");
         }
@@ -127,7 +136,9 @@ mod tests {
             "Bearer scope=\"core\", resource_metadata=\"https://door.example:8443/.well-known/oauth-protected-resource/mcp\""
         );
         let expired = challenge.for_failure(&Failure::new(Code::TokenExpired, "it \"expired\"")).unwrap();
-        assert!(expired.to_str().unwrap().starts_with("Bearer error=\"invalid_token\", error_description=\"it expired\""));
+        assert!(
+            expired.to_str().unwrap().starts_with("Bearer error=\"invalid_token\", error_description=\"it expired\"")
+        );
         assert!(challenge.for_failure(&Failure::new(Code::HostNotAllowed, "")).is_none());
     }
 }

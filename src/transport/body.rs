@@ -6,10 +6,10 @@ use std::task::{Context, Poll};
 use axum::body::Body;
 use axum::response::Response;
 use bytes::Bytes;
-use http::StatusCode;
+use http::header::CONTENT_LENGTH;
 use http_body::{Body as HttpBody, Frame, SizeHint};
 use http_body_util::{BodyExt as _, Limited};
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 use super::connection::Running;
 use crate::error::Code;
@@ -46,12 +46,13 @@ impl HttpBody for Held {
 /// Largest refusal that is looked into.
 const MOST: usize = 65_536;
 
-/// Reads why the protocol layer refused: the answer again, the reason code, and the text for the operator.
+/// Reads why the protocol layer refused: the answer again, now with the reason code, the code itself, and the text for
+/// the operator.
 pub(super) async fn explain(response: Response) -> (Response, Code, String) {
-    let (parts, body) = response.into_parts();
+    let (mut parts, body) = response.into_parts();
     let bytes = Limited::new(body, MOST).collect().await.map(|body| body.to_bytes()).unwrap_or_default();
-    let answer: Option<Value> = serde_json::from_slice(&bytes).ok();
-    let error = answer.as_ref().and_then(|answer| answer.get("error"));
+    let mut answer: Value = serde_json::from_slice(&bytes).unwrap_or(Value::Null);
+    let error = answer.get("error");
     let number = error.and_then(|error| error.get("code")).and_then(Value::as_i64);
     let text = match error.and_then(|error| error.get("message")).and_then(Value::as_str) {
         Some(text) => text.to_owned(),
@@ -63,8 +64,15 @@ pub(super) async fn explain(response: Response) -> (Response, Code, String) {
         (Some(-32602), _) => Code::MetaMissing,
         (Some(-32601), _) => Code::MethodUnknown,
         (_, status) if status.is_server_error() => Code::Internal,
-        (_, StatusCode::UNSUPPORTED_MEDIA_TYPE) => Code::InvalidRequest,
         _ => Code::ProtocolRefused,
     };
-    (Response::from_parts(parts, Body::from(bytes)), code, text)
+    let Some(error) = answer.get_mut("error").and_then(Value::as_object_mut) else {
+        return (Response::from_parts(parts, Body::from(bytes)), code, text);
+    };
+    let data = error.entry("data").or_insert_with(|| Value::Object(Map::new()));
+    if let Value::Object(data) = data {
+        data.insert("reason".to_owned(), Value::from(code.as_str()));
+    }
+    parts.headers.remove(CONTENT_LENGTH);
+    (Response::from_parts(parts, Body::from(answer.to_string())), code, text)
 }

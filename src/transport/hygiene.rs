@@ -13,7 +13,14 @@ use crate::error::{Code, Failure};
 
 /// Headers of the protocol that go on; every other one stays outside, above all those that claim an identity.
 const KEPT: [&str; 8] = [
-    "accept", "content-type", "content-length", "host", "mcp-protocol-version", "mcp-method", "mcp-name", "user-agent",
+    "accept",
+    "content-type",
+    "content-length",
+    "host",
+    "mcp-protocol-version",
+    "mcp-method",
+    "mcp-name",
+    "user-agent",
 ];
 
 /// Which names and origins are served.
@@ -171,7 +178,9 @@ mod tests {
         for host in ["door.example", "DOOR.example:8443", "door.example.", "127.0.0.1:8443", "[::1]:1"] {
             assert_eq!(code(&names, "/mcp", &[("host", host)]), None, "{host}");
         }
-        for host in ["", "evil.example", "door.example.evil", "127.0.0.1", "127.0.0.1:1", "a@door.example", "door.example:"] {
+        for host in
+            ["", "evil.example", "door.example.evil", "127.0.0.1", "127.0.0.1:1", "a@door.example", "door.example:"]
+        {
             assert_eq!(code(&names, "/mcp", &[("host", host)]), Some(Code::HostNotAllowed), "{host}");
         }
         assert_eq!(code(&names, "/mcp", &[]), Some(Code::HostNotAllowed));
@@ -191,8 +200,14 @@ mod tests {
         let mut headers = parts(
             "/",
             &[
-                ("x-forwarded-for", "1"), ("teleport-jwt-assertion", "x"), ("cookie", "a"), ("x-upstream-authorization", "b"),
-                ("mcp-session-id", "s"), ("mcp-name", "n"), ("mcp-param-host", "h"), ("x-client-cert", "c"),
+                ("x-forwarded-for", "1"),
+                ("teleport-jwt-assertion", "x"),
+                ("cookie", "a"),
+                ("x-upstream-authorization", "b"),
+                ("mcp-session-id", "s"),
+                ("mcp-name", "n"),
+                ("mcp-param-host", "h"),
+                ("x-client-cert", "c"),
             ],
         )
         .headers;

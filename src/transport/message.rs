@@ -105,7 +105,9 @@ impl Envelope<'_> {
         }
         serde_json::from_str::<Params<'_>>(params.get())
             .map(|params| params.meta.and_then(|meta| meta.version))
-            .map_err(|error| Failure::new(Code::InvalidRequest, "_meta is not as it must be").because(error.to_string()))
+            .map_err(|error| {
+                Failure::new(Code::InvalidRequest, "_meta is not as it must be").because(error.to_string())
+            })
     }
 }
 

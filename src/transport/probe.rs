@@ -64,7 +64,12 @@ impl Probes {
         listener.set_nonblocking(true).map_err(failed)?;
         let handle = Handle::new();
         let mut server = axum_server::from_tcp(listener).map_err(failed)?.handle(handle.clone()).http1_only();
-        server.http_builder().http1().timer(TokioTimer::new()).header_read_timeout(Duration::from_secs(5)).keep_alive(false);
+        server
+            .http_builder()
+            .http1()
+            .timer(TokioTimer::new())
+            .header_read_timeout(Duration::from_secs(5))
+            .keep_alive(false);
         let routes = Router::new().fallback(move |request: Request| {
             let readiness = Arc::clone(&readiness);
             async move { respond(&request, readiness.as_ref()) }

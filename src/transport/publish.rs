@@ -56,9 +56,7 @@ impl Published {
         let documents = Arc::new(documents);
         let routes = Router::new().fallback(move |request: Request| {
             let documents = Arc::clone(&documents);
-            async move {
-                documents.get(request.uri().path()).map_or_else(absent, reply::json)
-            }
+            async move { documents.get(request.uri().path()).map_or_else(absent, reply::json) }
         });
         tokio::spawn(server.serve(routes.into_make_service()));
         Ok(Self { address, handle })

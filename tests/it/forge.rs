@@ -46,12 +46,8 @@ fn compile(case: &Path, deps: &Path, library: &Path, json: &Path) -> Vec<String>
         .output()
         .unwrap();
     let text = String::from_utf8_lossy(&output.stderr);
-    let codes: Vec<String> = text
-        .split("error[")
-        .skip(1)
-        .filter_map(|rest| rest.split(']').next())
-        .map(str::to_owned)
-        .collect();
+    let codes: Vec<String> =
+        text.split("error[").skip(1).filter_map(|rest| rest.split(']').next()).map(str::to_owned).collect();
     if codes.is_empty() && !output.status.success() {
         return vec![text.into_owned()];
     }

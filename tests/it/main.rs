@@ -1,13 +1,17 @@
 //! The integration tests: one binary, a file per subject.
 #![expect(
+    unreachable_pub,
     clippy::unwrap_used,
     clippy::panic,
+    clippy::expect_used,
+    clippy::disallowed_methods,
     clippy::indexing_slicing,
     clippy::string_slice,
     clippy::arithmetic_side_effects,
     reason = "a test fails by panicking"
 )]
 
+mod forge;
 mod layers;
 mod refusals;
 mod world;

@@ -7,6 +7,7 @@ mod steps;
 use std::collections::BTreeMap;
 use std::net::TcpListener;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use super::{Exit, Outcome, say};
 use crate::clock::Clock;
@@ -23,7 +24,7 @@ use steps::Step;
 /// Makes a throw-away authority, certificates and a token key in a directory of its own, serves on 127.0.0.1, calls the
 /// door as a client would, and stays up until Ctrl-C. A directory that is already there is used again as it is.
 #[derive(clap::Args, Debug)]
-pub struct Args {
+pub(super) struct Args {
     /// Where everything is kept.
     #[arg(long, value_name = "DIR", default_value = "./doorward-demo")]
     dir: PathBuf,
@@ -39,15 +40,13 @@ pub struct Args {
 ///
 /// # Errors
 /// What keeps the demo from being set up.
-pub fn run(args: Args, clock: Clock) -> Outcome {
+pub(super) fn run(args: Args, clock: Clock) -> Outcome {
     super::runtime()?.block_on(play(args, clock))
 }
 
 async fn play(args: Args, clock: Clock) -> Outcome {
-    let keys_port = args
-        .port
-        .checked_add(1)
-        .ok_or_else(|| Failure::new(Code::Config, "the port must be below 65535"))?;
+    let keys_port =
+        args.port.checked_add(1).ok_or_else(|| Failure::new(Code::Config, "the port must be below 65535"))?;
     let door_listener = listen(args.port)?;
     let keys_listener = listen(keys_port)?;
     let estate = Estate::prepare(&args.dir, args.port, keys_port, &clock)?;
@@ -57,13 +56,16 @@ async fn play(args: Args, clock: Clock) -> Outcome {
     let source = Source { path: Some(estate.path("doorward.yaml")), environment: Environment::default() };
     let listeners = Listeners { main: Some(door_listener), probes: None };
     let daemon = Daemon::start(source, clock.clone(), listeners).await?;
+    daemon.ready(Duration::from_secs(10)).await?;
     let before = estate.audit_lines();
     let all_well = calls(&estate, &clock).await?;
     print_audit(&estate, before);
     say(paste::lines(&estate, &std::env::current_exe().unwrap_or_else(|_| PathBuf::from("doorward"))));
     if !args.once {
         say(format!("The door is open on https://localhost:{}/mcp. Ctrl-C closes it.", args.port));
-        tokio::signal::ctrl_c().await.map_err(|error| Failure::new(Code::Io, "no Ctrl-C can be received").because(error))?;
+        tokio::signal::ctrl_c()
+            .await
+            .map_err(|error| Failure::new(Code::Io, "no Ctrl-C can be received").because(error))?;
     }
     daemon.stop().await;
     Ok(if all_well { Exit::Done } else { Exit::Refused })

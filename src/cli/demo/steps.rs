@@ -93,7 +93,8 @@ struct Client {
 impl Client {
     fn new(estate: &Estate, certificate: Option<&str>) -> Result<Arc<Self>, Failure> {
         let read = |name: &str| {
-            std::fs::read(estate.path(name)).map_err(|error| Failure::new(Code::Io, "a file cannot be read").because(error))
+            std::fs::read(estate.path(name))
+                .map_err(|error| Failure::new(Code::Io, "a file cannot be read").because(error))
         };
         let identity = match certificate {
             Some(name) => Some((read(&format!("{name}.crt"))?, Secret::new(read(&format!("{name}.key"))?))),
@@ -121,7 +122,8 @@ impl Client {
             headers.insert(AUTHORIZATION, value);
         }
         let body = json!({ "jsonrpc": "2.0", "id": 1, "method": method, "params": with_meta(params) });
-        let reply = self.outbound.post(&self.url, headers, Bytes::from(body.to_string()), Duration::from_secs(10)).await?;
+        let reply =
+            self.outbound.post(&self.url, headers, Bytes::from(body.to_string()), Duration::from_secs(10)).await?;
         let status = reply.status.as_u16();
         let bytes = reply.collect(4_194_304).await?;
         Ok(Answer { status, body: serde_json::from_slice(&bytes).unwrap_or(Value::Null) })
@@ -165,22 +167,63 @@ pub(super) fn all(estate: &Estate, clock: &Clock) -> Result<Vec<Step>, Failure> 
     };
     let long_ago = now.minus(Duration::from_secs(3600));
     Ok(vec![
-        step("discover: which versions and capabilities", Expected::Result("supportedVersions"), &agent,
-            Some(token("core", now)?), "server/discover", json!({})),
-        step("list the tools that this token opens", Expected::Result("tools"), &agent,
-            Some(token("core", now)?), "tools/list", json!({})),
-        step("call get_cpu_info: certificate, token, scope, audit, then real data", Expected::Result("structuredContent"), &agent,
-            Some(twice.clone()), "tools/call", cpu()),
-        step("the same token again", Expected::Refusal(401, Code::TokenReplayed), &agent,
-            Some(twice), "tools/call", cpu()),
-        step("a token that has expired", Expected::Refusal(401, Code::TokenExpired), &agent,
-            Some(token("core", long_ago)?), "tools/call", cpu()),
+        step(
+            "discover: which versions and capabilities",
+            Expected::Result("supportedVersions"),
+            &agent,
+            Some(token("core", now)?),
+            "server/discover",
+            json!({}),
+        ),
+        step(
+            "list the tools that this token opens",
+            Expected::Result("tools"),
+            &agent,
+            Some(token("core", now)?),
+            "tools/list",
+            json!({}),
+        ),
+        step(
+            "call get_cpu_info: certificate, token, scope, audit, then real data",
+            Expected::Result("structuredContent"),
+            &agent,
+            Some(twice.clone()),
+            "tools/call",
+            cpu(),
+        ),
+        step(
+            "the same token again",
+            Expected::Refusal(401, Code::TokenReplayed),
+            &agent,
+            Some(twice),
+            "tools/call",
+            cpu(),
+        ),
+        step(
+            "a token that has expired",
+            Expected::Refusal(401, Code::TokenExpired),
+            &agent,
+            Some(token("core", long_ago)?),
+            "tools/call",
+            cpu(),
+        ),
         step("no token", Expected::Refusal(401, Code::TokenMissing), &agent, None, "tools/call", cpu()),
-        step("a scope that does not open the tool: it answers as if there were no such tool", Expected::Refusal(200, Code::UnknownTool), &agent,
-            Some(token("clock", now)?), "tools/call", cpu()),
-        step("a certificate of the same authority that is not on the allowlist", Expected::Refusal(403, Code::SubjectNotAllowed), &stranger,
-            Some(token("core", now)?), "tools/call", cpu()),
-        step("no client certificate", Expected::NoConnection, &nobody,
-            Some(token("core", now)?), "tools/call", cpu()),
+        step(
+            "a scope that does not open the tool: it answers as if there were no such tool",
+            Expected::Refusal(200, Code::UnknownTool),
+            &agent,
+            Some(token("clock", now)?),
+            "tools/call",
+            cpu(),
+        ),
+        step(
+            "a certificate of the same authority that is not on the allowlist",
+            Expected::Refusal(403, Code::SubjectNotAllowed),
+            &stranger,
+            Some(token("core", now)?),
+            "tools/call",
+            cpu(),
+        ),
+        step("no client certificate", Expected::NoConnection, &nobody, Some(token("core", now)?), "tools/call", cpu()),
     ])
 }

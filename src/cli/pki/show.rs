@@ -4,8 +4,8 @@ use std::path::{Path, PathBuf};
 
 use serde_json::{Value, json};
 
-use super::super::{Exit, Outcome, say, span};
 use super::quoted;
+use crate::cli::{Exit, Outcome, say, span};
 use crate::clock::{Clock, Timestamp};
 use crate::identity::Certificate;
 use crate::pki::describe::{self, Item};

@@ -2,10 +2,10 @@
 
 use std::path::{Path, PathBuf};
 
-use super::super::{Exit, Outcome, say};
 use super::algorithm;
 use crate::authn::JwtAlgorithm;
 use crate::authn::mint::Minter;
+use crate::cli::{Exit, Outcome, say};
 use crate::pki::store::{self, Existing};
 use crate::pki::{KeyKind, SigningKey};
 

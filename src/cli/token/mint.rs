@@ -3,10 +3,10 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use super::super::{Exit, Outcome, say};
 use super::algorithm;
 use crate::authn::JwtAlgorithm;
 use crate::authn::mint::{Mint, Minter};
+use crate::cli::{Exit, Outcome, say};
 use crate::clock::{Clock, Timestamp};
 use crate::error::Failure;
 use crate::identity::Scope;
@@ -99,8 +99,8 @@ fn scope(text: &str) -> Result<String, String> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::show::{Decoded, decode};
     use super::*;
+    use crate::cli::token::show::{Decoded, decode};
     use crate::pki::store::{Existing, write_private, write_public};
     use crate::pki::{Authority, KeyKind, Profile, Request, SigningKey};
     use clap::Parser;

@@ -7,7 +7,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde_json::{Map, Value, json};
 use zeroize::Zeroizing;
 
-use super::super::{Exit, Outcome, say, span};
+use crate::cli::{Exit, Outcome, say, span};
 use crate::clock::{Clock, Timestamp};
 use crate::error::{Code, Failure};
 

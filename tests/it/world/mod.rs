@@ -72,6 +72,7 @@ impl World {
             Ok(daemon) => daemon,
             Err(failure) => panic!("{failure}: {:?}", failure.cause()),
         };
+        daemon.ready(Duration::from_secs(10)).await.unwrap();
         Self { directory, daemon, port, signer, _keys: published }
     }
 
@@ -143,7 +144,11 @@ fn make_certificates(root: &Path, list_life: Option<Duration>) {
     issue("not_yet", client("bot").organization("Acme"), &at(86_400));
     issue("revoked", client("bot").organization("Acme"), &now);
     issue("server_as_client", Request::server(&["bot"], DAY), &now);
-    rogue.issue(&client("bot").organization("Acme"), &now).unwrap().write(&root.join("rogue_bot"), Existing::Keep).unwrap();
+    rogue
+        .issue(&client("bot").organization("Acme"), &now)
+        .unwrap()
+        .write(&root.join("rogue_bot"), Existing::Keep)
+        .unwrap();
     assert!(authority.revoke_file(&root.join("revoked.crt"), &now).unwrap());
     match list_life {
         None => authority.crl(DAY, &now).unwrap(),
