@@ -19,7 +19,7 @@ fn nothing_can_be_forged() {
         let errors = compile(&case, &deps, &library, &json);
         let fits = match expected {
             "compiles" => errors.is_empty(),
-            codes => !errors.is_empty() && errors.iter().all(|error| codes.split(' ').any(|code| code == error)),
+            reason => !errors.is_empty() && errors.iter().all(|error| error.contains(reason)),
         };
         if !fits {
             wrong.push(format!("{}: expected {expected}, got {errors:?}", case.display()));
@@ -30,7 +30,7 @@ fn nothing_can_be_forged() {
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }
 
-/// The error codes the compiler gives.
+/// The error codes the compiler gives, or all it says when there is none.
 fn compile(case: &Path, deps: &Path, library: &Path, json: &Path) -> Vec<String> {
     let out = tempfile::tempdir().unwrap();
     let output = Command::new(std::env::var_os("RUSTC").unwrap_or_else(|| "rustc".into()))

@@ -1,4 +1,4 @@
-//~ E0423 E0451 E0063
+//~ private fields
 // A place among the running calls is given, not taken.
 use doorward::admission::Admission;
 

@@ -1,4 +1,4 @@
-//~ E0599
+//~ E0277
 // A permit is for one call and cannot be kept.
 use doorward::policy::Permit;
 
