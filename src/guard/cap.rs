@@ -1,22 +1,210 @@
-//! Cutting an output to size, and saying so.
+//! Cutting an output to size, and saying so. Only what a schema allows to be shorter is cut: the ends of lists and of texts.
+//! Members of objects stay, so the result still has the tool's shape. What is cut depends on the value alone.
 
 use serde_json::Value;
 
 use super::LimitsSection;
-use crate::error::Failure;
+use super::size::{Size, length};
+use crate::error::{Code, Failure};
+
+/// Stands at the end of a text that was cut for its bytes.
+const CUT: &str = "…";
+/// Cuts that are told one by one.
+const TOLD: usize = 16;
+/// Characters of a place that are told.
+const PLACE: usize = 200;
 
 /// The sizes.
-pub struct Caps {}
+pub struct Caps {
+    items: usize,
+    lines: usize,
+    bytes: usize,
+}
 
 impl Caps {
     /// As configured.
     #[must_use]
-    pub fn new(_limits: &LimitsSection) -> Self {
-        Self {}
+    pub fn new(limits: &LimitsSection) -> Self {
+        Self { items: limits.max_array_items, lines: limits.max_output_lines, bytes: limits.max_output_bytes }
     }
 
-    /// Cuts `value` to size; returns what was cut, for the audit log.
-    pub(super) fn cut(&self, _value: &mut Value) -> Result<Vec<String>, Failure> {
-        Ok(Vec::new())
+    /// Cuts `value` to size; returns what was cut, such as `items: 40 of 1040 left out at /processes`.
+    ///
+    /// # Errors
+    /// [`Code::ToolFailed`] when its names and numbers alone are too many bytes.
+    pub(super) fn cut(&self, value: &mut Value) -> Result<Vec<String>, Failure> {
+        let mut cuts = Cuts::default();
+        self.shorten(value, Place::Root, &mut cuts);
+        if length(value) > self.bytes {
+            let size = Size::of(value);
+            if size.least > self.bytes {
+                return Err(too_large(size.least, self.bytes));
+            }
+            shrink(value, &size, self.bytes, Place::Root, &mut cuts);
+            // A mistake in the arithmetic above must not become an answer over the cap.
+            let after = length(value);
+            if after > self.bytes {
+                return Err(too_large(after, self.bytes));
+            }
+        }
+        Ok(cuts.told())
+    }
+
+    fn shorten(&self, value: &mut Value, place: Place<'_>, cuts: &mut Cuts) {
+        match value {
+            Value::Null | Value::Bool(_) | Value::Number(_) => {}
+            Value::String(text) => {
+                let (end, all) = self.lines_end(text);
+                if let Some(end) = end {
+                    text.truncate(end);
+                    cuts.add("lines", all.saturating_sub(self.lines), all, place);
+                }
+            }
+            Value::Array(items) => {
+                let all = items.len();
+                if all > self.items {
+                    items.truncate(self.items);
+                    cuts.add("items", all.saturating_sub(self.items), all, place);
+                }
+                for (index, item) in items.iter_mut().enumerate() {
+                    self.shorten(item, Place::Index(&place, index), cuts);
+                }
+            }
+            Value::Object(members) => {
+                for (key, member) in members.iter_mut() {
+                    self.shorten(member, Place::Key(&place, key), cuts);
+                }
+            }
+        }
+    }
+
+    /// Where the text is to end if it has too many lines, and how many it has.
+    fn lines_end(&self, text: &str) -> (Option<usize>, usize) {
+        // A line feed at the very end begins no line.
+        let breaks = text.strip_suffix('\n').unwrap_or(text).match_indices('\n').count();
+        let all = if text.is_empty() { 0 } else { breaks.saturating_add(1) };
+        if all <= self.lines {
+            return (None, all);
+        }
+        let end = match self.lines.checked_sub(1) {
+            Some(last) => text.match_indices('\n').nth(last).map(|(at, _)| at),
+            None => Some(0),
+        };
+        (end, all)
     }
 }
+
+fn too_large(bytes: usize, most: usize) -> Failure {
+    Failure::new(Code::ToolFailed, "the result is too large and cannot be cut; ask for less")
+        .because(format!("{bytes} bytes remain, limits.max_output_bytes is {most}"))
+}
+
+/// Cuts `value`, whose size is `size`, to `budget` bytes, which is not less than `size.least`.
+fn shrink(value: &mut Value, size: &Size, budget: usize, place: Place<'_>, cuts: &mut Cuts) {
+    if size.bytes <= budget {
+        return;
+    }
+    match value {
+        Value::Null | Value::Bool(_) | Value::Number(_) => {}
+        Value::String(text) => {
+            let all = text.len();
+            let end = end_within(text, budget.saturating_sub(2).saturating_sub(CUT.len()));
+            text.truncate(end);
+            if budget >= CUT.len().saturating_add(2) {
+                text.push_str(CUT);
+            }
+            cuts.add("bytes", all.saturating_sub(end), all, place);
+        }
+        Value::Array(items) => {
+            let all = items.len();
+            let mut left = budget.saturating_sub(2);
+            let mut keep: usize = 0;
+            for (index, (item, size)) in items.iter_mut().zip(&size.inner).enumerate() {
+                let room = left.saturating_sub(usize::from(index > 0));
+                if size.bytes <= room {
+                    left = room.saturating_sub(size.bytes);
+                } else if size.least <= room && room > 0 && size.bytes > budget / 4 {
+                    // One large item among small ones is better cut than left out with all that follow it.
+                    shrink(item, size, room, Place::Index(&place, index), cuts);
+                    keep = index.saturating_add(1);
+                    break;
+                } else {
+                    break;
+                }
+                keep = index.saturating_add(1);
+            }
+            items.truncate(keep);
+            if keep < all {
+                cuts.add("items", all.saturating_sub(keep), all, place);
+            }
+        }
+        Value::Object(members) => {
+            let share = size.share(budget);
+            for ((key, member), size) in members.iter_mut().zip(&size.inner) {
+                let budget = size.bytes.min(share.max(size.least));
+                shrink(member, size, budget, Place::Key(&place, key), cuts);
+            }
+        }
+    }
+}
+
+/// The longest beginning of `text` that is `budget` bytes as JSON.
+fn end_within(text: &str, budget: usize) -> usize {
+    let mut left = budget;
+    for (at, c) in text.char_indices() {
+        match left.checked_sub(super::size::escaped(c)) {
+            Some(rest) => left = rest,
+            None => return at,
+        }
+    }
+    text.len()
+}
+
+/// Where in the value, as a JSON pointer (RFC 6901).
+#[derive(Clone, Copy)]
+enum Place<'a> {
+    Root,
+    Key(&'a Place<'a>, &'a str),
+    Index(&'a Place<'a>, usize),
+}
+
+impl std::fmt::Display for Place<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Root => Ok(()),
+            Self::Key(above, key) => write!(f, "{above}/{}", key.replace('~', "~0").replace('/', "~1")),
+            Self::Index(above, index) => write!(f, "{above}/{index}"),
+        }
+    }
+}
+
+/// What was cut: the first few in words, the rest as a number.
+#[derive(Default)]
+struct Cuts {
+    told: Vec<String>,
+    more: usize,
+}
+
+impl Cuts {
+    fn add(&mut self, what: &str, cut: usize, all: usize, place: Place<'_>) {
+        if self.told.len() >= TOLD {
+            self.more = self.more.saturating_add(1);
+            return;
+        }
+        let place = match place {
+            Place::Root => "the top".to_owned(),
+            Place::Key(..) | Place::Index(..) => place.to_string().chars().take(PLACE).collect(),
+        };
+        self.told.push(format!("{what}: {cut} of {all} left out at {place}"));
+    }
+
+    fn told(mut self) -> Vec<String> {
+        if self.more > 0 {
+            self.told.push(format!("and {} more of the kind", self.more));
+        }
+        self.told
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,8 +1,11 @@
 //! The way out: redaction, then caps. [`Released`] is the only thing that can become an answer.
 
+mod builtin;
 mod cap;
+mod fields;
 mod redact;
 mod settings;
+mod size;
 mod text;
 
 use serde_json::Value;
@@ -78,9 +81,16 @@ impl Released {
         &self.redactions
     }
 
-    /// Which caps were reached.
+    /// Which caps were reached, for the audit log.
     #[must_use]
     pub fn cuts(&self) -> &[String] {
+        &self.cuts
+    }
+
+    /// What the agent must know besides the result: that it is not whole. To be answered as a text of its own, since the
+    /// result keeps the form of the tool's schema.
+    #[must_use]
+    pub fn notices(&self) -> &[String] {
         &self.cuts
     }
 }

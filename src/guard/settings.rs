@@ -9,9 +9,10 @@ use serde::{Deserialize, Serialize};
 pub struct RedactionSection {
     /// Default: true.
     pub enabled: bool,
-    /// Patterns for free text; given ones replace the built-in ones.
+    /// Patterns for free text, added to the built-in ones; one that is named like a built-in one replaces it.
     pub patterns: Vec<Pattern>,
-    /// Paths of structured values, `*` for one whole part or the rest of it: `*.password`, `env.AWS_*`.
+    /// Paths of structured values, added to the built-in ones: `*.password`, `env.AWS_*`. Parts are joined by dots; `*` as the
+    /// first part stands for any number of parts, `*` as a later one for one, `*` within a part for any characters.
     pub fields: Vec<FieldPattern>,
 }
 
@@ -25,11 +26,12 @@ impl Default for RedactionSection {
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Pattern {
-    /// Named in the audit log.
+    /// Named in the audit log. Built in: private_key, cookie, authorization, connection_string, password_field,
+    /// command_argument, jwt, aws_key, bearer_token, password_hash, and the tokens of well-known vendors.
     pub name: String,
     /// Syntax of the regex crate: linear time, no look-around, no back-references.
     pub pattern: String,
-    /// `$1` stands for the first group.
+    /// `$1` stands for the first group; `${1}` where a letter, digit or underscore follows, as in `${1}_gone`.
     pub replacement: String,
 }
 
