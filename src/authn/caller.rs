@@ -24,6 +24,12 @@ impl Caller {
         Self { principal, scopes, peer, expires }
     }
 
+    /// A caller that nobody verified.
+    #[cfg(test)]
+    pub(crate) fn for_test(principal: Principal, scopes: Scopes, peer: Arc<PeerIdentity>) -> Self {
+        Self::new(principal, scopes, peer, None)
+    }
+
     /// The user and the agent.
     #[must_use]
     pub fn principal(&self) -> &Principal {

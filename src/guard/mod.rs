@@ -40,7 +40,8 @@ impl Guard {
         Self { redactor, caps }
     }
 
-    /// Redacts `output`, cuts it to size, and lets it out.
+    /// Redacts `output`, writes out what cannot be seen, cuts it to size, and lets it out. Redaction comes first: a secret
+    /// that was cut in two has no form any more.
     ///
     /// # Errors
     /// [`Code::ToolFailed`] when the output cannot be brought under the caps.
@@ -54,10 +55,11 @@ impl Guard {
         Ok(Released { structured, text, redactions, cuts })
     }
 
-    /// Redacts values that go into the audit log.
+    /// Redacts values that go into the audit log, and makes them harmless for whoever reads it.
     #[must_use]
     pub fn redact_params(&self, mut params: Value) -> Value {
         self.redactor.redact(&mut params);
+        text::make_harmless(&mut params);
         params
     }
 }
@@ -92,5 +94,20 @@ impl Released {
     #[must_use]
     pub fn notices(&self) -> &[String] {
         &self.cuts
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn arguments_go_into_the_log_without_secrets_and_hidden_characters() {
+        let redactor = Redactor::new(&RedactionSection::default()).unwrap();
+        let guard = Guard::new(redactor, Caps::new(&LimitsSection::default()));
+        let params = guard.redact_params(json!({"password": "a", "query": "x\u{202e}y token=b"}));
+        assert_eq!(params, json!({"password": "[REDACTED]", "query": "x\\u{202e}y token=[REDACTED]"}));
     }
 }
