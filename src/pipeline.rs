@@ -3,9 +3,9 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use serde_json::Value;
+use serde_json::{Map, Value};
 
-use crate::admission::Gate;
+use crate::admission::{Gate, Leftover};
 use crate::audit::{Client, Entry, Event, Outcome, Record, Trail, Verdict};
 use crate::authn::{Authenticator, Caller, Presented};
 use crate::call::{Arguments, Call, Output, Progress};
@@ -16,6 +16,9 @@ use crate::identity::PeerIdentity;
 use crate::policy::{Permit, Policy};
 use crate::telemetry::{CallEnded, Refused};
 use crate::tools::{Catalog, Tool};
+
+/// Bytes of arguments that a record may hold; larger ones are recorded by their size.
+const MOST_PARAMS: usize = 8192;
 
 /// Everything a call passes, as one configuration made it.
 pub struct Door {
@@ -186,6 +189,15 @@ impl Door {
         self.keep(record.refused(failure.code(), failure.cause().or_else(|| Some(failure.to_string())))).await;
     }
 
+    /// Records refusals by the gate that were counted and not yet recorded.
+    pub async fn settle(&self, leftovers: Vec<Leftover>) {
+        for Leftover { caller, refusals } in leftovers {
+            let client = self.client(Client::from(&**caller.peer()));
+            let record = Record::new(Event::LimitExceeded, self.clock.now(), client);
+            self.keep(record.by(caller.principal(), caller.scopes()).counted(refusals)).await;
+        }
+    }
+
     /// A refusal stands whether or not it can be recorded; the journal reports its own trouble.
     async fn keep(&self, record: Record) {
         if let Err(failure) = self.trail.note(record).await {
@@ -215,9 +227,11 @@ impl Door {
         if self.recording.params
             && let Some(bare) = record.take()
         {
-            *record = Some(match self.guard.redact_params(Value::Object(arguments.values().clone())) {
-                Value::Object(params) => bare.with_params(params),
-                _ => bare,
+            let params = self.guard.redact_params(Value::Object(arguments.values().clone()));
+            let size = params.to_string().len();
+            *record = Some(match params {
+                Value::Object(params) if size <= MOST_PARAMS => bare.with_params(params),
+                _ => bare.with_params(Map::from_iter([("omitted_bytes".to_owned(), Value::from(size))])),
             });
         }
     }

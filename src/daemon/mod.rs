@@ -128,8 +128,12 @@ impl Daemon {
     /// What was found; it is recorded as well.
     pub async fn reload(&self) -> Result<(), Failure> {
         self.state.trail().reopen();
+        let door = self.door();
         let result = match self.replace() {
             Ok(loaded) => {
+                if !Arc::ptr_eq(&door.gate, &self.door().gate) {
+                    door.settle(door.gate.settle_all()).await;
+                }
                 self.watch.lock().await.set(loaded.files().to_vec()).await;
                 Ok(())
             }
@@ -179,7 +183,7 @@ impl Daemon {
         loop {
             tokio::select! {
                 _ = watch.changed() => return,
-                _ = ticks.tick() => self.state.tend().await,
+                _ = ticks.tick() => self.tend().await,
             }
         }
     }
@@ -203,17 +207,32 @@ impl Daemon {
     /// Takes no more calls, lets running ones end, and closes the audit log.
     pub async fn stop(self) {
         self.state.stopping();
+        let door = self.door();
         if let Serving::Https { server, probes, .. } = self.serving {
             server.stop(GRACE).await;
             if let Some(probes) = probes {
                 probes.stop();
             }
         }
+        door.settle(door.gate.settle_all()).await;
         let record = Record::new(Event::Stop, self.state.clock().now(), Client::default());
         if let Err(failure) = self.state.trail().note(record).await {
             tracing::error!(reason = %failure.code(), cause = failure.cause(), "the stop could not be recorded");
         }
         self.state.trail().flush().await;
+    }
+
+    async fn tend(&self) {
+        let door = self.door();
+        door.gate.sweep();
+        door.settle(door.gate.settle(self.state.clock())).await;
+    }
+
+    fn door(&self) -> Arc<Door> {
+        match &self.serving {
+            Serving::Https { front, .. } => Arc::clone(&front.load().door),
+            Serving::Stdio { door } => door.load_full(),
+        }
     }
 
     fn event(&self, event: Event) -> Record {

@@ -92,12 +92,6 @@ impl State {
         Ok(keys)
     }
 
-    /// What is due now and then.
-    pub(super) async fn tend(&self) {
-        let gate = Arc::clone(&self.gate.lock().unwrap_or_else(PoisonError::into_inner).1);
-        gate.sweep();
-    }
-
     /// From now on the daemon is not ready.
     pub(super) fn stopping(&self) {
         self.ready.stopping.store(true, Ordering::Relaxed);

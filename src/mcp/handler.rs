@@ -185,7 +185,7 @@ async fn pass(
 }
 
 fn success(released: Released) -> CallToolResult {
-    let notices: Vec<String> = released.cuts().to_vec();
+    let notices: Vec<String> = released.notices().to_vec();
     let (structured, text) = released.into_parts();
     let mut result = CallToolResult::structured(structured);
     result.content = vec![ContentBlock::text(text)];

@@ -11,6 +11,7 @@ use super::tls::Material;
 use crate::clock::{Clock, Timestamp};
 use crate::error::{Code, Failure};
 use crate::identity::{Certificate, PeerIdentity};
+use crate::telemetry::{ConnectionClosed, ConnectionOpened};
 
 /// No generation: the connection has yet to be judged.
 const UNJUDGED: u64 = 0;
@@ -37,6 +38,7 @@ impl Connection {
         let certificate = Arc::new(certificate);
         let peer = Arc::new(PeerIdentity::Certificate { address, certificate: Arc::clone(&certificate) });
         let activity = Activity::new(clock);
+        ConnectionOpened { address }.emit();
         Self { chain, certificate, peer, judged: AtomicU64::new(UNJUDGED), activity, max_age }
     }
 
@@ -80,6 +82,14 @@ impl Connection {
         tls.admit(&self.certificate)?;
         self.judged.store(tls.generation, Ordering::Release);
         Ok(())
+    }
+}
+
+impl Drop for Connection {
+    fn drop(&mut self) {
+        if let Some(address) = self.peer.address() {
+            ConnectionClosed { address, lasted: self.activity.age() }.emit();
+        }
     }
 }
 

@@ -39,8 +39,8 @@ pub(super) fn answer(path: &str, readiness: &dyn Readiness) -> Response {
         }
         _ => {
             let mut response = Response::new(Body::from(telemetry::metrics_text()));
-            let form = "application/openmetrics-text; version=1.0.0; charset=utf-8";
-            response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(form));
+            let form = HeaderValue::from_static(telemetry::METRICS_CONTENT_TYPE);
+            response.headers_mut().insert(CONTENT_TYPE, form);
             response
         }
     }
