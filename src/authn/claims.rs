@@ -51,8 +51,10 @@ impl Claims {
     /// [`Code::TokenMalformed`], [`Code::TokenIssuer`], [`Code::TokenAudience`], [`Code::TokenClaim`].
     pub(super) fn read(json: &[u8], signed: &str, expected: &Expected) -> Result<Self, Failure> {
         let claims = object(json, "the token's claims are not a JSON object")?;
-        if require(text(&claims, "iss")?, "iss")? != expected.issuer {
-            return Err(Failure::new(Code::TokenIssuer, "the token is from another issuer"));
+        let issuer = require(text(&claims, "iss")?, "iss")?;
+        if issuer != expected.issuer {
+            let cause = format!("iss is {}", shown(issuer));
+            return Err(Failure::new(Code::TokenIssuer, "the token is from another issuer").because(cause));
         }
         check_audience(&claims, &expected.audience)?;
         let lifetime = Lifetime {
@@ -84,7 +86,16 @@ fn check_audience(claims: &Map<String, Value>, wanted: &str) -> Result<(), Failu
         return Err(wrong("the claim aud is neither a text nor an array of texts"));
     }
     let named = all.iter().any(|audience| audience == wanted);
-    if named { Ok(()) } else { Err(Failure::new(Code::TokenAudience, "the token is for another audience")) }
+    if named {
+        return Ok(());
+    }
+    let cause = format!("aud is {}", shown(&audience.to_string()));
+    Err(Failure::new(Code::TokenAudience, "the token is for another audience").because(cause))
+}
+
+/// As much of a text as an operator needs to see what is wrong.
+fn shown(text: &str) -> String {
+    format!("{:?}", text.chars().take(200).collect::<String>())
 }
 
 /// RFC 8693 section 4.1: `act` names who acts for the subject, and within it the one before. Without it, the client that

@@ -41,7 +41,8 @@ impl Jwks {
         Self::run(uri, Pace::new(section), fetch, clock)
     }
 
-    fn run(uri: String, pace: Pace, fetch: Fetch, clock: Clock) -> Result<Arc<Self>, Failure> {
+    /// With another way to fetch, for tests too.
+    pub(super) fn run(uri: String, pace: Pace, fetch: Fetch, clock: Clock) -> Result<Arc<Self>, Failure> {
         let runtime = tokio::runtime::Handle::try_current()
             .map_err(|error| Failure::new(Code::Internal, "keys can be fetched in a runtime only").because(error))?;
         let shared = Arc::new(Shared {
@@ -89,7 +90,8 @@ impl Jwks {
     }
 }
 
-type Fetch = Box<dyn Fn() -> Pin<Box<dyn Future<Output = Result<Vec<u8>, Failure>> + Send>> + Send + Sync>;
+/// One fetch of the key set's text.
+pub(super) type Fetch = Box<dyn Fn() -> Pin<Box<dyn Future<Output = Result<Vec<u8>, Failure>> + Send>> + Send + Sync>;
 
 struct Shared {
     uri: String,

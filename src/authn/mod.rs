@@ -22,6 +22,8 @@ mod pem;
 mod refusals;
 mod remembered;
 mod replay;
+#[cfg(test)]
+mod rotation;
 mod settings;
 
 use std::sync::Arc;

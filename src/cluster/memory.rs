@@ -2,6 +2,7 @@
 
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, HashMap};
+use std::hash::{BuildHasherDefault, Hasher};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
@@ -101,7 +102,7 @@ impl Memory {
 }
 
 struct Shard {
-    seen: HashMap<[u8; 32], Seen>,
+    seen: HashMap<[u8; 32], Seen, BuildHasherDefault<Tail>>,
     /// When entries end. An entry that ended and came anew leaves its old line here, which then means nothing.
     ends: BinaryHeap<Reverse<(Timestamp, [u8; 32])>>,
     /// The latest end of any entry that was forgotten: a token that ends no later may have been one of them.
@@ -110,13 +111,32 @@ struct Shard {
 
 impl Default for Shard {
     fn default() -> Self {
-        Self { seen: HashMap::new(), ends: BinaryHeap::new(), forgotten: Timestamp::from_millis(i64::MIN) }
+        Self { seen: HashMap::default(), ends: BinaryHeap::new(), forgotten: Timestamp::from_millis(i64::MIN) }
     }
 }
 
 struct Seen {
     sender: [u8; 32],
     until: Timestamp,
+}
+
+/// The last eight bytes of a digest are a hash as they are. The first one has chosen the shard.
+#[derive(Default)]
+struct Tail(u64);
+
+impl Hasher for Tail {
+    fn write(&mut self, bytes: &[u8]) {
+        if let Some((_, last)) = bytes.split_last_chunk::<8>() {
+            self.0 = u64::from_ne_bytes(*last);
+        }
+    }
+
+    /// The length of an array says nothing.
+    fn write_usize(&mut self, _: usize) {}
+
+    fn finish(&self) -> u64 {
+        self.0
+    }
 }
 
 /// Nothing panics while it holds the lock, so a poisoned one is in order.
@@ -138,6 +158,7 @@ mod tests {
     fn sighting(token: u16, sender: u8, ends: i64, until: i64) -> Sighting {
         let mut digest = [0; 32];
         digest[..2].copy_from_slice(&token.to_le_bytes());
+        digest[30..].copy_from_slice(&token.to_le_bytes());
         Sighting { token: digest, sender: [sender; 32], ends: at(ends), until: at(until) }
     }
 
