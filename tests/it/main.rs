@@ -12,5 +12,6 @@
 
 mod forge;
 mod layers;
+mod properties;
 mod refusals;
 mod world;
