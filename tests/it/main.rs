@@ -11,7 +11,12 @@
     reason = "a test fails by panicking"
 )]
 
+mod coverage;
 mod forge;
+mod keys;
 mod layers;
+mod principal;
 mod refusals;
+mod reload;
+mod replay;
 mod world;
