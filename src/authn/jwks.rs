@@ -1,8 +1,6 @@
 //! The issuer's keys, fetched over https by one task, read without a lock. Keys that cannot be renewed are used up to a
 //! declared age and not beyond.
 
-use std::future::Future;
-use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -11,6 +9,7 @@ use aws_lc_rs::digest::{SHA256, digest};
 use tokio::sync::{Notify, watch};
 use tokio_util::task::AbortOnDropHandle;
 
+use super::fetch::{Fetch, fetcher};
 use super::pace::Pace;
 use super::{JwtSection, KeySet};
 use crate::clock::Clock;
@@ -30,19 +29,28 @@ impl Jwks {
     /// # Errors
     /// [`Code::Config`] without an https address; [`Code::Internal`] outside of a runtime.
     pub fn start(section: &JwtSection, outbound: Outbound, clock: Clock) -> Result<Arc<Self>, Failure> {
-        let uri = section.jwks_uri.clone().filter(|uri| uri.starts_with("https://"));
-        let uri = uri.ok_or_else(|| Failure::new(Code::Config, "auth.jwt.jwks_uri must be an https address"))?;
-        let (limit, cap) = (Duration::from_secs(section.jwks_timeout), section.jwks_max_bytes);
-        let address = uri.clone();
-        let fetch: Fetch = Box::new(move || {
-            let (outbound, address) = (outbound.clone(), address.clone());
-            Box::pin(async move { outbound.get(&address, limit, cap).await })
-        });
-        Self::run(uri, Pace::new(section), fetch, clock)
+        let (uri, fetch) = fetcher(section, outbound)?;
+        Self::run(uri, Pace::new(section), fetch, clock, None)
+    }
+
+    /// The same keys, fetched from now on as `section` says: it begins with those at hand, as old as they are.
+    ///
+    /// # Errors
+    /// As [`Jwks::start`].
+    pub fn renewed(&self, section: &JwtSection, outbound: Outbound) -> Result<Arc<Self>, Failure> {
+        let (uri, fetch) = fetcher(section, outbound)?;
+        let Shared { clock, loaded, .. } = &*self.shared;
+        Self::run(uri, Pace::new(section), fetch, clock.clone(), loaded.load_full())
     }
 
     /// With another way to fetch, for tests too.
-    pub(super) fn run(uri: String, pace: Pace, fetch: Fetch, clock: Clock) -> Result<Arc<Self>, Failure> {
+    pub(super) fn run(
+        uri: String,
+        pace: Pace,
+        fetch: Fetch,
+        clock: Clock,
+        loaded: Option<Arc<Loaded>>,
+    ) -> Result<Arc<Self>, Failure> {
         let runtime = tokio::runtime::Handle::try_current()
             .map_err(|error| Failure::new(Code::Internal, "keys can be fetched in a runtime only").because(error))?;
         let shared = Arc::new(Shared {
@@ -50,7 +58,7 @@ impl Jwks {
             pace,
             fetch,
             clock,
-            loaded: ArcSwapOption::empty(),
+            loaded: ArcSwapOption::new(loaded),
             asked: Mutex::new(Asked::default()),
             wanted: Notify::new(),
             served: watch::Sender::new(0),
@@ -90,9 +98,6 @@ impl Jwks {
     }
 }
 
-/// One fetch of the key set's text.
-pub(super) type Fetch = Box<dyn Fn() -> Pin<Box<dyn Future<Output = Result<Vec<u8>, Failure>> + Send>> + Send + Sync>;
-
 struct Shared {
     uri: String,
     pace: Pace,
@@ -105,7 +110,7 @@ struct Shared {
     served: watch::Sender<u64>,
 }
 
-struct Loaded {
+pub(super) struct Loaded {
     keys: Arc<KeySet>,
     digest: Vec<u8>,
     at: Instant,
@@ -243,7 +248,7 @@ mod tests {
                     answer.ok_or_else(|| Failure::new(Code::Upstream, "down"))
                 })
             });
-            let jwks = Jwks::run("https://issuer".to_owned(), pace, fetch, self.clock.clone()).unwrap();
+            let jwks = Jwks::run("https://issuer".to_owned(), pace, fetch, self.clock.clone(), None).unwrap();
             assert_eq!(jwks.current().unwrap_err().code(), Code::KeysUnavailable);
             tokio::time::sleep(MOMENT * 3).await;
             jwks

@@ -5,6 +5,7 @@ mod caller;
 mod claim;
 mod claims;
 mod compact;
+mod fetch;
 #[cfg(test)]
 mod forge;
 mod grants;

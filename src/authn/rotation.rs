@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
+use super::fetch::Fetch;
 use super::forge::{self, Signer};
-use super::jwks::Fetch;
 use super::pace::Pace;
 use super::*;
 use crate::clock::Clock;
@@ -40,7 +40,7 @@ impl World {
         };
         let patience = Duration::from_secs(5);
         let pace = Pace { interval: HOUR, min_refresh: HOUR, max_stale: HOUR, first_retry: HOUR, patience };
-        let jwks = Jwks::run("https://issuer".to_owned(), pace, fetch, clock.clone()).unwrap();
+        let jwks = Jwks::run("https://issuer".to_owned(), pace, fetch, clock.clone(), None).unwrap();
         let jwt = JwtSection {
             issuer: Some("https://issuer".to_owned()),
             audience: Some("door".to_owned()),

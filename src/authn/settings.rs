@@ -82,7 +82,8 @@ pub struct JwtSection {
     /// Seconds between fetches caused by an unknown key id. Default: 300.
     #[schemars(range(min = 1))]
     pub jwks_min_refresh: u64,
-    /// Seconds for which the last good set is used when it cannot be fetched. Default: 86400.
+    /// Seconds for which the last good set is used when it cannot be fetched; not less than `jwks_refresh_interval`.
+    /// Default: 86400.
     pub jwks_max_stale: u64,
     /// Seconds a fetch may take. Default: 5.
     #[schemars(range(min = 1))]
@@ -116,6 +117,24 @@ impl Default for JwtSection {
             jwks_max_stale: 86_400,
             jwks_timeout: 5,
             jwks_max_bytes: 262_144,
+        }
+    }
+}
+
+impl JwtSection {
+    /// Only what says where published keys are and how they are fetched, all else as by default: sections that agree in
+    /// this can share what was fetched.
+    #[must_use]
+    pub fn fetching(&self) -> Self {
+        Self {
+            jwks_uri: self.jwks_uri.clone(),
+            jwks_ca: self.jwks_ca.clone(),
+            jwks_refresh_interval: self.jwks_refresh_interval,
+            jwks_min_refresh: self.jwks_min_refresh,
+            jwks_max_stale: self.jwks_max_stale,
+            jwks_timeout: self.jwks_timeout,
+            jwks_max_bytes: self.jwks_max_bytes,
+            ..Self::default()
         }
     }
 }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::state::State;
+use super::draft::Draft;
 use crate::authn::{Authenticator, Jwt, KeySet, KeySource, Local, Scheme};
 use crate::config::{Config, Loaded};
 use crate::error::{Code, Failure};
@@ -29,16 +29,16 @@ fn every_tool(limits: &LimitsSection) -> Vec<Box<dyn Tool>> {
 }
 
 /// The door for callers of any transport.
-pub(super) fn door(loaded: &Loaded, state: &State) -> Result<Door, Failure> {
+pub(super) fn door(loaded: &Loaded, draft: &mut Draft<'_>) -> Result<Door, Failure> {
     let config = &loaded.config;
     let audit = &config.audit;
     Ok(Door {
-        authenticator: Authenticator::new(vec![scheme(loaded, state)?]),
-        gate: state.gate(&config.resources),
+        authenticator: Authenticator::new(vec![scheme(loaded, draft)?]),
+        gate: draft.gate(&config.resources),
         catalog: Catalog::new(every_tool(&config.limits))?,
         policy: Policy::new(ScopeMap::new(&config.scopes.0), SensitiveList::new(&config.queries.sensitive), Vec::new()),
         guard: Guard::new(Redactor::new(&config.redaction)?, Caps::new(&config.limits)),
-        trail: state.trail().clone(),
+        trail: draft.state.trail().clone(),
         recording: Recording {
             params: audit.log_params,
             output_size: audit.log_output_size,
@@ -46,15 +46,15 @@ pub(super) fn door(loaded: &Loaded, state: &State) -> Result<Door, Failure> {
             redactions: audit.log_redactions,
         },
         query_timeout: Duration::from_millis(config.resources.query_timeout),
-        clock: state.clock().clone(),
+        clock: draft.state.clock().clone(),
     })
 }
 
 /// The front of the https transport.
-pub(super) fn front(loaded: &Loaded, state: &State) -> Result<Front, Failure> {
+pub(super) fn front(loaded: &Loaded, draft: &mut Draft<'_>) -> Result<Front, Failure> {
     let config = &loaded.config;
-    let door = Arc::new(door(loaded, state)?);
-    let tls = Arc::new(Material::load(&config.tls, state.next_generation())?);
+    let door = Arc::new(door(loaded, draft)?);
+    let tls = Arc::new(Material::load(&config.tls, draft.state.next_generation())?);
     let hosts = hosts(config);
     let resource = config.http.public_url.clone().unwrap_or_else(|| {
         let host = hosts.first().map_or("localhost", String::as_str);
@@ -73,19 +73,19 @@ pub(super) fn front(loaded: &Loaded, state: &State) -> Result<Front, Failure> {
         http: config.http.clone(),
         names: Names::new(&hosts, &config.http.cors_allowed_origins),
         challenge,
-        readiness: state.readiness(),
+        readiness: draft.state.readiness(),
         endpoint: Endpoint::new(config.http.max_body_bytes),
     })
 }
 
-fn scheme(loaded: &Loaded, state: &State) -> Result<Box<dyn Scheme>, Failure> {
+fn scheme(loaded: &Loaded, draft: &mut Draft<'_>) -> Result<Box<dyn Scheme>, Failure> {
     let config = &loaded.config;
     if config.transport == TransportKind::Stdio {
         let scopes: Scopes = config.scopes.0.keys().filter_map(|scope| Scope::parse(scope)).collect();
         return Ok(Box::new(Local::new(scopes)));
     }
     let section = &config.auth.jwt;
-    let keys = match (state.keys(section)?, &section.public_key, loaded.jwt_secret()) {
+    let keys = match (draft.keys(section)?, &section.public_key, loaded.jwt_secret()) {
         (Some(jwks), _, _) => KeySource::Jwks(jwks),
         (None, Some(path), _) => {
             let pem = std::fs::read(path)
@@ -97,7 +97,7 @@ fn scheme(loaded: &Loaded, state: &State) -> Result<Box<dyn Scheme>, Failure> {
         }
         (None, None, None) => return Err(Failure::new(Code::Config, "there is no key to verify tokens with")),
     };
-    Ok(Box::new(Jwt::new(&config.auth, keys, Arc::clone(state.cluster()))?))
+    Ok(Box::new(Jwt::new(&config.auth, keys, Arc::clone(draft.state.cluster()))?))
 }
 
 /// The names in `Host`: as configured, else the bind address, and localhost when that is loopback.

@@ -1,6 +1,8 @@
 //! The composition root: one configuration becomes everything that serves, and the next one replaces it whole.
 
+mod changes;
 mod compose;
+mod draft;
 mod readiness;
 mod state;
 
@@ -15,13 +17,14 @@ use tokio::sync::Mutex;
 
 use crate::audit::{Client, Event, Record};
 use crate::clock::Clock;
-use crate::config::{self, Environment, Loaded, Watch};
+use crate::config::{self, Config, Environment, Loaded, Watch};
 use crate::error::{Code, Failure};
 use crate::identity::PeerIdentity;
 use crate::mcp;
 use crate::pipeline::Door;
 use crate::transport::{Front, Probes, Server, TransportKind};
 
+use draft::Draft;
 use state::State;
 
 pub use compose::tools;
@@ -61,6 +64,8 @@ pub struct Daemon {
     state: Arc<State>,
     serving: Serving,
     watch: Mutex<Watch>,
+    /// What is in force, as far as it can be changed without a restart.
+    config: ArcSwap<Config>,
 }
 
 enum Serving {
@@ -75,10 +80,13 @@ impl Daemon {
     /// What keeps the daemon from serving; nothing is left running then.
     pub async fn start(source: Source, clock: Clock, listeners: Listeners) -> Result<Self, Failure> {
         let loaded = source.load()?;
+        // Looked at before they are read: what changes in between is a change.
+        let watch = Mutex::new(Watch::new(loaded.files().to_vec()).await);
         let state = Arc::new(State::new(&loaded, clock)?);
+        let mut draft = Draft::of(&state);
         let serving = match loaded.config.transport {
             TransportKind::Https => {
-                let front = compose::front(&loaded, &state)?;
+                let front = compose::front(&loaded, &mut draft)?;
                 let main = listeners.main.map_or_else(|| listen(loaded.config.tls.bind), Ok)?;
                 let probes = match (&listeners.probes, loaded.config.metrics.enabled) {
                     (_, false) => None,
@@ -91,15 +99,16 @@ impl Daemon {
                 Serving::Https { front, server, probes }
             }
             TransportKind::Stdio => {
-                let door = compose::door(&loaded, &state)?;
+                let door = compose::door(&loaded, &mut draft)?;
                 Serving::Stdio { door: Arc::new(ArcSwap::new(Arc::new(door))) }
             }
             TransportKind::Unix | TransportKind::Pipe | TransportKind::Http => {
                 return Err(Failure::new(Code::Config, "this transport is not served"));
             }
         };
-        let watch = Mutex::new(Watch::new(loaded.files().to_vec()).await);
-        let daemon = Self { source, state, serving, watch };
+        draft.adopt();
+        let config = ArcSwap::from_pointee(loaded.config);
+        let daemon = Self { source, state, serving, watch, config };
         daemon.state.trail().note(daemon.event(Event::Start)).await?;
         Ok(daemon)
     }
@@ -122,44 +131,62 @@ impl Daemon {
         }
     }
 
-    /// Reads the configuration and every file it names again. On any finding the old goes on.
+    /// Reads the configuration and every file it names again. On any finding the old goes on. It does not return while
+    /// somebody waits in [`Daemon::idle_until_changed`], which holds the list of files.
     ///
     /// # Errors
     /// What was found; it is recorded as well.
     pub async fn reload(&self) -> Result<(), Failure> {
         self.state.trail().reopen();
         let door = self.door();
-        let result = match self.replace() {
+        let result = match self.source.load() {
             Ok(loaded) => {
-                if !Arc::ptr_eq(&door.gate, &self.door().gate) {
-                    door.settle(door.gate.settle_all()).await;
-                }
+                // Also when it comes to nothing: what is wrong may be in a file that only the new configuration names.
                 self.watch.lock().await.set(loaded.files().to_vec()).await;
-                Ok(())
+                match self.replace(&loaded).await {
+                    Ok(()) => {
+                        if !Arc::ptr_eq(&door.gate, &self.door().gate) {
+                            door.settle(door.gate.settle_all()).await;
+                        }
+                        Ok(self.config.swap(Arc::new(loaded.config)))
+                    }
+                    Err(failure) => Err(failure),
+                }
             }
             Err(failure) => Err(failure),
         };
         let record = self.event(Event::ConfigReload);
         let record = match &result {
-            Ok(()) => record.succeeded(),
-            Err(failure) => record.refused(failure.code(), failure.cause().or_else(|| Some(failure.to_string()))),
+            Ok(before) => match changes::describe(before, &self.config.load()) {
+                Some(changes) => record.succeeded().saying(&changes),
+                None => record.succeeded(),
+            },
+            Err(failure) => {
+                let detail = failure.cause().map_or_else(|| failure.to_string(), |cause| format!("{failure}: {cause}"));
+                record.refused(failure.code(), Some(detail))
+            }
         };
         self.state.trail().note(record).await?;
-        result
+        result.map(|_| ())
     }
 
-    fn replace(&self) -> Result<Loaded, Failure> {
-        let loaded = self.source.load()?;
+    async fn replace(&self, loaded: &Loaded) -> Result<(), Failure> {
+        let mut draft = Draft::of(&self.state);
         match (&self.serving, loaded.config.transport) {
             (Serving::Https { front, .. }, TransportKind::Https) => {
-                front.store(Arc::new(compose::front(&loaded, &self.state)?));
+                let next = compose::front(loaded, &mut draft)?;
+                draft.settle().await;
+                draft.adopt();
+                front.store(Arc::new(next));
             }
             (Serving::Stdio { door }, TransportKind::Stdio) => {
-                door.store(Arc::new(compose::door(&loaded, &self.state)?));
+                let next = compose::door(loaded, &mut draft)?;
+                draft.adopt();
+                door.store(Arc::new(next));
             }
             _ => return Err(Failure::new(Code::Config, "another transport takes effect only after a restart")),
         }
-        Ok(loaded)
+        Ok(())
     }
 
     /// Serves standard input and output until the other end closes them. Over https it never ends.

@@ -1,20 +1,17 @@
 //! What outlives a reload: used tokens, used-up budgets, fetched keys, the audit journal.
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use arc_swap::ArcSwapOption;
 
+use super::draft::Held;
 use super::readiness::Ready;
-use crate::admission::{Gate, ResourcesSection};
 use crate::audit::{Journal, Sink, Trail};
-use crate::authn::{Jwks, JwtSection};
 use crate::clock::Clock;
 use crate::cluster::{Cluster, Memory};
 use crate::config::Loaded;
-use crate::error::{Code, Failure};
-use crate::net::{Options, Outbound};
+use crate::error::Failure;
 use crate::transport::Readiness;
 
 /// The daemon's memory.
@@ -22,8 +19,7 @@ pub(super) struct State {
     clock: Clock,
     cluster: Arc<Cluster>,
     ready: Arc<Ready>,
-    gate: Mutex<(ResourcesSection, Arc<Gate>)>,
-    keys: Mutex<Option<(JwtSection, Arc<Jwks>)>>,
+    held: Mutex<Held>,
     generation: AtomicU64,
 }
 
@@ -36,14 +32,12 @@ impl State {
             false => None,
         };
         let trail = Trail::new(sink, clock.clone());
-        let gate = Arc::new(Gate::new(&config.resources));
         let ready = Ready { trail, keys: ArcSwapOption::empty(), stopping: AtomicBool::new(false) };
         Ok(Self {
             clock,
             cluster: Arc::new(Cluster::Memory(Memory::new(config.auth.jwt.jti_cache_size))),
             ready: Arc::new(ready),
-            gate: Mutex::new((config.resources.clone(), gate)),
-            keys: Mutex::new(None),
+            held: Mutex::default(),
             generation: AtomicU64::new(0),
         })
     }
@@ -70,42 +64,23 @@ impl State {
         self.generation.fetch_add(1, Ordering::Relaxed).saturating_add(1)
     }
 
-    /// The gate in force; a new one only when its own section has changed, so that a reload forgives nothing.
-    pub(super) fn gate(&self, section: &ResourcesSection) -> Arc<Gate> {
-        let mut gate = self.gate.lock().unwrap_or_else(PoisonError::into_inner);
-        if gate.0 != *section {
-            *gate = (section.clone(), Arc::new(Gate::new(section)));
-        }
-        Arc::clone(&gate.1)
+    /// What stays over a reload.
+    pub(super) fn held(&self) -> Held {
+        self.lock().clone()
     }
 
-    /// The published keys; the ones already fetched stay when their section has not changed.
-    pub(super) fn keys(&self, section: &JwtSection) -> Result<Option<Arc<Jwks>>, Failure> {
-        let mut held = self.keys.lock().unwrap_or_else(PoisonError::into_inner);
-        if section.jwks_uri.is_none() {
-            *held = None;
-        } else if held.as_ref().is_none_or(|(old, _)| old != section) {
-            *held = Some((section.clone(), Jwks::start(section, outbound(section)?, self.clock.clone())?));
-        }
-        let keys = held.as_ref().map(|(_, keys)| Arc::clone(keys));
-        self.ready.keys.store(keys.clone());
-        Ok(keys)
+    /// Takes over what a configuration that is in order has made of it.
+    pub(super) fn adopt(&self, held: Held) {
+        self.ready.keys.store(held.jwks());
+        *self.lock() = held;
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Held> {
+        self.held.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// From now on the daemon is not ready.
     pub(super) fn stopping(&self) {
         self.ready.stopping.store(true, Ordering::Relaxed);
     }
-}
-
-/// Fetches keys, trusting the configured authority or else the system's.
-fn outbound(section: &JwtSection) -> Result<Outbound, Failure> {
-    let ca_pem = match &section.jwks_ca {
-        None => None,
-        Some(path) => Some(
-            std::fs::read(path)
-                .map_err(|error| Failure::new(Code::Config, "auth.jwt.jwks_ca cannot be read").because(error))?,
-        ),
-    };
-    Outbound::new(Options { ca_pem, identity: None, connect_timeout: Duration::from_secs(section.jwks_timeout) })
 }

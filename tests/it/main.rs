@@ -10,8 +10,13 @@
     reason = "a test fails by panicking"
 )]
 
+mod coverage;
 mod forge;
+mod keys;
 mod layers;
+mod principal;
 mod properties;
 mod refusals;
+mod reload;
+mod replay;
 mod world;

@@ -119,6 +119,17 @@ impl Check<'_> {
                 "",
             );
         }
+        if jwt.jwks_max_stale < jwt.jwks_refresh_interval {
+            self.find(
+                "auth.jwt.jwks_max_stale",
+                format!(
+                    "{} seconds are less than jwks_refresh_interval, {} seconds: keys would be too old before they are \
+                     fetched again",
+                    jwt.jwks_max_stale, jwt.jwks_refresh_interval
+                ),
+                "",
+            );
+        }
     }
 
     fn scope_names(&mut self) {

@@ -1,9 +1,9 @@
 //! A world in a temporary directory: an authority, certificates good and bad, a token key, a door that is open.
 
+pub mod issuer;
 pub mod tokens;
 pub mod wire;
 
-use std::collections::BTreeMap;
 use std::fs;
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
@@ -13,12 +13,13 @@ use doorward::clock::{Clock, Timestamp};
 use doorward::config::Environment;
 use doorward::daemon::{Daemon, Listeners, Source};
 use doorward::pki::store::Existing;
-use doorward::pki::{AlternativeName, Authority, KeyKind, Profile, Request, SigningKey};
-use doorward::transport::Published;
+use doorward::pki::{AlternativeName, Authority, Profile, Request};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
+use issuer::Issuer;
 use tokens::Signer;
+use wire::Answer;
 
 const DAY: Duration = Duration::from_secs(86_400);
 pub const ISSUER: &str = "https://issuer.test";
@@ -29,7 +30,9 @@ pub struct World {
     pub daemon: Daemon,
     pub port: u16,
     pub signer: Signer,
-    _keys: Published,
+    pub issuer: Issuer,
+    /// What the daemon goes by; it moves only if the test chose one that does.
+    pub clock: Clock,
 }
 
 /// What a test may choose.
@@ -43,6 +46,12 @@ pub struct Choice {
     pub tls: String,
     /// Lines below `http`, indented by two.
     pub http: String,
+    /// Lines below `scopes`, indented by two.
+    pub scopes: String,
+    /// What the daemon finds in its environment.
+    pub environment: Vec<(String, String)>,
+    /// The system's clock, if there is none.
+    pub clock: Option<Clock>,
     /// For how long the revocation list is good, from an hour ago.
     pub list_life: Option<Duration>,
 }
@@ -58,22 +67,20 @@ impl World {
         let root = directory.path();
         let signer = Signer::new("key-1");
         make_certificates(root, choice.list_life);
-        let keys_listener = TcpListener::bind("127.0.0.1:0").unwrap();
-        let keys_port = keys_listener.local_addr().unwrap().port();
-        let documents = BTreeMap::from([("/jwks.json".to_owned(), json!({ "keys": [signer.jwk()] }))]);
-        let published =
-            Published::start(keys_listener, &root.join("server.crt"), &root.join("server.key"), documents).unwrap();
+        let issuer = Issuer::start(root, &[signer.jwk()]);
         let main = TcpListener::bind("127.0.0.1:0").unwrap();
         let port = main.local_addr().unwrap().port();
-        fs::write(root.join("doorward.yaml"), configuration(root, port, keys_port, &choice)).unwrap();
-        let source = Source { path: Some(root.join("doorward.yaml")), environment: Environment::default() };
+        fs::write(root.join("doorward.yaml"), configuration(root, port, issuer.port, &choice)).unwrap();
+        let environment: Environment = choice.environment.into_iter().collect();
+        let source = Source { path: Some(root.join("doorward.yaml")), environment };
+        let clock = choice.clock.unwrap_or_else(Clock::system);
         let listeners = Listeners { main: Some(main), probes: None };
-        let daemon = match Daemon::start(source, Clock::system(), listeners).await {
+        let daemon = match Daemon::start(source, clock.clone(), listeners).await {
             Ok(daemon) => daemon,
             Err(failure) => panic!("{failure}: {:?}", failure.cause()),
         };
         daemon.ready(Duration::from_secs(10)).await.unwrap();
-        Self { directory, daemon, port, signer, _keys: published }
+        Self { directory, daemon, port, signer, issuer, clock }
     }
 
     pub fn path(&self, name: &str) -> PathBuf {
@@ -85,7 +92,7 @@ impl World {
     }
 
     pub fn audience(&self) -> String {
-        audience(self.port)
+        self.url()
     }
 
     /// A good token.
@@ -95,13 +102,50 @@ impl World {
 
     /// Good claims.
     pub fn claims(&self, scopes: &[&str]) -> Value {
-        tokens::claims(ISSUER, &self.audience(), scopes)
+        tokens::claims(ISSUER, &self.audience(), scopes, self.clock.now().seconds())
+    }
+
+    /// Calls `get_uptime` with this token, over a new connection with the certificate `good`.
+    pub async fn call(&self, token: &str) -> Answer {
+        self.call_as("good", token).await
+    }
+
+    /// The same with another certificate.
+    pub async fn call_as(&self, certificate: &str, token: &str) -> Answer {
+        let mut stream = wire::connect(&self.path(""), self.port, Some(certificate)).await.unwrap();
+        let message = wire::call("get_uptime", json!({}));
+        wire::exchange(&mut stream, &wire::post(self.port, token, &message)).await.unwrap()
+    }
+
+    /// Reads the configuration and its files again; it must be in order.
+    pub async fn reload(&self) {
+        if let Err(failure) = self.daemon.reload().await {
+            panic!("{failure}: {:?}", failure.cause());
+        }
+    }
+
+    /// The authority of the clients and of this server.
+    pub fn authority(&self) -> Authority {
+        Authority::open(&self.path("ca")).unwrap()
     }
 
     /// The audit log as it is now.
     pub fn audit(&self) -> Vec<Value> {
         let text = fs::read_to_string(self.path("audit.jsonl")).unwrap_or_default();
         text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+    }
+
+    /// The first record after the first `seen` ones that fits; some are written while the client already knows.
+    pub async fn recorded(&self, seen: usize, event: &str, reason: &str) -> Value {
+        for _ in 0..500 {
+            let audit = self.audit();
+            let found = audit.iter().skip(seen).find(|record| record["event"] == event && record["reason"] == reason);
+            if let Some(record) = found {
+                return record.clone();
+            }
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+        panic!("no {event} with {reason} after {seen}: {:?}", self.audit());
     }
 
     /// Rewrites a line of the configuration.
@@ -111,10 +155,6 @@ impl World {
         assert!(text.contains(from), "the configuration does not say {from}");
         fs::write(path, text.replace(from, to)).unwrap();
     }
-}
-
-pub fn audience(port: u16) -> String {
-    format!("https://localhost:{port}/mcp")
 }
 
 /// `good` is on the allowlist; every other name says what is wrong with it.
@@ -158,8 +198,8 @@ fn make_certificates(root: &Path, list_life: Option<Duration>) {
 
 fn configuration(root: &Path, port: u16, keys_port: u16, choice: &Choice) -> String {
     let root = root.display();
-    let Choice { more, jwt, tls, http, .. } = choice;
-    let audience = audience(port);
+    let Choice { more, jwt, tls, http, scopes, .. } = choice;
+    let audience = format!("https://localhost:{port}/mcp");
     format!(
         "transport: https
 tls:
@@ -185,6 +225,7 @@ auth:
 scopes:
   core: [get_cpu_info, get_memory_info, get_disk_info, get_network_info, get_processes, get_uptime, get_temperature]
   clock: [get_uptime]
+{scopes}
 audit:
   path: {root}/audit.jsonl
 metrics:
@@ -192,9 +233,4 @@ metrics:
 {more}
 "
     )
-}
-
-/// A key that signs as this kind, for tests of other algorithms.
-pub fn other_key(kind: KeyKind) -> SigningKey {
-    SigningKey::generate(kind).unwrap()
 }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use doorward::pki::store;
 use rustls::pki_types::ServerName;
 use rustls::{ClientConfig, RootCertStore};
-use serde_json::Value;
+use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
@@ -32,6 +32,14 @@ impl Answer {
     pub fn reason(&self) -> Option<String> {
         let body: Value = serde_json::from_str(&self.body).ok()?;
         body.pointer("/error/data/reason").and_then(Value::as_str).map(str::to_owned)
+    }
+
+    /// `200`, or the status and the reason: `401 token_expired`.
+    pub fn outcome(&self) -> String {
+        match self.reason() {
+            Some(reason) => format!("{} {reason}", self.status),
+            None => self.status.to_string(),
+        }
     }
 }
 
@@ -120,18 +128,55 @@ async fn line(stream: &mut TlsStream<TcpStream>) -> std::io::Result<String> {
     Ok(String::from_utf8(line).unwrap().trim_end().to_owned())
 }
 
+/// A generation of the protocol.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Era {
+    /// 2025-11-25
+    Legacy,
+    /// 2026-07-28
+    Modern,
+}
+
 /// A POST to `/mcp` of the 2025-11-25 era.
 pub fn post(port: u16, token: &str, body: &Value) -> Vec<u8> {
-    let body = body.to_string();
-    format!(
-        "POST /mcp HTTP/1.1\r\nHost: localhost:{port}\r\nAuthorization: Bearer {token}\r\nContent-Type: application/json\r\n\
-         Accept: application/json, text/event-stream\r\nMCP-Protocol-Version: 2025-11-25\r\nContent-Length: {}\r\n\r\n{body}",
-        body.len()
-    )
-    .into_bytes()
+    request(port, Era::Legacy, Some(token), body)
+}
+
+/// A POST to `/mcp`, with what its era wants in the headers and in the message.
+pub fn request(port: u16, era: Era, token: Option<&str>, message: &Value) -> Vec<u8> {
+    let mut message = message.clone();
+    let mut head = format!(
+        "POST /mcp HTTP/1.1\r\nHost: localhost:{port}\r\nContent-Type: application/json\r\n\
+         Accept: application/json, text/event-stream\r\n"
+    );
+    if let Some(token) = token {
+        head.push_str(&format!("Authorization: Bearer {token}\r\n"));
+    }
+    match era {
+        Era::Legacy => head.push_str("MCP-Protocol-Version: 2025-11-25\r\n"),
+        Era::Modern => {
+            let method = message["method"].as_str().unwrap();
+            head.push_str(&format!("MCP-Protocol-Version: 2026-07-28\r\nMcp-Method: {method}\r\n"));
+            if let Some(name) = message["params"]["name"].as_str() {
+                head.push_str(&format!("Mcp-Name: {name}\r\n"));
+            }
+            message["params"]["_meta"] = json!({
+                "io.modelcontextprotocol/protocolVersion": "2026-07-28",
+                "io.modelcontextprotocol/clientCapabilities": {},
+                "io.modelcontextprotocol/clientInfo": { "name": "test", "version": "1" },
+            });
+        }
+    }
+    let body = message.to_string();
+    format!("{head}Content-Length: {}\r\n\r\n{body}", body.len()).into_bytes()
 }
 
 /// A `tools/call` message.
 pub fn call(tool: &str, arguments: Value) -> Value {
-    serde_json::json!({ "jsonrpc": "2.0", "id": 7, "method": "tools/call", "params": { "name": tool, "arguments": arguments } })
+    json!({ "jsonrpc": "2.0", "id": 7, "method": "tools/call", "params": { "name": tool, "arguments": arguments } })
+}
+
+/// A `tools/list` message.
+pub fn list() -> Value {
+    json!({ "jsonrpc": "2.0", "id": 7, "method": "tools/list", "params": {} })
 }
