@@ -5,13 +5,19 @@
     clippy::panic,
     clippy::expect_used,
     clippy::disallowed_methods,
+    clippy::print_stderr,
     clippy::indexing_slicing,
     clippy::string_slice,
     clippy::arithmetic_side_effects,
     reason = "a test fails by panicking"
 )]
 
+mod clients;
+mod commands;
+mod documents;
 mod forge;
+mod keys;
 mod layers;
+mod process;
 mod refusals;
 mod world;

@@ -120,7 +120,7 @@ mod tests {
         let missing = json!({ "event": "auth_failure", "client": { "ip": "127.0.0.1" }, "result": "refused",
             "reason": "certificate_missing", "detail": "peer sent no certificates" });
         assert_eq!(
-            told(&[missing.clone()]),
+            told(std::slice::from_ref(&missing)),
             "no certificate → refused: certificate_missing (peer sent no certificates)"
         );
         assert_eq!(reason(&[missing]), Some("certificate_missing"));

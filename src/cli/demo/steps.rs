@@ -79,7 +79,7 @@ impl fmt::Display for Answer {
             return write!(f, "{} {} tools: {}", self.status, names.len(), names.join(", "));
         }
         let gist = result.get("structuredContent").or_else(|| result.get("supportedVersions")).unwrap_or(result);
-        let text: String = gist.to_string().chars().take(160).collect();
+        let text: String = gist.to_string().chars().take(480).collect();
         write!(f, "{} {text}", self.status)
     }
 }
