@@ -7,7 +7,7 @@ use clap_complete::Shell;
 use super::{Exit, Outcome};
 use crate::error::{Code, Failure};
 
-/// Arguments of `doorward completions`.
+/// Print what a shell needs to complete these command lines
 #[derive(clap::Args, Debug)]
 pub(super) struct Args {
     /// The shell

@@ -26,7 +26,10 @@ const PEM_BYTES: usize = 1024 * 1024;
 /// Lines for standard error that may wait; more are lost.
 const COMPLAINTS: usize = 256;
 
-/// Arguments of `doorward connect`.
+/// Bridge an MCP client that speaks stdio to the door
+///
+/// JSON-RPC lines on standard input go to the door over mutual TLS, each with a token of its own; the answers come back on
+/// standard output. It ends with standard input.
 #[derive(clap::Args, Debug)]
 #[command(group = ArgGroup::new("token source").required(true))]
 pub(super) struct Args {

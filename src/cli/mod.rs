@@ -7,11 +7,13 @@ mod demo;
 mod pki;
 mod schema;
 mod serve;
+mod signals;
 mod span;
 mod token;
 
 use std::io::Write as _;
 use std::process::ExitCode;
+use std::time::Duration;
 
 use clap::{CommandFactory as _, Parser, Subcommand};
 
@@ -74,7 +76,7 @@ pub fn main() -> ExitCode {
     let exit = outcome.unwrap_or_else(|failure| {
         let cause = failure.cause().map(|cause| format!(": {cause}")).unwrap_or_default();
         complain(format!("doorward: {failure}{cause}"));
-        if failure.code() == Code::Config { Exit::Refused } else { Exit::Failed }
+        Exit::from(&failure)
     });
     ExitCode::from(exit.code())
 }
@@ -84,12 +86,19 @@ fn environment() -> Environment {
     std::env::vars_os().collect()
 }
 
-/// The threads that serve.
-fn runtime() -> Result<tokio::runtime::Runtime, Failure> {
-    tokio::runtime::Builder::new_multi_thread()
+/// How long what is still under way may take to be put away when the work is done.
+const LINGER: Duration = Duration::from_secs(1);
+
+/// Does `work` on the threads that serve. A thread that is still blocked afterwards, such as one that reads standard
+/// input which nobody closes, does not keep the program from ending.
+fn block_on(work: impl Future<Output = Outcome>) -> Outcome {
+    let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()
-        .map_err(|error| Failure::new(Code::Io, "no threads can be started").because(error))
+        .map_err(|error| Failure::new(Code::Io, "no threads can be started").because(error))?;
+    let outcome = runtime.block_on(work);
+    runtime.shutdown_timeout(LINGER);
+    outcome
 }
 
 /// Exit statuses, the same for every command.
@@ -114,6 +123,16 @@ impl Exit {
             Self::Refused => 1,
             Self::Usage => 2,
             Self::Failed => 3,
+        }
+    }
+}
+
+/// A failure of the machine could be done better another time; whatever else it is, this program said no.
+impl From<&Failure> for Exit {
+    fn from(failure: &Failure) -> Self {
+        match failure.code() {
+            Code::Io | Code::Upstream | Code::Internal | Code::AuditUnavailable => Self::Failed,
+            _ => Self::Refused,
         }
     }
 }

@@ -2,12 +2,11 @@
 
 use std::path::PathBuf;
 
-use tokio::signal::unix::{Signal, SignalKind, signal};
-
+use super::signals::{Signals, Told};
 use super::{Exit, Outcome, complain};
 use crate::clock::Clock;
 use crate::daemon::{Daemon, Listeners, Source};
-use crate::error::{Code, Failure};
+use crate::error::Code;
 use crate::telemetry;
 
 /// Serve until SIGTERM or Ctrl-C; SIGHUP reads the configuration and its files again.
@@ -26,20 +25,21 @@ pub(super) fn run(args: Args, clock: Clock) -> Outcome {
     let source = Source { path: args.config, environment: super::environment() };
     let loaded = match source.load() {
         Ok(loaded) => loaded,
-        Err(failure) => {
-            complain(failure.cause().unwrap_or_else(|| failure.to_string()));
+        Err(failure) if failure.code() == Code::Config => {
+            complain(failure.cause().unwrap_or_default());
+            complain(format!("doorward: {failure}"));
             return Ok(Exit::Refused);
         }
+        Err(failure) => return Err(failure),
     };
     let _logs = telemetry::start_logs(&loaded.config.log)?;
+    loaded.notes().findings().iter().for_each(|note| tracing::warn!("{note}"));
     drop(loaded);
-    super::runtime()?.block_on(serve(source, clock))
+    super::block_on(serve(source, clock))
 }
 
 async fn serve(source: Source, clock: Clock) -> Outcome {
-    let mut hangup = listen_for(SignalKind::hangup())?;
-    let mut terminate = listen_for(SignalKind::terminate())?;
-    let mut interrupt = listen_for(SignalKind::interrupt())?;
+    let mut signals = Signals::listen()?;
     let daemon = Daemon::start(source, clock, Listeners::default()).await?;
     if let Some(address) = daemon.address() {
         tracing::info!(%address, probes = ?daemon.probes(), "serving");
@@ -48,10 +48,11 @@ async fn serve(source: Source, clock: Clock) -> Outcome {
     tokio::pin!(client);
     let ended = loop {
         tokio::select! {
-            _ = hangup.recv() => reload(&daemon, "SIGHUP").await,
+            told = signals.next() => match told {
+                Told::Reload => reload(&daemon, "SIGHUP").await,
+                Told::Stop => break Ok(()),
+            },
             () = daemon.idle_until_changed() => reload(&daemon, "a file changed").await,
-            _ = terminate.recv() => break Ok(()),
-            _ = interrupt.recv() => break Ok(()),
             ended = &mut client => break ended,
         }
     };
@@ -67,8 +68,4 @@ async fn reload(daemon: &Daemon, why: &str) {
             tracing::error!(why, reason = %failure.code(), cause = failure.cause(), "{failure}; the old one goes on");
         }
     }
-}
-
-fn listen_for(kind: SignalKind) -> Result<Signal, Failure> {
-    signal(kind).map_err(|error| Failure::new(Code::Io, "signals cannot be received").because(error))
 }

@@ -14,7 +14,7 @@ use http_body_util::combinators::BoxBody;
 use http_body_util::{BodyExt as _, Full};
 use rmcp::transport::streamable_http_server::session::never::NeverSessionManager;
 use rmcp::transport::streamable_http_server::{StreamableHttpServerConfig, StreamableHttpService};
-use rmcp::{ServiceExt as _, model::ProtocolVersion};
+use rmcp::{ServiceExt as _, model::ProtocolVersion, service::ServerInitializeError};
 
 use crate::authn::Caller;
 use crate::clock::Timestamp;
@@ -97,6 +97,11 @@ where
 {
     let handler = Handler::new(Entrance::Local { door, peer: Arc::new(peer) });
     let failed = |cause: String| Failure::new(Code::Io, "the client's streams failed").because(cause);
-    let running = handler.serve(streams).await.map_err(|error| failed(error.to_string()))?;
+    let running = match handler.serve(streams).await {
+        Ok(running) => running,
+        // Who leaves before a conversation begins has not failed.
+        Err(ServerInitializeError::ConnectionClosed(_)) => return Ok(()),
+        Err(error) => return Err(failed(error.to_string())),
+    };
     running.waiting().await.map(|_| ()).map_err(|error| failed(error.to_string()))
 }

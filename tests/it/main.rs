@@ -4,17 +4,23 @@
     clippy::unwrap_used,
     clippy::panic,
     clippy::disallowed_methods,
+    clippy::print_stderr,
     clippy::indexing_slicing,
     clippy::string_slice,
     clippy::arithmetic_side_effects,
     reason = "a test fails by panicking"
 )]
 
+mod clients;
+mod commands;
 mod coverage;
+mod documents;
 mod forge;
+mod key_commands;
 mod keys;
 mod layers;
 mod principal;
+mod process;
 mod properties;
 mod refusals;
 mod reload;

@@ -9,7 +9,7 @@ use crate::authn::mint::Minter;
 use crate::clock::Clock;
 use crate::error::{Code, Failure};
 use crate::pki::store::{self, Existing};
-use crate::pki::{AlternativeName, Authority, KeyKind, Profile, Request, SigningKey};
+use crate::pki::{AlternativeName, Authority, Issued, KeyKind, Profile, Request, SigningKey};
 
 const DAY: Duration = Duration::from_secs(86_400);
 
@@ -18,31 +18,40 @@ pub(super) struct Estate {
     directory: PathBuf,
     port: u16,
     keys_port: u16,
-    fresh: bool,
+    made: Vec<&'static str>,
 }
 
 impl Estate {
     /// Makes what is missing. Keys that are there are not made anew; the configuration is, for the ports may differ.
+    ///
+    /// # Errors
+    /// When files cannot be written or read, or certificates that are there have expired.
     pub(super) fn prepare(directory: &Path, port: u16, keys_port: u16, clock: &Clock) -> Result<Self, Failure> {
         store::make_directory(directory)?;
         let directory = directory
             .canonicalize()
             .map_err(|error| Failure::new(Code::Io, "the demo's directory cannot be used").because(error))?;
-        let mut estate = Self { directory, port, keys_port, fresh: false };
-        if !estate.path("ca/ca.crt").exists() {
-            estate.make(clock)?;
-            estate.fresh = true;
-        }
+        let mut estate = Self { directory, port, keys_port, made: Vec::new() };
+        let authority = estate.authority(clock)?;
+        estate.certificates(&authority, clock)?;
+        estate.token_key()?;
         // The list runs out before the certificates do.
-        Authority::open(&estate.path("ca"))?.crl(DAY.saturating_mul(7), clock)?;
+        authority.crl(DAY.saturating_mul(7), clock)?;
         let text = estate.configuration();
         store::write_public(&estate.path("doorward.yaml"), text.as_bytes(), Existing::Replace)?;
         Ok(estate)
     }
 
-    fn make(&self, clock: &Clock) -> Result<(), Failure> {
+    fn authority(&mut self, clock: &Clock) -> Result<Authority, Failure> {
+        if self.path("ca/ca.crt").exists() {
+            return Authority::open(&self.path("ca"));
+        }
+        self.made.push("ca");
         let profile = Profile { common_name: "Doorward demo CA".to_owned(), lifetime: DAY.saturating_mul(90) };
-        let authority = Authority::create(&self.path("ca"), &profile, clock)?;
+        Authority::create(&self.path("ca"), &profile, clock)
+    }
+
+    fn certificates(&mut self, authority: &Authority, clock: &Clock) -> Result<(), Failure> {
         let month = DAY.saturating_mul(30);
         let agent = Request::client("demo-agent", month).name(AlternativeName::Uri("spiffe://demo/agent".to_owned()));
         for (name, request) in [
@@ -50,10 +59,27 @@ impl Estate {
             ("client", agent),
             ("stranger", Request::client("stranger", month)),
         ] {
-            authority.issue(&request, clock)?.write(&self.path(name), Existing::Keep)?;
+            let prefix = self.path(name);
+            let (certificate, key) = Issued::paths(&prefix);
+            // One without the other is what an interrupted start leaves.
+            if !certificate.exists() || !key.exists() {
+                authority.issue(&request, clock)?.write(&prefix, Existing::Replace)?;
+                self.made.push(name);
+            } else if store::leaf(&certificate)?.not_after < clock.now() {
+                let text = format!("the demo's certificates have expired: remove {} first", self.directory.display());
+                return Err(Failure::new(Code::Config, text));
+            }
         }
-        let key = SigningKey::generate(KeyKind::P256)?;
+        Ok(())
+    }
+
+    fn token_key(&mut self) -> Result<(), Failure> {
         let path = self.path("token-key.pem");
+        if path.exists() {
+            return Ok(());
+        }
+        self.made.push("token-key");
+        let key = SigningKey::generate(KeyKind::P256)?;
         store::write_private(&path, key.private_pem()?.expose().as_bytes(), Existing::Keep)
     }
 
@@ -84,28 +110,18 @@ impl Estate {
 
     /// What there is, for a person.
     pub(super) fn describe(&self) -> String {
-        let made = if self.fresh { "made" } else { "found" };
+        let [ca, server, client, stranger, token_key] = ["ca", "server", "client", "stranger", "token-key"]
+            .map(|name| if self.made.contains(&name) { "made " } else { "found" });
         format!(
-            "Doorward demo in {}\n\n  {made}  ca/             a throw-away certificate authority and its revocation list\n  \
-             {made}  server.crt      the door's certificate, for localhost\n  \
-             {made}  client.crt      the agent's: CN=demo-agent, on the allowlist\n  \
-             {made}  stranger.crt    another of the same authority, not on the allowlist\n  \
-             {made}  token-key.pem   signs tokens; its public half is at {}/jwks.json\n  \
-             wrote doorward.yaml   the configuration, with comments",
+            "Doorward demo in {}\n\n  {ca}  ca/             a throw-away certificate authority and its revocation list\n  \
+             {server}  server.crt      the door's certificate, for localhost\n  \
+             {client}  client.crt      the agent's: CN=demo-agent, on the allowlist\n  \
+             {stranger}  stranger.crt    another of the same authority, not on the allowlist\n  \
+             {token_key}  token-key.pem   signs tokens; its public half is at {}/jwks.json\n  \
+             wrote  doorward.yaml   the configuration, with comments",
             self.directory.display(),
             self.issuer(),
         )
-    }
-
-    /// How many lines the audit log has.
-    pub(super) fn audit_lines(&self) -> usize {
-        std::fs::read_to_string(self.path("audit.jsonl")).map_or(0, |text| text.lines().count())
-    }
-
-    /// The audit lines after the first `before`.
-    pub(super) fn audit_since(&self, before: usize) -> Vec<String> {
-        let text = std::fs::read_to_string(self.path("audit.jsonl")).unwrap_or_default();
-        text.lines().skip(before).map(str::to_owned).collect()
     }
 
     fn configuration(&self) -> String {
@@ -156,5 +172,28 @@ impl Estate {
             url = self.url(),
             audit = path("audit.jsonl"),
         )
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::clock::Timestamp;
+
+    #[test]
+    fn what_is_there_is_kept_what_is_missing_is_made_and_what_expired_is_said() {
+        let dir = tempfile::tempdir().unwrap();
+        let clock = Clock::manual(Timestamp::from_seconds(1_800_000_000));
+        let prepare = |clock: &Clock| Estate::prepare(dir.path(), 8443, 8444, clock);
+        assert_eq!(prepare(&clock).unwrap().made, ["ca", "server", "client", "stranger", "token-key"]);
+        let key = std::fs::read(dir.path().join("client.key")).unwrap();
+        std::fs::remove_file(dir.path().join("stranger.key")).unwrap();
+        let estate = prepare(&clock).unwrap();
+        assert_eq!(estate.made, ["stranger"]);
+        assert!(estate.describe().contains("found  client.crt") && estate.describe().contains("made   stranger.crt"));
+        assert_eq!(std::fs::read(dir.path().join("client.key")).unwrap(), key);
+        let later = Clock::manual(clock.now().plus(DAY.saturating_mul(31)));
+        let failure = prepare(&later).err().unwrap();
+        assert!(failure.public().contains("expired"), "{failure}");
     }
 }

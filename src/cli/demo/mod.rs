@@ -2,6 +2,7 @@
 
 mod estate;
 mod paste;
+mod stages;
 mod steps;
 
 use std::collections::BTreeMap;
@@ -9,6 +10,9 @@ use std::net::TcpListener;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use serde_json::Value;
+
+use super::signals::{Signals, Told};
 use super::{Exit, Outcome, say};
 use crate::clock::Clock;
 use crate::config::Environment;
@@ -17,7 +21,11 @@ use crate::error::{Code, Failure};
 use crate::transport::Published;
 
 use estate::Estate;
-use steps::Step;
+use stages::Trace;
+use steps::{Expected, Step};
+
+/// How long the records of a step may be on their way.
+const PATIENCE: Duration = Duration::from_secs(3);
 
 /// Watch a call pass every lock, and the wrong ways in refused.
 ///
@@ -29,7 +37,7 @@ pub(super) struct Args {
     #[arg(long, value_name = "DIR", default_value = "./doorward-demo")]
     dir: PathBuf,
     /// The door's port; its keys are published on the next one.
-    #[arg(long, value_name = "PORT", default_value_t = 8443)]
+    #[arg(long, value_name = "PORT", default_value_t = 8443, value_parser = clap::value_parser!(u16).range(1..=65534))]
     port: u16,
     /// End after the calls; exit 0 only if all went as they should.
     #[arg(long)]
@@ -41,12 +49,11 @@ pub(super) struct Args {
 /// # Errors
 /// What keeps the demo from being set up.
 pub(super) fn run(args: Args, clock: Clock) -> Outcome {
-    super::runtime()?.block_on(play(args, clock))
+    super::block_on(play(args, clock))
 }
 
 async fn play(args: Args, clock: Clock) -> Outcome {
-    let keys_port =
-        args.port.checked_add(1).ok_or_else(|| Failure::new(Code::Config, "the port must be below 65535"))?;
+    let keys_port = args.port.saturating_add(1);
     let door_listener = listen(args.port)?;
     let keys_listener = listen(keys_port)?;
     let estate = Estate::prepare(&args.dir, args.port, keys_port, &clock)?;
@@ -57,42 +64,40 @@ async fn play(args: Args, clock: Clock) -> Outcome {
     let listeners = Listeners { main: Some(door_listener), probes: None };
     let daemon = Daemon::start(source, clock.clone(), listeners).await?;
     daemon.ready(Duration::from_secs(10)).await?;
-    let before = estate.audit_lines();
-    let all_well = calls(&estate, &clock).await?;
-    print_audit(&estate, before);
+    let trace = Trace::from_now(estate.path("audit.jsonl"), PATIENCE).await;
+    let (all_well, lines) = calls(steps::all(&estate, &clock)?, trace).await;
+    say(format!("\nWhat the audit log remembers of it ({}):\n", estate.path("audit.jsonl").display()));
+    lines.iter().for_each(|line| say(format!("  {line}")));
+    say("");
     say(paste::lines(&estate, &std::env::current_exe().unwrap_or_else(|_| PathBuf::from("doorward"))));
     if !args.once {
-        say(format!("The door is open on https://localhost:{}/mcp. Ctrl-C closes it.", args.port));
-        tokio::signal::ctrl_c()
-            .await
-            .map_err(|error| Failure::new(Code::Io, "no Ctrl-C can be received").because(error))?;
+        let mut signals = Signals::listen()?;
+        say(format!("The door is open on {}. Ctrl-C closes it.", estate.url()));
+        while signals.next().await != Told::Stop {}
     }
     daemon.stop().await;
     Ok(if all_well { Exit::Done } else { Exit::Refused })
 }
 
-async fn calls(estate: &Estate, clock: &Clock) -> Result<bool, Failure> {
-    let mut all_well = true;
-    for step in steps::all(estate, clock)? {
-        let Step { title, expected, play } = step;
+/// Makes the calls one after the other; returns whether all went as they should, and the audit lines they left.
+async fn calls(steps: Vec<Step>, mut trace: Trace) -> (bool, Vec<String>) {
+    let (mut all_well, mut lines) = (true, Vec::new());
+    for Step { title, expected, play } in steps {
         let seen = play.await;
-        let (well, said) = match &seen {
-            Ok(answer) => (expected.fits(answer), answer.to_string()),
-            Err(failure) => (expected.is_no_connection(), failure.cause().unwrap_or_else(|| failure.to_string())),
+        let left = trace.next().await;
+        let records: Vec<Value> = left.iter().filter_map(|line| serde_json::from_str(line).ok()).collect();
+        let well = expected.fits(&seen, stages::reason(&records)) && !records.is_empty();
+        let said = match (&seen, &expected) {
+            (Ok(answer), _) => answer.to_string(),
+            (Err(_), Expected::Handshake(code)) if well => format!("no answer: the handshake was refused ({code})"),
+            (Err(failure), _) => failure.cause().unwrap_or_else(|| failure.to_string()),
         };
+        let told = if records.is_empty() { "no record was left".to_owned() } else { stages::told(&records) };
+        say(format!("  {} {title}\n      {told}\n      {said}", if well { "ok " } else { "BAD" }));
         all_well &= well;
-        say(format!("  {} {title}\n      {said}", if well { "ok " } else { "BAD" }));
+        lines.extend(left);
     }
-    say("");
-    Ok(all_well)
-}
-
-fn print_audit(estate: &Estate, before: usize) {
-    say(format!("What the audit log remembers of it ({}):\n", estate.path("audit.jsonl").display()));
-    for line in estate.audit_since(before) {
-        say(format!("  {line}"));
-    }
-    say("");
+    (all_well, lines)
 }
 
 fn listen(port: u16) -> Result<TcpListener, Failure> {
@@ -100,4 +105,35 @@ fn listen(port: u16) -> Result<TcpListener, Failure> {
         let text = format!("cannot listen on 127.0.0.1:{port}; choose another with --port");
         Failure::new(Code::Io, text).because(error)
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    /// A step that leaves a record, or none, and is answered with tools.
+    fn step(expected: Expected, log: PathBuf, record: &'static str) -> Step {
+        let play = Box::pin(async move {
+            std::fs::write(log, record).unwrap();
+            Ok(steps::tests::answer(200, json!({ "result": { "tools": [] } })))
+        });
+        Step { title: "a step", expected, play }
+    }
+
+    #[tokio::test]
+    async fn a_step_that_goes_otherwise_or_leaves_no_record_is_bad() {
+        let home = tempfile::tempdir().unwrap();
+        let log = || home.path().join("audit.jsonl");
+        let (good, record) = (|| Expected::Result("tools"), "{\"event\":\"auth_success\"}\n");
+        let play = async |expected, record| {
+            let _ = std::fs::remove_file(log());
+            let trace = Trace::from_now(log(), Duration::from_millis(50)).await;
+            calls(vec![step(expected, log(), record)], trace).await
+        };
+        assert_eq!(play(good(), record).await, (true, vec![record.trim().to_owned()]));
+        assert!(!play(good(), "").await.0);
+        assert!(!play(Expected::Result("other"), record).await.0);
+        assert!(!play(Expected::Handshake(Code::CertificateMissing), record).await.0);
+    }
 }

@@ -38,25 +38,25 @@ pub(super) enum Expected {
     Result(&'static str),
     /// This status and reason code.
     Refusal(u16, Code),
-    /// No connection at all.
-    NoConnection,
+    /// No answer at all: the handshake is refused, and this is why.
+    Handshake(Code),
 }
 
 impl Expected {
-    pub(super) fn fits(&self, answer: &Answer) -> bool {
-        match self {
-            Self::Result(member) => {
+    /// Whether it is what was seen; `reason` is what the audit log gives as the last one.
+    pub(super) fn fits(&self, seen: &Result<Answer, Failure>, reason: Option<&str>) -> bool {
+        match (self, seen) {
+            (Self::Result(member), Ok(answer)) => {
                 let result = answer.body.get("result");
                 let failed = result.and_then(|result| result.get("isError")).and_then(Value::as_bool) == Some(true);
                 answer.status == 200 && !failed && result.is_some_and(|result| result.get(*member).is_some())
             }
-            Self::Refusal(status, code) => answer.status == *status && answer.reason() == Some(code.as_str()),
-            Self::NoConnection => false,
+            (Self::Refusal(status, code), Ok(answer)) => {
+                answer.status == *status && answer.reason() == Some(code.as_str())
+            }
+            (Self::Handshake(code), Err(_)) => reason == Some(code.as_str()),
+            (Self::Handshake(_), Ok(_)) | (_, Err(_)) => false,
         }
-    }
-
-    pub(super) fn is_no_connection(&self) -> bool {
-        matches!(self, Self::NoConnection)
     }
 }
 
@@ -79,7 +79,7 @@ impl fmt::Display for Answer {
             return write!(f, "{} {} tools: {}", self.status, names.len(), names.join(", "));
         }
         let gist = result.get("structuredContent").or_else(|| result.get("supportedVersions")).unwrap_or(result);
-        let text: String = gist.to_string().chars().take(160).collect();
+        let text: String = gist.to_string().chars().take(480).collect();
         write!(f, "{} {text}", self.status)
     }
 }
@@ -224,6 +224,40 @@ pub(super) fn all(estate: &Estate, clock: &Clock) -> Result<Vec<Step>, Failure> 
             "tools/call",
             cpu(),
         ),
-        step("no client certificate", Expected::NoConnection, &nobody, Some(token("core", now)?), "tools/call", cpu()),
+        step(
+            "no client certificate",
+            Expected::Handshake(Code::CertificateMissing),
+            &nobody,
+            Some(token("core", now)?),
+            "tools/call",
+            cpu(),
+        ),
     ])
+}
+
+#[cfg(test)]
+pub(super) mod tests {
+    use super::*;
+
+    /// An answer that nobody gave.
+    pub(crate) fn answer(status: u16, body: Value) -> Answer {
+        Answer { status, body }
+    }
+
+    #[test]
+    fn only_what_was_to_be_expected_fits() {
+        let refused = || Ok(answer(401, json!({ "error": { "data": { "reason": "token_replayed" } } })));
+        let result = |error: bool| Ok(answer(200, json!({ "result": { "isError": error, "tools": [] } })));
+        let gone = || Err(Failure::new(Code::Upstream, "broken off"));
+        let expected = Expected::Refusal(401, Code::TokenReplayed);
+        assert!(expected.fits(&refused(), None));
+        assert!(!expected.fits(&result(false), None) && !expected.fits(&gone(), Some("token_replayed")));
+        assert!(!Expected::Refusal(401, Code::TokenExpired).fits(&refused(), None));
+        assert!(Expected::Result("tools").fits(&result(false), None));
+        assert!(!Expected::Result("tools").fits(&result(true), None));
+        assert!(!Expected::Result("content").fits(&result(false), None));
+        let expected = Expected::Handshake(Code::CertificateMissing);
+        assert!(expected.fits(&gone(), Some("certificate_missing")));
+        assert!(!expected.fits(&gone(), None) && !expected.fits(&result(false), Some("certificate_missing")));
+    }
 }

@@ -1,6 +1,9 @@
 //! A world in a temporary directory: an authority, certificates good and bad, a token key, a door that is open.
 
 pub mod issuer;
+pub mod premises;
+pub mod program;
+pub mod talk;
 pub mod tokens;
 pub mod wire;
 
