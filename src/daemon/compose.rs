@@ -32,12 +32,16 @@ fn every_tool(limits: &LimitsSection) -> Vec<Box<dyn Tool>> {
 pub(super) fn door(loaded: &Loaded, state: &State) -> Result<Door, Failure> {
     let config = &loaded.config;
     let audit = &config.audit;
+    let catalog = Catalog::new(every_tool(&config.limits))?;
+    let guard = Guard::new(Redactor::new(&config.redaction)?, Caps::new(&config.limits));
+    // What outlives a reload comes last: a configuration that cannot be used must leave no trace in it.
+    let authenticator = Authenticator::new(vec![scheme(loaded, state)?]);
     Ok(Door {
-        authenticator: Authenticator::new(vec![scheme(loaded, state)?]),
+        authenticator,
         gate: state.gate(&config.resources),
-        catalog: Catalog::new(every_tool(&config.limits))?,
+        catalog,
         policy: Policy::new(ScopeMap::new(&config.scopes.0), SensitiveList::new(&config.queries.sensitive), Vec::new()),
-        guard: Guard::new(Redactor::new(&config.redaction)?, Caps::new(&config.limits)),
+        guard,
         trail: state.trail().clone(),
         recording: Recording {
             params: audit.log_params,
@@ -53,13 +57,10 @@ pub(super) fn door(loaded: &Loaded, state: &State) -> Result<Door, Failure> {
 /// The front of the https transport.
 pub(super) fn front(loaded: &Loaded, state: &State) -> Result<Front, Failure> {
     let config = &loaded.config;
-    let door = Arc::new(door(loaded, state)?);
     let tls = Arc::new(Material::load(&config.tls, state.next_generation())?);
+    let door = Arc::new(door(loaded, state)?);
     let hosts = hosts(config);
-    let resource = config.http.public_url.clone().unwrap_or_else(|| {
-        let host = hosts.first().map_or("localhost", String::as_str);
-        format!("https://{host}:{}/mcp", config.tls.bind.port())
-    });
+    let resource = config.http.public_url.clone().unwrap_or_else(|| resource(&hosts, config.tls.bind.port()));
     let challenge = Challenge::new(
         &resource,
         &authorization_servers(config),
@@ -110,9 +111,34 @@ fn hosts(config: &Config) -> Vec<String> {
     if bind.is_loopback() { vec!["localhost".to_owned(), literal] } else { vec![literal] }
 }
 
+/// The endpoint under the first name; a port in that name is the one that callers use.
+fn resource(hosts: &[String], port: u16) -> String {
+    let host = hosts.first().map_or("localhost", String::as_str);
+    let named = host.rsplit_once(':').is_some_and(|(_, port)| port.parse::<u16>().is_ok()) && !host.ends_with(']');
+    if named { format!("https://{host}/mcp") } else { format!("https://{host}:{port}/mcp") }
+}
+
 fn authorization_servers(config: &Config) -> Vec<String> {
     if !config.http.authorization_servers.is_empty() {
         return config.http.authorization_servers.clone();
     }
     config.auth.jwt.issuer.iter().filter(|issuer| issuer.starts_with("https://")).cloned().collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_endpoint_has_one_port() {
+        for (host, url) in [
+            ("door.example", "https://door.example:8443/mcp"),
+            ("door.example:443", "https://door.example:443/mcp"),
+            ("[::1]", "https://[::1]:8443/mcp"),
+            ("[::1]:1", "https://[::1]:1/mcp"),
+        ] {
+            assert_eq!(resource(&[host.to_owned()], 8443), url);
+        }
+        assert_eq!(resource(&[], 1), "https://localhost:1/mcp");
+    }
 }

@@ -23,7 +23,7 @@ pub(super) struct State {
     cluster: Arc<Cluster>,
     ready: Arc<Ready>,
     gate: Mutex<(ResourcesSection, Arc<Gate>)>,
-    keys: Mutex<Option<(JwtSection, Arc<Jwks>)>>,
+    keys: Mutex<Option<(Issuer, Arc<Jwks>)>>,
     generation: AtomicU64,
 }
 
@@ -79,13 +79,21 @@ impl State {
         Arc::clone(&gate.1)
     }
 
-    /// The published keys; the ones already fetched stay when their section has not changed.
+    /// The published keys; the ones already fetched stay while they come from the same place in the same way.
     pub(super) fn keys(&self, section: &JwtSection) -> Result<Option<Arc<Jwks>>, Failure> {
         let mut held = self.keys.lock().unwrap_or_else(PoisonError::into_inner);
         if section.jwks_uri.is_none() {
             *held = None;
-        } else if held.as_ref().is_none_or(|(old, _)| old != section) {
-            *held = Some((section.clone(), Jwks::start(section, outbound(section)?, self.clock.clone())?));
+        } else {
+            let issuer = Issuer::of(section)?;
+            if held.as_ref().is_none_or(|(old, _)| *old != issuer) {
+                let outbound = Outbound::new(Options {
+                    ca_pem: issuer.ca_pem.clone(),
+                    identity: None,
+                    connect_timeout: Duration::from_secs(section.jwks_timeout),
+                })?;
+                *held = Some((issuer, Jwks::start(section, outbound, self.clock.clone())?));
+            }
         }
         let keys = held.as_ref().map(|(_, keys)| Arc::clone(keys));
         self.ready.keys.store(keys.clone());
@@ -104,14 +112,55 @@ impl State {
     }
 }
 
-/// Fetches keys, trusting the configured authority or else the system's.
-fn outbound(section: &JwtSection) -> Result<Outbound, Failure> {
-    let ca_pem = match &section.jwks_ca {
-        None => None,
-        Some(path) => Some(
-            std::fs::read(path)
-                .map_err(|error| Failure::new(Code::Config, "auth.jwt.jwks_ca cannot be read").because(error))?,
-        ),
-    };
-    Outbound::new(Options { ca_pem, identity: None, connect_timeout: Duration::from_secs(section.jwks_timeout) })
+/// Whom keys are fetched from, and how. What the configuration says about tokens is left out, so that another word there
+/// does not throw good keys away; the authority's file is read, so that another authority in it is another issuer.
+#[derive(PartialEq, Eq)]
+struct Issuer {
+    fetching: JwtSection,
+    ca_pem: Option<Vec<u8>>,
+}
+
+impl Issuer {
+    fn of(section: &JwtSection) -> Result<Self, Failure> {
+        let ca_pem = section.jwks_ca.as_ref().map(std::fs::read).transpose();
+        let ca_pem =
+            ca_pem.map_err(|error| Failure::new(Code::Config, "auth.jwt.jwks_ca cannot be read").because(error))?;
+        let fetching = JwtSection {
+            jwks_uri: section.jwks_uri.clone(),
+            jwks_ca: section.jwks_ca.clone(),
+            jwks_refresh_interval: section.jwks_refresh_interval,
+            jwks_min_refresh: section.jwks_min_refresh,
+            jwks_max_stale: section.jwks_max_stale,
+            jwks_timeout: section.jwks_timeout,
+            jwks_max_bytes: section.jwks_max_bytes,
+            ..JwtSection::default()
+        };
+        Ok(Self { fetching, ca_pem })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::path::PathBuf;
+
+    #[test]
+    fn only_a_word_about_fetching_or_another_authority_makes_another_issuer() {
+        let home = tempfile::tempdir().unwrap();
+        let ca = home.path().join("ca.crt");
+        std::fs::write(&ca, "one").unwrap();
+        let section = |max_ttl, max_stale, ca: &PathBuf| JwtSection {
+            jwks_uri: Some("https://issuer.example/jwks.json".to_owned()),
+            jwks_ca: Some(ca.clone()),
+            max_ttl,
+            jwks_max_stale: max_stale,
+            ..JwtSection::default()
+        };
+        let first = Issuer::of(&section(300, 1, &ca)).unwrap();
+        assert!(first == Issuer::of(&section(60, 1, &ca)).unwrap());
+        assert!(first != Issuer::of(&section(300, 2, &ca)).unwrap());
+        std::fs::write(&ca, "two").unwrap();
+        assert!(first != Issuer::of(&section(300, 1, &ca)).unwrap());
+        assert!(Issuer::of(&section(300, 1, &home.path().join("absent"))).is_err());
+    }
 }
