@@ -14,4 +14,5 @@
 mod forge;
 mod layers;
 mod refusals;
+mod review;
 mod world;
