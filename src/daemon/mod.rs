@@ -75,6 +75,8 @@ impl Daemon {
     /// What keeps the daemon from serving; nothing is left running then.
     pub async fn start(source: Source, clock: Clock, listeners: Listeners) -> Result<Self, Failure> {
         let loaded = source.load()?;
+        // Looked at before they are read, so that a file which changes in between is read again.
+        let watch = Mutex::new(Watch::new(loaded.files().to_vec()).await);
         let state = Arc::new(State::new(&loaded, clock)?);
         let serving = match loaded.config.transport {
             TransportKind::Https => {
@@ -98,7 +100,6 @@ impl Daemon {
                 return Err(Failure::new(Code::Config, "this transport is not served"));
             }
         };
-        let watch = Mutex::new(Watch::new(loaded.files().to_vec()).await);
         let daemon = Self { source, state, serving, watch };
         daemon.state.trail().note(daemon.event(Event::Start)).await?;
         Ok(daemon)
