@@ -44,7 +44,7 @@ struct Envelope<'a> {
 #[derive(Deserialize)]
 struct Params<'a> {
     #[serde(borrow, default, rename = "_meta")]
-    meta: Option<Meta<'a>>,
+    meta: Option<&'a RawValue>,
 }
 
 #[derive(Deserialize)]
@@ -132,16 +132,22 @@ impl Envelope<'_> {
     }
 
     fn declared_version(&self) -> Result<Option<Cow<'_, str>>, Failure> {
+        let malformed = |error: serde_json::Error| {
+            Failure::new(Code::InvalidRequest, "_meta is not as it must be").because(error.to_string())
+        };
         let Some(params) = self.params else { return Ok(None) };
-        if !params.get().starts_with('{') {
-            return Err(Failure::new(Code::InvalidRequest, "params must be an object"));
-        }
-        serde_json::from_str::<Params<'_>>(params.get())
-            .map(|params| params.meta.and_then(|meta| meta.version))
-            .map_err(|error| {
-                Failure::new(Code::InvalidRequest, "_meta is not as it must be").because(error.to_string())
-            })
+        is_object(params, "params must be an object")?;
+        let Some(meta) = serde_json::from_str::<Params<'_>>(params.get()).map_err(malformed)?.meta else {
+            return Ok(None);
+        };
+        is_object(meta, "_meta must be an object")?;
+        serde_json::from_str::<Meta<'_>>(meta.get()).map(|meta| meta.version).map_err(malformed)
     }
+}
+
+/// An array would be read as the fields of a struct in their order, here and nowhere else.
+fn is_object(json: &RawValue, otherwise: &'static str) -> Result<(), Failure> {
+    if json.get().starts_with('{') { Ok(()) } else { Err(Failure::new(Code::InvalidRequest, otherwise)) }
 }
 
 fn strict(error: &StrictError) -> Failure {
@@ -174,6 +180,18 @@ mod tests {
             assert_eq!(refusal("2025-11-25", &body), None, "{method}");
         }
         assert_eq!(refusal("2025-11-25", r#"{"jsonrpc":"2.0","method":"notifications/anything"}"#), None);
+    }
+
+    #[test]
+    fn a_list_is_not_read_as_an_object() {
+        for params in [r#"["get_uptime"]"#, r#"{"_meta":["2025-11-25"]}"#, r#"{"_meta":[]}"#, r#"{"_meta":"x"}"#, "7"] {
+            let body = format!(r#"{{"jsonrpc":"2.0","id":1,"method":"ping","params":{params}}}"#);
+            assert_eq!(refusal("2025-11-25", &body), Some((Code::InvalidRequest, 1.into(), false)), "{params}");
+        }
+        for params in ["{}", "null", r#"{"_meta":null}"#, r#" {"_meta": {}}"#] {
+            let body = format!(r#"{{"jsonrpc":"2.0","id":1,"method":"ping","params":{params}}}"#);
+            assert_eq!(refusal("2025-11-25", &body), None, "{params}");
+        }
     }
 
     #[test]
