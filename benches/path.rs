@@ -6,15 +6,31 @@ use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
 use std::time::Duration;
 
+use async_trait::async_trait;
 use criterion::Criterion;
-use doorward::authn::{AuthSection, Jwt, JwtAlgorithm, JwtSection, KeySet, KeySource, ReplayMode};
-use doorward::clock::Timestamp;
-use doorward::cluster::{Cluster, Memory, Sighting};
-use doorward::identity::{
-    Allowlist, Certificate, DistinguishedName, PeerIdentity, SubjectPattern, Thumbprint, check_strict,
+use doorward::admission::{Gate, RateLimitSection, ResourcesSection};
+use doorward::audit::{Sink, Trail};
+use doorward::authn::{
+    AuthSection, Authenticator, Caller, Jwt, JwtAlgorithm, JwtSection, KeySet, KeySource, Local, Presented, ReplayMode,
+    Scheme,
 };
+use doorward::call::{Arguments, Call, CallId, Impact, Output, Progress, Resource, ToolSpec};
+use doorward::clock::{Clock, Timestamp};
+use doorward::cluster::{Cluster, Memory, Sighting};
+use doorward::error::Failure;
+use doorward::guard::{Caps, Guard, LimitsSection, RedactionSection, Redactor};
+use doorward::identity::{
+    Allowlist, Certificate, DistinguishedName, PeerIdentity, Scope, SubjectPattern, Thumbprint, check_strict,
+};
+use doorward::pipeline::{Door, Recording};
+use doorward::policy::{Permit, Policy, ScopeMap, SensitiveList};
+use doorward::tools::{Catalog, Tool};
+use doorward::toolsets::system::{self, Host};
 use jsonwebtoken::{Algorithm, EncodingKey, Header};
 use rcgen::{KeyPair, RsaKeySize};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use serde_json::Map;
 
 const NOW: i64 = 1_800_000_000;
 
@@ -24,6 +40,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     replay(&mut criterion);
     allowlist(&mut criterion)?;
     json(&mut criterion);
+    calls(&mut criterion)?;
     criterion.final_summary();
     Ok(())
 }
@@ -31,10 +48,7 @@ fn main() -> Result<(), Box<dyn Error>> {
 /// From a token to a caller, all but the replay check.
 fn tokens(criterion: &mut Criterion) -> Result<(), Box<dyn Error>> {
     let runtime = tokio::runtime::Builder::new_current_thread().build()?;
-    let peer = Arc::new(PeerIdentity::Certificate {
-        address: IpAddr::V4(Ipv4Addr::LOCALHOST),
-        certificate: Arc::new(certificate()?),
-    });
+    let peer = peer()?;
     let ec = |pair: &KeyPair| Ok(EncodingKey::from_ec_der(&pair.serialize_der()));
     let ed = |pair: &KeyPair| Ok(EncodingKey::from_ed_der(&pair.serialize_der()));
     let rsa = |pair: &KeyPair| EncodingKey::from_rsa_pem(pair.serialize_pem().as_bytes());
@@ -153,6 +167,11 @@ fn certificate() -> Result<Certificate, Box<dyn Error>> {
     })
 }
 
+fn peer() -> Result<Arc<PeerIdentity>, Box<dyn Error>> {
+    let address = IpAddr::V4(Ipv4Addr::LOCALHOST);
+    Ok(Arc::new(PeerIdentity::Certificate { address, certificate: Arc::new(certificate()?) }))
+}
+
 /// A request of the 2026-07-28 form.
 fn json(criterion: &mut Criterion) {
     let body = serde_json::json!({
@@ -171,4 +190,146 @@ fn json(criterion: &mut Criterion) {
     criterion.bench_function(&format!("strict check of {} bytes", body.len()), |bencher| {
         bencher.iter(|| check_strict(black_box(body.as_bytes()), 64));
     });
+}
+
+/// The whole path of a call, from a channel and a token to an answer, with the audit records made and handed over to
+/// memory. Not in it: TLS, HTTP, the protocol library, the disk, and for a known token the signature.
+fn calls(criterion: &mut Criterion) -> Result<(), Box<dyn Error>> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build()?;
+    let pair = KeyPair::generate_for(&rcgen::PKCS_ED25519)?;
+    let token = token(JwtAlgorithm::EdDSA, &EncodingKey::from_ed_der(&pair.serialize_der()))?;
+    let bearer = Presented::Bearer(token.as_str().into());
+    let jwt = |mode| -> Result<Box<dyn Scheme>, Box<dyn Error>> {
+        let keys = KeySource::Static(Arc::new(KeySet::from_pem(pair.public_key_pem().as_bytes())?));
+        Ok(Box::new(Jwt::new(&section(mode), keys, Arc::new(Cluster::Memory(Memory::new(1000))))?))
+    };
+    let local = || -> Box<dyn Scheme> { Box::new(Local::new(Scope::parse("core").into_iter().collect())) };
+    let (remote, here) = (peer()?, Arc::new(PeerIdentity::Stdio { uid: 1000 }));
+    let nothing = &Presented::Nothing;
+    let cases = [
+        ("local caller, no audit", door(local(), false)?, &here, nothing),
+        ("local caller", door(local(), true)?, &here, nothing),
+        ("token known", door(jwt(ReplayMode::SenderBound)?, true)?, &remote, &bearer),
+        ("token new, EdDSA", door(jwt(ReplayMode::Off)?, true)?, &remote, &bearer),
+    ];
+    let mut group = criterion.benchmark_group("path");
+    for (name, door, peer, presented) in cases {
+        for tool in ["answers", "get_uptime"] {
+            runtime.block_on(through(&door, peer, presented, tool))?;
+            group.bench_function(format!("{tool}: {name}"), |bencher| {
+                bencher.iter(|| runtime.block_on(through(&door, peer, presented, tool)).is_ok());
+            });
+        }
+        let caller = runtime.block_on(door.identify(peer, presented))?;
+        group.bench_function(format!("identify alone: {name}"), |bencher| {
+            bencher.iter(|| runtime.block_on(door.identify(peer, presented)).is_ok());
+        });
+        group.bench_function(format!("pass alone: {name}"), |bencher| {
+            bencher.iter(|| runtime.block_on(pass(&door, Arc::clone(&caller), "answers")).is_ok());
+        });
+    }
+    group.finish();
+    Ok(())
+}
+
+async fn through(
+    door: &Door,
+    peer: &Arc<PeerIdentity>,
+    presented: &Presented,
+    tool: &'static str,
+) -> Result<usize, Failure> {
+    let caller = door.identify(peer, presented).await?;
+    pass(door, caller, tool).await
+}
+
+async fn pass(door: &Door, caller: Arc<Caller>, tool: &'static str) -> Result<usize, Failure> {
+    let mut arguments = Map::new();
+    if tool == "answers" {
+        arguments.insert("limit".to_owned(), 20.into());
+        arguments.insert("name".to_owned(), "www-data".into());
+    }
+    let call = Call {
+        id: CallId::new()?,
+        caller,
+        tool: tool.to_owned(),
+        arguments,
+        received: door.clock.now(),
+        started: door.clock.instant(),
+    };
+    door.pass(call, &Progress::unheard()).await.map(|released| released.into_parts().1.len())
+}
+
+fn door(scheme: Box<dyn Scheme>, audit: bool) -> Result<Door, Failure> {
+    let limits = LimitsSection::default();
+    let host = Host::folder(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures/host/debian-vm"));
+    let mut tools = system::tools(host, &limits);
+    tools.push(Box::new(Answers(ToolSpec::query::<Asked, Answered>("answers", "Answers", "Answers.", Impact::Low))));
+    let names = tools.iter().map(|tool| tool.spec().name.to_string()).collect();
+    let clock = Clock::manual(Timestamp::from_seconds(NOW));
+    let sink: Option<Arc<dyn Sink>> = if audit { Some(Arc::new(Gone)) } else { None };
+    let plenty = RateLimitSection { requests_per_minute: u32::MAX, requests_per_hour: u32::MAX, burst: u32::MAX };
+    Ok(Door {
+        authenticator: Authenticator::new(vec![scheme]),
+        gate: Arc::new(Gate::new(&ResourcesSection { rate_limit: Some(plenty), ..ResourcesSection::default() })),
+        catalog: Catalog::new(tools)?,
+        policy: Policy::new(ScopeMap::new(&[("core".to_owned(), names)].into()), SensitiveList::default(), Vec::new()),
+        guard: Guard::new(Redactor::new(&RedactionSection::default())?, Caps::new(&limits)),
+        trail: Trail::new(sink, clock.clone()),
+        recording: Recording { params: true, output_size: true, client_ip: true, redactions: true },
+        query_timeout: Duration::from_secs(5),
+        clock,
+    })
+}
+
+/// Takes every line and keeps none.
+struct Gone;
+
+#[async_trait]
+impl Sink for Gone {
+    async fn keep(&self, line: Vec<u8>) -> Result<(), Failure> {
+        self.leave(line);
+        Ok(())
+    }
+    fn leave(&self, line: Vec<u8>) {
+        black_box(line);
+    }
+    fn healthy(&self) -> bool {
+        true
+    }
+    fn reopen(&self) {}
+    async fn flush(&self) {}
+}
+
+#[derive(Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+struct Asked {
+    limit: u32,
+    name: String,
+}
+
+/// Of the size of a usual answer.
+#[derive(Serialize, JsonSchema)]
+struct Answered {
+    name: String,
+    uptime_seconds: f64,
+    load: [f64; 3],
+    processes: u32,
+}
+
+/// A tool that knows the answer.
+struct Answers(ToolSpec);
+
+#[async_trait]
+impl Tool for Answers {
+    fn spec(&self) -> &ToolSpec {
+        &self.0
+    }
+    fn resource(&self, _: &Arguments) -> Result<Resource, Failure> {
+        Ok(Resource::this_host())
+    }
+    async fn run(&self, permit: &Permit, _: &Progress) -> Result<Output, Failure> {
+        let asked: Asked = permit.arguments().to()?;
+        let Asked { limit: processes, name } = asked;
+        Output::structured(&Answered { name, uptime_seconds: 360_045.21, load: [0.31, 0.42, 0.37], processes })
+    }
 }

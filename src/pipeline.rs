@@ -1,8 +1,10 @@
 //! The path of every call, a line a station. No other code runs a tool.
 
+use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures_util::FutureExt as _;
 use serde_json::{Map, Value};
 
 use crate::admission::{Gate, Leftover};
@@ -103,10 +105,20 @@ impl Door {
         let resource = offer.tool().resource(&arguments)?;
         let judged = self.policy.judge(call, offer.tool().spec(), arguments, resource).await?;
         let (permit, entry) = judged.record(record, &self.trail).await?;
-        let output = self.run(offer.tool(), &permit, progress).await;
-        let released = output.and_then(|output| self.guard.release(output, &permit));
+        let released = self.answer(offer.tool(), &permit, progress).await;
         self.close(call, entry, &released).await?;
         released
+    }
+
+    /// A defect in a tool or in the guard ends the call and nothing else; without this the caller would wait for ever.
+    async fn answer(&self, tool: &dyn Tool, permit: &Permit, progress: &Progress) -> Result<Released, Failure> {
+        let answering = async {
+            let output = self.run(tool, permit, progress).await?;
+            self.guard.release(output, permit)
+        };
+        let broken =
+            |_| Err(Failure::new(Code::Internal, "the query broke off").because("a panic; see standard error"));
+        AssertUnwindSafe(answering).catch_unwind().await.unwrap_or_else(broken)
     }
 
     async fn run(&self, tool: &dyn Tool, permit: &Permit, progress: &Progress) -> Result<Output, Failure> {

@@ -94,7 +94,7 @@ impl From<&PeerIdentity> for Client {
         Self {
             transport: Some(peer.transport()),
             ip: peer.address(),
-            subject: Some(peer.subject()),
+            subject: Some(printable(&peer.subject(), 1024)),
             certificate: peer.thumbprint().map(|thumbprint| thumbprint.to_string()),
             jwt_sub: None,
         }
@@ -187,7 +187,7 @@ impl Record {
     /// The arguments; leave them out where the configuration says so.
     #[must_use]
     pub fn with_params(mut self, params: Map<String, Value>) -> Self {
-        self.params = Some(params);
+        self.params = Some(harmless_members(params));
         self
     }
 
@@ -286,7 +286,7 @@ fn printable(text: &str, most: usize) -> String {
             safe.push('…');
             break;
         }
-        if c.is_control() || matches!(c, '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}') {
+        if is_hidden(c) {
             safe.extend(c.escape_unicode());
         } else {
             safe.push(c);
@@ -295,9 +295,44 @@ fn printable(text: &str, most: usize) -> String {
     safe
 }
 
+/// Characters that a terminal obeys, or that change how others look, or that nobody sees.
+fn is_hidden(c: char) -> bool {
+    c.is_control()
+        || matches!(
+            c,
+            '\u{ad}' | '\u{61c}' | '\u{180e}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}'
+                | '\u{2060}'..='\u{206f}' | '\u{feff}' | '\u{fff9}'..='\u{fffb}' | '\u{e0000}'..='\u{e007f}'
+        )
+}
+
+/// A stranger's values: JSON escapes line feeds and the like, but not the control characters from U+007F to U+009F.
+fn harmless(value: Value) -> Value {
+    match value {
+        Value::String(text) if text.contains(is_hidden) => Value::String(printable(&text, usize::MAX)),
+        Value::Array(items) => items.into_iter().map(harmless).collect(),
+        Value::Object(members) => Value::Object(harmless_members(members)),
+        other @ (Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_)) => other,
+    }
+}
+
+fn harmless_members(members: Map<String, Value>) -> Map<String, Value> {
+    members.into_iter().map(|(key, value)| (printable(&key, usize::MAX), harmless(value))).collect()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn no_argument_can_steer_the_terminal_that_shows_the_log() {
+        let params = json!({ "a\u{9b}2J": ["\u{9d}0;title\u{9c}", { "b": "\u{61c}\u{200b}" }], "plain": "grüß 日本" });
+        let Value::Object(params) = params else { panic!("not an object") };
+        let record = Record::new(Event::Query, Timestamp::from_seconds(0), Client::default()).with_params(params);
+        let line = serde_json::to_string(&record).unwrap();
+        assert!(!line.contains(is_hidden), "{line:?}");
+        assert!(line.contains("grüß 日本") && line.contains("u{9b}2J"), "{line}");
+    }
 
     #[test]
     fn strangers_text_cannot_break_a_line_or_a_terminal() {

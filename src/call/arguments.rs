@@ -6,6 +6,9 @@ use serde_json::{Map, Value};
 use super::ToolSpec;
 use crate::error::{Code, Failure};
 
+/// Longest description of one violation, in characters.
+const LONGEST_FINDING: usize = 256;
+
 /// A tool's input schema, compiled once when the catalog is built.
 pub struct ArgumentSchema {
     validator: jsonschema::Validator,
@@ -47,10 +50,16 @@ impl ArgumentSchema {
     }
 }
 
+/// Where and what, cut short: names of members are the caller's own and may be as long as a body.
 fn describe(error: &jsonschema::ValidationError<'_>) -> String {
     let path = error.instance_path().to_string();
     let place = if path.is_empty() { "/".to_owned() } else { path };
-    format!("{place}: {}", error.masked())
+    let mut text = format!("{place}: {}", error.masked());
+    if let Some((end, _)) = text.char_indices().nth(LONGEST_FINDING) {
+        text.truncate(end);
+        text.push('…');
+    }
+    text
 }
 
 /// Arguments that fit their tool's schema; only [`ArgumentSchema::parse`] makes them.
@@ -75,5 +84,39 @@ impl Arguments {
     #[must_use]
     pub fn values(&self) -> &Map<String, Value> {
         &self.values
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use schemars::JsonSchema;
+
+    use super::*;
+    use crate::call::Impact;
+
+    #[derive(JsonSchema)]
+    #[serde(deny_unknown_fields)]
+    struct Args {
+        #[expect(dead_code, reason = "only the schema is looked at")]
+        limit: Option<u32>,
+    }
+
+    fn refusal(raw: Value) -> String {
+        let spec = ToolSpec::query::<Args, Args>("t", "T", "T.", Impact::Low);
+        let schema = ArgumentSchema::compile(&spec).unwrap();
+        schema.parse(raw.as_object().unwrap().clone()).unwrap_err().public().to_owned()
+    }
+
+    #[test]
+    fn a_refusal_names_the_place_and_never_the_value() {
+        let text = refusal(serde_json::json!({ "limit": "hunter2" }));
+        assert!(text.contains("/limit") && !text.contains("hunter2"), "{text}");
+    }
+
+    #[test]
+    fn a_refusal_is_short_whatever_the_caller_sent() {
+        let many: Map<String, Value> = (0..10_000).map(|n| (format!("é{n}"), Value::Null)).collect();
+        assert!(refusal(Value::Object(many)).len() < 2048);
+        assert!(refusal(serde_json::json!({ "x".repeat(1_000_000): 1 })).len() < 2048);
     }
 }

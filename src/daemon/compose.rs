@@ -56,10 +56,7 @@ pub(super) fn front(loaded: &Loaded, draft: &mut Draft<'_>) -> Result<Front, Fai
     let door = Arc::new(door(loaded, draft)?);
     let tls = Arc::new(Material::load(&config.tls, draft.state.next_generation())?);
     let hosts = hosts(config);
-    let resource = config.http.public_url.clone().unwrap_or_else(|| {
-        let host = hosts.first().map_or("localhost", String::as_str);
-        format!("https://{host}:{}/mcp", config.tls.bind.port())
-    });
+    let resource = config.http.public_url.clone().unwrap_or_else(|| resource(&hosts, config.tls.bind.port()));
     let challenge = Challenge::new(
         &resource,
         &authorization_servers(config),
@@ -110,9 +107,34 @@ fn hosts(config: &Config) -> Vec<String> {
     if bind.is_loopback() { vec!["localhost".to_owned(), literal] } else { vec![literal] }
 }
 
+/// The endpoint under the first name; a port in that name is the one that callers use.
+fn resource(hosts: &[String], port: u16) -> String {
+    let host = hosts.first().map_or("localhost", String::as_str);
+    let named = host.rsplit_once(':').is_some_and(|(_, port)| port.parse::<u16>().is_ok()) && !host.ends_with(']');
+    if named { format!("https://{host}/mcp") } else { format!("https://{host}:{port}/mcp") }
+}
+
 fn authorization_servers(config: &Config) -> Vec<String> {
     if !config.http.authorization_servers.is_empty() {
         return config.http.authorization_servers.clone();
     }
     config.auth.jwt.issuer.iter().filter(|issuer| issuer.starts_with("https://")).cloned().collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_endpoint_has_one_port() {
+        for (host, url) in [
+            ("door.example", "https://door.example:8443/mcp"),
+            ("door.example:443", "https://door.example:443/mcp"),
+            ("[::1]", "https://[::1]:8443/mcp"),
+            ("[::1]:1", "https://[::1]:1/mcp"),
+        ] {
+            assert_eq!(resource(&[host.to_owned()], 8443), url);
+        }
+        assert_eq!(resource(&[], 1), "https://localhost:1/mcp");
+    }
 }

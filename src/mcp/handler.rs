@@ -5,18 +5,19 @@ use std::sync::Arc;
 
 use rmcp::model::{
     CacheScope, CallToolRequestParams, CallToolResponse, CallToolResult, CompleteRequestMethod, CompleteRequestParams,
-    CompleteResult, ContentBlock, Implementation, ListPromptsRequestMethod, ListPromptsResult,
-    ListResourceTemplatesRequestMethod, ListResourceTemplatesResult, ListResourcesRequestMethod, ListResourcesResult,
-    ListToolsResult, MetaObject, PaginatedRequestParams, ProgressNotificationParam, ProtocolVersion,
-    ServerCapabilities, ServerConfig,
+    CompleteResult, ContentBlock, CustomRequest, CustomResult, Implementation, ListPromptsRequestMethod,
+    ListPromptsResult, ListResourceTemplatesRequestMethod, ListResourceTemplatesResult, ListResourcesRequestMethod,
+    ListResourcesResult, ListToolsResult, MetaObject, PaginatedRequestParams, ProgressNotificationParam,
+    ProtocolVersion, ServerCapabilities, ServerConfig,
 };
 use rmcp::service::RequestContext;
 use rmcp::{ErrorData, RoleServer, ServerHandler};
 use serde_json::{Value, json};
 
 use super::{Passage, SPOKEN, errors, listing};
-use crate::authn::Presented;
+use crate::authn::{Caller, Presented};
 use crate::call::{Call, CallId, Progress, Step};
+use crate::error::{Code, Failure};
 use crate::guard::Released;
 use crate::identity::PeerIdentity;
 use crate::pipeline::Door;
@@ -78,11 +79,11 @@ impl ServerHandler for Handler {
         request: Option<PaginatedRequestParams>,
         context: RequestContext<RoleServer>,
     ) -> Result<ListToolsResult, ErrorData> {
+        let Passage { door, caller, .. } = self.passage(&context).await?;
         // There is one page, so every cursor is a wrong one.
         if request.is_some_and(|request| request.cursor.is_some()) {
-            return Err(ErrorData::invalid_params("unknown cursor", None));
+            return Err(refuse(&door, &caller, "unknown cursor").await);
         }
-        let Passage { door, caller, .. } = self.passage(&context).await?;
         let tools = door.catalog.visible(&door.policy, caller.scopes()).map(listing::entry).collect();
         let mut result = ListToolsResult::with_all_items(tools);
         if modern(&context) {
@@ -155,32 +156,51 @@ impl ServerHandler for Handler {
     ) -> Result<CompleteResult, ErrorData> {
         Err(ErrorData::method_not_found::<CompleteRequestMethod>())
     }
+
+    /// A known method whose parameters could not be read. Unknown ones come from streams only; over HTTP the transport has
+    /// refused them.
+    async fn on_custom_request(
+        &self,
+        request: CustomRequest,
+        context: RequestContext<RoleServer>,
+    ) -> Result<CustomResult, ErrorData> {
+        let Passage { door, caller, .. } = self.passage(&context).await?;
+        if matches!(&*request.method, "initialize" | "server/discover" | "tools/list" | "tools/call") {
+            return Err(refuse(&door, &caller, "the parameters are not those of the method").await);
+        }
+        let failure = Failure::new(Code::MethodUnknown, "there is no such method here");
+        door.turn_caller_away(&caller, &failure).await;
+        Err(errors::refused(&failure))
+    }
+}
+
+/// Records and makes an error of the protocol's own. Over HTTP it is an answer with status 200, so nobody else would.
+async fn refuse(door: &Door, caller: &Caller, text: &'static str) -> ErrorData {
+    let failure = Failure::new(Code::ProtocolRefused, text);
+    door.turn_caller_away(caller, &failure).await;
+    ErrorData::invalid_params(text, Some(json!({ "reason": failure.code().as_str() })))
 }
 
 /// Sends the call down the pipeline and its progress to the client, if the client asked for it.
-async fn pass(
-    door: &Door,
-    call: Call,
-    context: &RequestContext<RoleServer>,
-) -> Result<Released, crate::error::Failure> {
+async fn pass(door: &Door, call: Call, context: &RequestContext<RoleServer>) -> Result<Released, Failure> {
     let Some(token) = context.meta.get_progress_token() else {
         return door.pass(call, &Progress::unheard()).await;
     };
     let (progress, mut steps) = Progress::channel(PROGRESS_QUEUE);
-    let passing = async move { door.pass(call, &progress).await };
-    tokio::pin!(passing);
-    loop {
-        tokio::select! {
-            biased;
-            result = &mut passing => return result,
-            Some(step) = steps.recv() => {
-                let Step { done, total, message } = step;
-                let mut params = ProgressNotificationParam::new(token.clone(), done).with_message(message);
-                params.total = total;
-                // A client that is gone is noticed by the transport, which then cancels the call.
-                let _ = context.peer.notify_progress(params).await;
-            }
+    let forwarding = async {
+        while let Some(Step { done, total, message }) = steps.recv().await {
+            let mut params = ProgressNotificationParam::new(token.clone(), done).with_message(message);
+            params.total = total;
+            // A client that is gone is noticed by the transport, which then cancels the call.
+            let _ = context.peer.notify_progress(params).await;
         }
+        std::future::pending().await
+    };
+    // Side by side: a client that does not take its progress must not keep the call from its time limit.
+    tokio::select! {
+        biased;
+        result = door.pass(call, &progress) => result,
+        never = forwarding => never,
     }
 }
 

@@ -46,9 +46,18 @@ impl HttpBody for Held {
 /// Largest refusal that is looked into.
 const MOST: usize = 65_536;
 
-/// Reads why the protocol layer refused: the answer again, now with the reason code, the code itself, and the text for
-/// the operator.
-pub(super) async fn explain(response: Response) -> (Response, Code, String) {
+/// A refusal of the protocol layer.
+pub(super) struct Explained {
+    /// The answer again, now with the reason code; `None` when it was not a JSON-RPC error.
+    pub(super) answer: Option<Response>,
+    /// The reason.
+    pub(super) code: Code,
+    /// For the operator.
+    pub(super) text: String,
+}
+
+/// Reads why the protocol layer refused.
+pub(super) async fn explain(response: Response) -> Explained {
     let (mut parts, body) = response.into_parts();
     let bytes = Limited::new(body, MOST).collect().await.map(|body| body.to_bytes()).unwrap_or_default();
     let mut answer: Value = serde_json::from_slice(&bytes).unwrap_or(Value::Null);
@@ -67,12 +76,12 @@ pub(super) async fn explain(response: Response) -> (Response, Code, String) {
         _ => Code::ProtocolRefused,
     };
     let Some(error) = answer.get_mut("error").and_then(Value::as_object_mut) else {
-        return (Response::from_parts(parts, Body::from(bytes)), code, text);
+        return Explained { answer: None, code, text };
     };
     let data = error.entry("data").or_insert_with(|| Value::Object(Map::new()));
     if let Value::Object(data) = data {
         data.insert("reason".to_owned(), Value::from(code.as_str()));
     }
     parts.headers.remove(CONTENT_LENGTH);
-    (Response::from_parts(parts, Body::from(answer.to_string())), code, text)
+    Explained { answer: Some(Response::from_parts(parts, Body::from(answer.to_string()))), code, text }
 }

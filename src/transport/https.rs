@@ -12,7 +12,8 @@ use axum::response::Response;
 use axum::{Extension, Router};
 use axum_server::Handle;
 use http::header::{
-    ACCESS_CONTROL_ALLOW_HEADERS, ACCESS_CONTROL_ALLOW_METHODS, ACCESS_CONTROL_ALLOW_ORIGIN, CONNECTION, VARY,
+    ACCESS_CONTROL_ALLOW_HEADERS, ACCESS_CONTROL_ALLOW_METHODS, ACCESS_CONTROL_ALLOW_ORIGIN, CACHE_CONTROL, CONNECTION,
+    VARY,
 };
 use http::{HeaderValue, Method, StatusCode, Version};
 use http_body_util::Full;
@@ -21,7 +22,7 @@ use serde_json::Value;
 
 use super::accept::Acceptor;
 use super::bearer::{self, Challenge};
-use super::body::{self, Held};
+use super::body::{self, Explained, Held};
 use super::connection::{Connection, Running};
 use super::hygiene::{self, Names};
 use super::probe::{self, Readiness};
@@ -184,7 +185,11 @@ async fn call(outside: Outside<'_>, parts: &mut http::request::Parts, body: Body
         Err(failure) => return Err(inside.refuse(&failure, Value::Null).await),
     };
     if let Err(refused) = message::check(&body, &parts.headers) {
-        return Err(inside.refuse(&refused.failure, refused.id).await);
+        let mut answer = inside.refuse(&refused.failure, refused.id).await;
+        if refused.in_band {
+            *answer.status_mut() = StatusCode::OK;
+        }
+        return Err(answer);
     }
     hygiene::strip(&mut parts.headers);
     let mut request = Request::new(Full::new(body));
@@ -229,19 +234,19 @@ impl Inside<'_> {
     }
 
     /// The protocol layer has refusals of its own; they get their record here.
-    async fn watch(&self, response: Response) -> Response {
+    async fn watch(&self, mut response: Response) -> Response {
+        response.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
         if response.status().is_success() {
             return response;
         }
-        let (mut response, code, text) = body::explain(response).await;
+        let Explained { answer, code, text } = body::explain(response).await;
         let failure = Failure::new(code, "the protocol layer refused the message").because(text);
         self.front.door.turn_caller_away(self.caller, &failure).await;
-        if response.status().is_server_error() {
-            // A defect; what it says is for the operator.
-            let failure = Failure::new(Code::Internal, "the request could not be answered");
-            response = reply::refusal(&failure, Value::Null, &self.front.challenge);
+        match answer {
+            Some(answer) if !answer.status().is_server_error() => answer,
+            // Not in the words of the protocol, or a defect; what it says is for the operator.
+            _ => reply::refusal(&failure, Value::Null, &self.front.challenge),
         }
-        response
     }
 }
 

@@ -14,12 +14,18 @@ use crate::mcp;
 
 /// Deepest nesting of a body; the protocol's own messages need six.
 const MAX_DEPTH: usize = 32;
+/// Requests that are answered here. Whatever else the protocol layer knows is never asked of it.
+const METHODS: [&str; 5] = ["initialize", "ping", "server/discover", "tools/list", "tools/call"];
+/// From this version on an unknown method is a 404; before it, it is an answer like any other.
+const MODERN: &str = "2026-07-28";
 const VERSION_HEADER: HeaderName = HeaderName::from_static("mcp-protocol-version");
 
 /// What was learned about a message before it goes on. The id is there even when the message is refused.
 pub(super) struct Refused {
     pub(super) id: Value,
     pub(super) failure: Failure,
+    /// Whether the era of the message has this refusal in an answer with status 200.
+    pub(super) in_band: bool,
 }
 
 #[derive(Deserialize)]
@@ -38,7 +44,7 @@ struct Envelope<'a> {
 #[derive(Deserialize)]
 struct Params<'a> {
     #[serde(borrow, default, rename = "_meta")]
-    meta: Option<Meta<'a>>,
+    meta: Option<&'a RawValue>,
 }
 
 #[derive(Deserialize)]
@@ -54,7 +60,7 @@ fn present<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Option<V
 
 /// Judges a body and its headers.
 pub(super) fn check(body: &[u8], headers: &HeaderMap) -> Result<(), Refused> {
-    let anonymous = |failure| Refused { id: Value::Null, failure };
+    let anonymous = |failure| Refused { id: Value::Null, failure, in_band: false };
     check_strict(body, MAX_DEPTH).map_err(|error| anonymous(strict(&error)))?;
     if body.iter().find(|byte| !byte.is_ascii_whitespace()) == Some(&b'[') {
         return Err(anonymous(Failure::new(Code::Batch, "batches are not part of this protocol")));
@@ -63,24 +69,51 @@ pub(super) fn check(body: &[u8], headers: &HeaderMap) -> Result<(), Refused> {
         let failure = Failure::new(Code::InvalidRequest, "the body is not a JSON-RPC 2.0 request or notification");
         anonymous(failure.because(error.to_string()))
     })?;
-    let id = envelope.id.clone().unwrap_or(Value::Null);
-    envelope.check(headers).map_err(|failure| Refused { id, failure })
+    // What is no id is not repeated either.
+    let id = envelope.id.clone().filter(is_id).unwrap_or(Value::Null);
+    let modern = match envelope.check(headers) {
+        Ok(version) => version.is_some_and(|version| version.as_ref() >= MODERN),
+        Err(failure) => return Err(Refused { id, failure, in_band: false }),
+    };
+    match envelope.check_method() {
+        Ok(()) => Ok(()),
+        Err(failure) => Err(Refused { id, failure, in_band: !modern }),
+    }
+}
+
+/// A text or a whole number that the protocol layer can hold.
+fn is_id(id: &Value) -> bool {
+    match id {
+        Value::String(_) => true,
+        Value::Number(number) => number.is_i64(),
+        Value::Null | Value::Bool(_) | Value::Array(_) | Value::Object(_) => false,
+    }
 }
 
 impl Envelope<'_> {
-    fn check(&self, headers: &HeaderMap) -> Result<(), Failure> {
+    /// Checks all but the method; gives the version that is spoken, if the message or its headers say.
+    fn check<'h>(&'h self, headers: &'h HeaderMap) -> Result<Option<Cow<'h, str>>, Failure> {
         if self.jsonrpc != "2.0" {
             return Err(Failure::new(Code::InvalidRequest, "jsonrpc must be \"2.0\""));
         }
-        if !matches!(self.id, None | Some(Value::String(_) | Value::Number(_))) {
-            return Err(Failure::new(Code::InvalidRequest, "id must be a text or a number"));
+        if !self.id.as_ref().is_none_or(is_id) {
+            return Err(Failure::new(Code::InvalidRequest, "id must be a text or a whole number of 64 bits"));
         }
         self.check_version(headers)
     }
 
+    /// A notification has no answer, so one that is not known is passed over later.
+    fn check_method(&self) -> Result<(), Failure> {
+        if self.id.is_none() || METHODS.contains(&&*self.method) {
+            return Ok(());
+        }
+        let method: String = self.method.chars().take(64).collect();
+        Err(Failure::new(Code::MethodUnknown, "there is no such method here").because(method))
+    }
+
     /// MCP 2025-11-25 (transports, protocol version header) and 2026-07-28 (versioning). What the protocol layer checks
     /// itself, such as agreement between header and `_meta`, is left to it.
-    fn check_version(&self, headers: &HeaderMap) -> Result<(), Failure> {
+    fn check_version<'h>(&'h self, headers: &'h HeaderMap) -> Result<Option<Cow<'h, str>>, Failure> {
         let header = single(headers, &VERSION_HEADER)?;
         let declared = self.declared_version()?;
         let unsupported = || {
@@ -94,21 +127,27 @@ impl Envelope<'_> {
             (None, None) if self.id.is_some() && !matches!(&*self.method, "initialize" | "server/discover") => {
                 Err(Failure::new(Code::VersionUnsupported, "the header MCP-Protocol-Version is missing"))
             }
-            _ => Ok(()),
+            _ => Ok(declared.or(header.map(Cow::Borrowed))),
         }
     }
 
     fn declared_version(&self) -> Result<Option<Cow<'_, str>>, Failure> {
+        let malformed = |error: serde_json::Error| {
+            Failure::new(Code::InvalidRequest, "_meta is not as it must be").because(error.to_string())
+        };
         let Some(params) = self.params else { return Ok(None) };
-        if !params.get().starts_with('{') {
-            return Err(Failure::new(Code::InvalidRequest, "params must be an object"));
-        }
-        serde_json::from_str::<Params<'_>>(params.get())
-            .map(|params| params.meta.and_then(|meta| meta.version))
-            .map_err(|error| {
-                Failure::new(Code::InvalidRequest, "_meta is not as it must be").because(error.to_string())
-            })
+        is_object(params, "params must be an object")?;
+        let Some(meta) = serde_json::from_str::<Params<'_>>(params.get()).map_err(malformed)?.meta else {
+            return Ok(None);
+        };
+        is_object(meta, "_meta must be an object")?;
+        serde_json::from_str::<Meta<'_>>(meta.get()).map(|meta| meta.version).map_err(malformed)
     }
+}
+
+/// An array would be read as the fields of a struct in their order, here and nowhere else.
+fn is_object(json: &RawValue, otherwise: &'static str) -> Result<(), Failure> {
+    if json.get().starts_with('{') { Ok(()) } else { Err(Failure::new(Code::InvalidRequest, otherwise)) }
 }
 
 fn strict(error: &StrictError) -> Failure {
@@ -116,5 +155,54 @@ fn strict(error: &StrictError) -> Failure {
         StrictError::Malformed => Failure::new(Code::MalformedJson, "the body is not one JSON text in UTF-8"),
         StrictError::DuplicateKey => Failure::new(Code::DuplicateKey, "an object in the body has a key twice"),
         StrictError::TooDeep => Failure::new(Code::JsonTooDeep, "the body is nested too deeply"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn refusal(version: &str, body: &str) -> Option<(Code, Value, bool)> {
+        let mut headers = HeaderMap::new();
+        headers.insert(VERSION_HEADER, version.parse().unwrap());
+        check(body.as_bytes(), &headers).err().map(|refused| (refused.failure.code(), refused.id, refused.in_band))
+    }
+
+    #[test]
+    fn a_method_that_is_not_served_never_reaches_the_protocol_layer() {
+        for method in ["tasks/get", "prompts/list", "subscriptions/listen", "logging/setLevel", "Tools/call", ""] {
+            let body = format!(r#"{{"jsonrpc":"2.0","id":"a","method":"{method}"}}"#);
+            assert_eq!(refusal("2025-11-25", &body), Some((Code::MethodUnknown, "a".into(), true)), "{method}");
+            assert_eq!(refusal("2026-07-28", &body), Some((Code::MethodUnknown, "a".into(), false)), "{method}");
+        }
+        for method in METHODS {
+            let body = format!(r#"{{"jsonrpc":"2.0","id":1,"method":"{method}"}}"#);
+            assert_eq!(refusal("2025-11-25", &body), None, "{method}");
+        }
+        assert_eq!(refusal("2025-11-25", r#"{"jsonrpc":"2.0","method":"notifications/anything"}"#), None);
+    }
+
+    #[test]
+    fn a_list_is_not_read_as_an_object() {
+        for params in [r#"["get_uptime"]"#, r#"{"_meta":["2025-11-25"]}"#, r#"{"_meta":[]}"#, r#"{"_meta":"x"}"#, "7"] {
+            let body = format!(r#"{{"jsonrpc":"2.0","id":1,"method":"ping","params":{params}}}"#);
+            assert_eq!(refusal("2025-11-25", &body), Some((Code::InvalidRequest, 1.into(), false)), "{params}");
+        }
+        for params in ["{}", "null", r#"{"_meta":null}"#, r#" {"_meta": {}}"#] {
+            let body = format!(r#"{{"jsonrpc":"2.0","id":1,"method":"ping","params":{params}}}"#);
+            assert_eq!(refusal("2025-11-25", &body), None, "{params}");
+        }
+    }
+
+    #[test]
+    fn an_id_that_the_protocol_layer_cannot_hold_is_refused_and_not_repeated() {
+        for id in ["1.5", "1e3", "9223372036854775808", "null", "true", r#"{"a":1}"#, "[]"] {
+            let body = format!(r#"{{"jsonrpc":"2.0","id":{id},"method":"ping"}}"#);
+            assert_eq!(refusal("2025-11-25", &body), Some((Code::InvalidRequest, Value::Null, false)), "{id}");
+        }
+        for id in ["-1", "9223372036854775807", r#""""#] {
+            let body = format!(r#"{{"jsonrpc":"2.0","id":{id},"method":"ping"}}"#);
+            assert_eq!(refusal("2025-11-25", &body), None, "{id}");
+        }
     }
 }

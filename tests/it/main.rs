@@ -25,4 +25,5 @@ mod properties;
 mod refusals;
 mod reload;
 mod replay;
+mod review;
 mod world;
