@@ -60,12 +60,7 @@ pub(super) fn front(loaded: &Loaded, state: &State) -> Result<Front, Failure> {
         let host = hosts.first().map_or("localhost", String::as_str);
         format!("https://{host}:{}/mcp", config.tls.bind.port())
     });
-    let challenge = Challenge::new(
-        &resource,
-        &authorization_servers(config),
-        &config.auth.scopes_supported,
-        config.auth.jwt.require_cert_binding,
-    );
+    let challenge = Challenge::new(&resource, &authorization_servers(config), &config.auth.scopes_supported);
     Ok(Front {
         door,
         tls,
