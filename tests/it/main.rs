@@ -3,7 +3,6 @@
     unreachable_pub,
     clippy::unwrap_used,
     clippy::panic,
-    clippy::expect_used,
     clippy::disallowed_methods,
     clippy::indexing_slicing,
     clippy::string_slice,
@@ -12,6 +11,8 @@
 )]
 
 mod forge;
+mod http;
 mod layers;
+mod limits;
 mod refusals;
 mod world;

@@ -1,5 +1,7 @@
 //! A world in a temporary directory: an authority, certificates good and bad, a token key, a door that is open.
 
+pub mod ask;
+pub mod h2;
 pub mod tokens;
 pub mod wire;
 
@@ -43,6 +45,10 @@ pub struct Choice {
     pub tls: String,
     /// Lines below `http`, indented by two.
     pub http: String,
+    /// Lines below `audit`, indented by two.
+    pub audit: String,
+    /// Whether probes are listened for.
+    pub probes: bool,
     /// For how long the revocation list is good, from an hour ago.
     pub list_life: Option<Duration>,
 }
@@ -58,6 +64,7 @@ impl World {
         let root = directory.path();
         let signer = Signer::new("key-1");
         make_certificates(root, choice.list_life);
+        fs::create_dir(root.join("log")).unwrap();
         let keys_listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let keys_port = keys_listener.local_addr().unwrap().port();
         let documents = BTreeMap::from([("/jwks.json".to_owned(), json!({ "keys": [signer.jwk()] }))]);
@@ -100,7 +107,7 @@ impl World {
 
     /// The audit log as it is now.
     pub fn audit(&self) -> Vec<Value> {
-        let text = fs::read_to_string(self.path("audit.jsonl")).unwrap_or_default();
+        let text = fs::read_to_string(self.path("log/audit.jsonl")).unwrap_or_default();
         text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
     }
 
@@ -158,7 +165,7 @@ fn make_certificates(root: &Path, list_life: Option<Duration>) {
 
 fn configuration(root: &Path, port: u16, keys_port: u16, choice: &Choice) -> String {
     let root = root.display();
-    let Choice { more, jwt, tls, http, .. } = choice;
+    let Choice { more, jwt, tls, http, audit, probes, .. } = choice;
     let audience = audience(port);
     format!(
         "transport: https
@@ -186,9 +193,11 @@ scopes:
   core: [get_cpu_info, get_memory_info, get_disk_info, get_network_info, get_processes, get_uptime, get_temperature]
   clock: [get_uptime]
 audit:
-  path: {root}/audit.jsonl
+  path: {root}/log/audit.jsonl
+{audit}
 metrics:
-  enabled: false
+  enabled: {probes}
+  bind: 127.0.0.1:0
 {more}
 "
     )
