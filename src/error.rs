@@ -88,6 +88,8 @@ codes! {
     ContentType = "content_type", 415, INVALID_REQUEST;
     /// The headers contradict one another, or repeat what may stand once.
     HeaderMalformed = "header_malformed", 400, INVALID_REQUEST;
+    /// The headers are over `http.max_header_bytes`, or too many.
+    HeaderTooLarge = "header_too_large", 431, INVALID_REQUEST;
     /// The body is over `http.max_body_bytes`.
     BodyTooLarge = "body_too_large", 413, INVALID_REQUEST;
     /// The body did not arrive in time.

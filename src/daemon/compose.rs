@@ -57,12 +57,7 @@ pub(super) fn front(loaded: &Loaded, draft: &mut Draft<'_>) -> Result<Front, Fai
     let tls = Arc::new(Material::load(&config.tls, draft.state.next_generation())?);
     let hosts = hosts(config);
     let resource = config.http.public_url.clone().unwrap_or_else(|| resource(&hosts, config.tls.bind.port()));
-    let challenge = Challenge::new(
-        &resource,
-        &authorization_servers(config),
-        &config.auth.scopes_supported,
-        config.auth.jwt.require_cert_binding,
-    );
+    let challenge = Challenge::new(&resource, &authorization_servers(config), &config.auth.scopes_supported);
     Ok(Front {
         door,
         tls,

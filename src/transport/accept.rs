@@ -15,10 +15,11 @@ use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 use tower::Layer as _;
 
+use super::activity::Limits;
 use super::connection::Connection;
 use super::https::Front;
 use super::slots::Slots;
-use super::stream::{Limits, Stream};
+use super::stream::Stream;
 use super::tls;
 use crate::audit::Client;
 use crate::error::{Code, Failure};
@@ -87,11 +88,9 @@ async fn shake_hands(
     let max_age = Duration::from_secs(http.max_connection_age);
     let connection = Arc::new(Connection::new(address, chain, certificate, max_age, front.door.clock.clone()));
     connection.verified(&front.tls);
-    let limits = Limits {
-        first: Duration::from_secs(http.header_timeout),
-        idle: Duration::from_secs(http.idle_timeout),
-        max_age,
-    };
+    let (header, idle) = (Duration::from_secs(http.header_timeout), Duration::from_secs(http.idle_timeout));
+    let last_call = front.door.query_timeout.saturating_add(idle);
+    let limits = Limits { first: header, header, idle, max_age, last_call };
     Ok(Stream::new(stream, connection, limits, slot))
 }
 

@@ -43,7 +43,7 @@ pub struct Challenge {
 impl Challenge {
     /// For the server whose MCP endpoint is `resource`.
     #[must_use]
-    pub fn new(resource: &str, authorization_servers: &[String], scopes: &[String], bound: bool) -> Self {
+    pub fn new(resource: &str, authorization_servers: &[String], scopes: &[String]) -> Self {
         let (origin, path) = split(resource);
         let metadata_url = format!("{origin}/.well-known/oauth-protected-resource{path}");
         let mut metadata = json!({
@@ -51,7 +51,8 @@ impl Challenge {
             "scopes_supported": scopes,
             "bearer_methods_supported": ["header"],
             "resource_name": "Doorward",
-            "tls_client_certificate_bound_access_tokens": bound,
+            // Said by RFC 9728 of what is supported: a binding is honoured whether or not it is required.
+            "tls_client_certificate_bound_access_tokens": true,
         });
         if let Value::Object(members) = &mut metadata {
             members.insert("authorization_servers".to_owned(), json!(authorization_servers));
@@ -81,7 +82,10 @@ impl Challenge {
                 failure.public().chars().filter(|c| matches!(c, ' '..='~') && !matches!(c, '"' | '\\')).collect();
             text.push_str(&format!("error=\"{error}\", error_description=\"{description}\", "));
         }
-        text.push_str(&format!("scope=\"{}\", resource_metadata=\"{}\"", self.scope, self.metadata_url));
+        if !self.scope.is_empty() {
+            text.push_str(&format!("scope=\"{}\", ", self.scope));
+        }
+        text.push_str(&format!("resource_metadata=\"{}\"", self.metadata_url));
         HeaderValue::from_str(&text).ok()
     }
 }
@@ -129,7 +133,7 @@ mod tests {
 
     #[test]
     fn the_challenge_points_at_the_metadata() {
-        let challenge = Challenge::new("https://door.example:8443/mcp", &[], &["core".to_owned()], true);
+        let challenge = Challenge::new("https://door.example:8443/mcp", &[], &["core".to_owned()]);
         let header = challenge.for_failure(&Failure::new(Code::TokenMissing, "")).unwrap();
         assert_eq!(
             header,
@@ -140,5 +144,8 @@ mod tests {
             expired.to_str().unwrap().starts_with("Bearer error=\"invalid_token\", error_description=\"it expired\"")
         );
         assert!(challenge.for_failure(&Failure::new(Code::HostNotAllowed, "")).is_none());
+        let silent = Challenge::new("https://door.example/mcp", &[], &[]);
+        let header = silent.for_failure(&Failure::new(Code::TokenMissing, "")).unwrap();
+        assert!(header.to_str().unwrap().starts_with("Bearer resource_metadata="), "a scope may not be empty");
     }
 }

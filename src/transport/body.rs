@@ -11,18 +11,19 @@ use http_body::{Body as HttpBody, Frame, SizeHint};
 use http_body_util::{BodyExt as _, Limited};
 use serde_json::{Map, Value};
 
-use super::connection::Running;
+use super::activity::Running;
 use crate::error::Code;
 
-/// A body whose connection is not idle while it is sent.
+/// A body whose connection is not idle while there is more to come. A part that was handed over is the client's to take:
+/// over HTTP/2 it may never ask for the next, and nothing else would notice.
 pub(super) struct Held {
     body: Body,
-    _running: Running,
+    running: Running,
 }
 
 impl Held {
     pub(super) fn new(body: Body, running: Running) -> Self {
-        Self { body, _running: running }
+        Self { body, running }
     }
 }
 
@@ -31,7 +32,9 @@ impl HttpBody for Held {
     type Error = axum::Error;
 
     fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
-        Pin::new(&mut self.body).poll_frame(cx)
+        let frame = Pin::new(&mut self.body).poll_frame(cx);
+        self.running.rest(frame.is_ready());
+        frame
     }
 
     fn is_end_stream(&self) -> bool {
@@ -84,4 +87,46 @@ pub(super) async fn explain(response: Response) -> Explained {
     }
     parts.headers.remove(CONTENT_LENGTH);
     Explained { answer: Some(Response::from_parts(parts, Body::from(answer.to_string()))), code, text }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+    use std::time::Duration;
+
+    use futures_util::stream;
+    use http::Version;
+
+    use super::super::activity::{Activity, Limits};
+    use super::*;
+    use crate::clock::{Clock, Timestamp};
+
+    #[tokio::test]
+    async fn an_answer_keeps_its_connection_while_it_is_made_but_not_while_nobody_takes_it() {
+        let second = Duration::from_secs(1);
+        let limits = Limits { first: second, header: second, idle: second, max_age: second * 60, last_call: second };
+        let clock = Clock::manual(Timestamp::from_seconds(0));
+        let activity = Arc::new(Activity::new(clock.clone()));
+        let (sender, receiver) = tokio::sync::mpsc::channel::<Bytes>(4);
+        let parts = stream::unfold(receiver, |mut receiver| async move {
+            receiver.recv().await.map(|part| (Ok::<_, std::io::Error>(part), receiver))
+        });
+        let mut held = Held::new(Body::from_stream(parts), Running::on(&activity, Version::HTTP_2));
+        let waiting = tokio::time::timeout(Duration::from_millis(20), held.frame()).await;
+        assert!(waiting.is_err(), "nothing has been answered yet");
+        clock.advance(second * 3);
+        assert!(activity.patience(&limits, false).is_some(), "the answer is still being made");
+        sender.send(Bytes::from_static(b"part")).await.unwrap();
+        assert!(held.frame().await.is_some());
+        assert!(activity.patience(&limits, false).is_some(), "the client has its time to take it");
+        clock.advance(second);
+        assert!(activity.patience(&limits, false).is_none(), "and no more");
+        let asking = tokio::time::timeout(Duration::from_millis(20), held.frame()).await;
+        assert!(asking.is_err());
+        clock.advance(second * 3);
+        assert!(activity.patience(&limits, false).is_some(), "it was taken, and the next part is being made");
+        drop(held);
+        clock.advance(second);
+        assert!(activity.patience(&limits, false).is_none());
+    }
 }

@@ -2,11 +2,13 @@
 
 use std::net::IpAddr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicI64, AtomicU64, AtomicUsize, Ordering};
-use std::time::{Duration, Instant};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
+use http::Version;
 use rustls::pki_types::CertificateDer;
 
+use super::activity::Activity;
 use super::tls::Material;
 use crate::clock::{Clock, Timestamp};
 use crate::error::{Code, Failure};
@@ -22,7 +24,7 @@ pub(super) struct Connection {
     certificate: Arc<Certificate>,
     peer: Arc<PeerIdentity>,
     judged: AtomicU64,
-    activity: Activity,
+    activity: Arc<Activity>,
     max_age: Duration,
 }
 
@@ -37,7 +39,7 @@ impl Connection {
     ) -> Self {
         let certificate = Arc::new(certificate);
         let peer = Arc::new(PeerIdentity::Certificate { address, certificate: Arc::clone(&certificate) });
-        let activity = Activity::new(clock);
+        let activity = Arc::new(Activity::new(clock));
         ConnectionOpened { address }.emit();
         Self { chain, certificate, peer, judged: AtomicU64::new(UNJUDGED), activity, max_age }
     }
@@ -50,7 +52,7 @@ impl Connection {
 
     /// When requests run and when none does.
     #[must_use]
-    pub(super) fn activity(&self) -> &Activity {
+    pub(super) fn activity(&self) -> &Arc<Activity> {
         &self.activity
     }
 
@@ -58,6 +60,18 @@ impl Connection {
     #[must_use]
     pub(super) fn aged(&self) -> bool {
         self.activity.age() >= self.max_age
+    }
+
+    /// A client that multiplexes cannot be told to leave with its last answer, so once the connection is aged nothing new
+    /// is begun on it. No token is used up by that.
+    ///
+    /// # Errors
+    /// [`Code::ConnectionExpired`].
+    pub(super) fn open_to(&self, version: Version) -> Result<(), Failure> {
+        if version >= Version::HTTP_2 && self.aged() {
+            return Err(Failure::new(Code::ConnectionExpired, "this connection is too old; open a new one"));
+        }
+        Ok(())
     }
 
     /// Takes the handshake's own verdict over, so that the first request need not verify the chain again.
@@ -90,62 +104,5 @@ impl Drop for Connection {
         if let Some(address) = self.peer.address() {
             ConnectionClosed { address, lasted: self.activity.age() }.emit();
         }
-    }
-}
-
-/// Requests under way on a connection, and when the last one ended. Bytes alone are no activity, so a client that
-/// drips them is as idle as one that sends none.
-pub(super) struct Activity {
-    clock: Clock,
-    opened: Instant,
-    running: AtomicUsize,
-    /// Milliseconds after `opened`; negative until the first request.
-    last: AtomicI64,
-}
-
-impl Activity {
-    fn new(clock: Clock) -> Self {
-        Self { opened: clock.instant(), clock, running: AtomicUsize::new(0), last: AtomicI64::new(-1) }
-    }
-
-    fn age(&self) -> Duration {
-        self.clock.instant().saturating_duration_since(self.opened)
-    }
-
-    fn touch(&self) {
-        self.last.store(i64::try_from(self.age().as_millis()).unwrap_or(i64::MAX), Ordering::Relaxed);
-    }
-
-    /// How long the connection may still be as it is; `None` when it has been so for too long.
-    pub(super) fn patience(&self, first: Duration, idle: Duration, max_age: Duration) -> Option<Duration> {
-        if self.running.load(Ordering::Relaxed) > 0 {
-            return Some(idle);
-        }
-        let age = self.age();
-        let last = self.last.load(Ordering::Relaxed);
-        let deadline = match u64::try_from(last) {
-            Ok(last) => Duration::from_millis(last).saturating_add(idle),
-            Err(_) => first,
-        };
-        let left = deadline.min(max_age).saturating_sub(age);
-        (!left.is_zero()).then_some(left)
-    }
-}
-
-/// Held for as long as a request runs and its answer is being sent.
-pub(super) struct Running(Arc<Connection>);
-
-impl Running {
-    pub(super) fn on(connection: &Arc<Connection>) -> Self {
-        connection.activity.running.fetch_add(1, Ordering::Relaxed);
-        connection.activity.touch();
-        Self(Arc::clone(connection))
-    }
-}
-
-impl Drop for Running {
-    fn drop(&mut self) {
-        self.0.activity.touch();
-        self.0.activity.running.fetch_sub(1, Ordering::Relaxed);
     }
 }

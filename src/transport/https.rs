@@ -21,9 +21,10 @@ use hyper_util::rt::TokioTimer;
 use serde_json::Value;
 
 use super::accept::Acceptor;
+use super::activity::Running;
 use super::bearer::{self, Challenge};
 use super::body::{self, Explained, Held};
-use super::connection::{Connection, Running};
+use super::connection::Connection;
 use super::hygiene::{self, Names};
 use super::probe::{self, Readiness};
 use super::tls::Material;
@@ -78,13 +79,15 @@ impl Server {
             .handle(handle.clone());
         let timer = TokioTimer::new();
         let builder = server.http_builder();
-        // A time limit without a timer would be silently ignored.
+        // More headers than are allowed come through, so that they are refused here, with a record; far more do not.
+        let most_header_bytes = http.max_header_bytes.saturating_mul(2).max(16_384);
         builder
             .http1()
             .timer(timer.clone())
-            .header_read_timeout(Duration::from_secs(http.header_timeout))
-            .max_headers(64)
-            .max_buf_size(http.max_header_bytes.max(8192));
+            // It would run from one request to the next and so be the idle time; the stream tells them apart.
+            .header_read_timeout(None)
+            .max_headers(hygiene::MOST_HEADERS.saturating_mul(2))
+            .max_buf_size(most_header_bytes);
         builder
             .http2()
             .timer(timer)
@@ -94,7 +97,7 @@ impl Server {
             .max_pending_accept_reset_streams(20)
             .max_local_error_reset_streams(Some(64))
             .max_send_buf_size(256 * 1024)
-            .max_header_list_size(u32::try_from(http.max_header_bytes).unwrap_or(u32::MAX));
+            .max_header_list_size(u32::try_from(most_header_bytes).unwrap_or(u32::MAX));
         let routes = Router::new().fallback(enter).with_state(front);
         let task = tokio::spawn(server.serve(routes.into_make_service()));
         Ok(Self { address, handle, task })
@@ -113,13 +116,15 @@ async fn enter(
     Extension(connection): Extension<Arc<Connection>>,
     request: Request,
 ) -> Response {
-    let running = Running::on(&connection);
     let front = front.load_full();
     let version = request.version();
-    let mut response = match route(&front, &connection, request).await {
-        Ok(response) => response,
-        Err(refused) => *refused,
-    };
+    if let Err(expired) = connection.open_to(version) {
+        // It does not count as running, or a busy client would keep the connection for ever.
+        let outside = Outside { front: &front, connection: &connection };
+        return outside.refuse(&expired).await;
+    }
+    let running = Running::on(connection.activity(), version);
+    let mut response = route(&front, &connection, request).await;
     if connection.aged() && version <= Version::HTTP_11 {
         response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
     }
@@ -131,19 +136,21 @@ type Refusal = Box<Response>;
 
 /// The stations before the protocol. The certificate is judged first, so that nobody who has none learns anything; the
 /// token before the body, so that a stranger costs little.
-async fn route(front: &Front, connection: &Connection, request: Request) -> Result<Response, Refusal> {
+async fn route(front: &Front, connection: &Connection, request: Request) -> Response {
     let outside = Outside { front, connection };
-    let now = front.door.clock.now();
-    outside.or_refuse(connection.check(&front.tls, now), Value::Null).await?;
     let (mut parts, body) = request.into_parts();
-    let origin = outside.or_refuse(front.names.check(&parts), Value::Null).await?;
+    let checked = connection
+        .check(&front.tls, front.door.clock.now())
+        .and_then(|()| hygiene::check_size(&parts, front.http.max_header_bytes))
+        .and_then(|()| front.names.check(&parts));
+    let origin = match checked {
+        Ok(origin) => origin,
+        Err(failure) => return outside.refuse(&failure).await,
+    };
     let response = match (parts.uri.path(), &parts.method) {
         ("/mcp", &Method::OPTIONS) if origin.is_some() => preflight(),
-        ("/mcp", &Method::POST) => call(outside, &mut parts, body).await?,
-        ("/mcp", _) => {
-            let failure = Failure::new(Code::MethodNotAllowed, "only POST is served here");
-            return outside.or_refuse(Err(failure), Value::Null).await;
-        }
+        ("/mcp", &Method::POST) => call(outside, &mut parts, body).await.unwrap_or_else(|refused| *refused),
+        ("/mcp", _) => outside.refuse(&Failure::new(Code::MethodNotAllowed, "only POST is served here")).await,
         (
             "/.well-known/oauth-protected-resource" | "/.well-known/oauth-protected-resource/mcp",
             &Method::GET | &Method::HEAD,
@@ -151,19 +158,19 @@ async fn route(front: &Front, connection: &Connection, request: Request) -> Resu
         (path @ ("/health" | "/ready" | "/metrics"), &Method::GET | &Method::HEAD) => {
             probe::answer(path, front.readiness.as_ref())
         }
-        _ => {
-            let failure = Failure::new(Code::NotFound, "nothing is served at this path");
-            return outside.or_refuse(Err(failure), Value::Null).await;
-        }
+        _ => outside.refuse(&Failure::new(Code::NotFound, "nothing is served at this path")).await,
     };
-    Ok(with_cors(response, origin))
+    with_cors(response, origin)
 }
 
 /// A POST to the endpoint: token, media types, body, message, protocol.
 async fn call(outside: Outside<'_>, parts: &mut http::request::Parts, body: Body) -> Result<Response, Refusal> {
     let front = outside.front;
     let (received, started) = (front.door.clock.now(), front.door.clock.instant());
-    let presented = outside.or_refuse(bearer::take(&mut parts.headers), Value::Null).await?;
+    let presented = match bearer::take(&mut parts.headers) {
+        Ok(presented) => presented,
+        Err(failure) => return Err(Box::new(outside.refuse(&failure).await)),
+    };
     let caller = match front.door.identify(outside.connection.peer(), &presented).await {
         Ok(caller) => caller,
         // The pipeline has recorded it.
@@ -210,14 +217,9 @@ struct Outside<'a> {
 }
 
 impl Outside<'_> {
-    async fn or_refuse<T>(&self, result: Result<T, Failure>, id: Value) -> Result<T, Refusal> {
-        match result {
-            Ok(value) => Ok(value),
-            Err(failure) => {
-                self.front.door.turn_away(Client::from(&**self.connection.peer()), &failure).await;
-                Err(Box::new(reply::refusal(&failure, id, &self.front.challenge)))
-            }
-        }
+    async fn refuse(&self, failure: &Failure) -> Response {
+        self.front.door.turn_away(Client::from(&**self.connection.peer()), failure).await;
+        reply::refusal(failure, Value::Null, &self.front.challenge)
     }
 }
 

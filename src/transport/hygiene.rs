@@ -7,6 +7,7 @@ use bytes::Bytes;
 use http::header::{ACCEPT, CONTENT_TYPE, HOST, ORIGIN, USER_AGENT};
 use http::request::Parts;
 use http::{HeaderMap, HeaderName};
+use http_body::Body as _;
 use http_body_util::{BodyExt as _, LengthLimitError, Limited};
 
 use crate::error::{Code, Failure};
@@ -22,6 +23,9 @@ const KEPT: [&str; 8] = [
     "mcp-name",
     "user-agent",
 ];
+
+/// More headers than any client of this protocol sends.
+pub(super) const MOST_HEADERS: usize = 64;
 
 /// Which names and origins are served.
 #[derive(Clone, Default, Debug)]
@@ -105,6 +109,21 @@ pub(super) fn single<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Result<Op
     }
 }
 
+/// The target and the headers are few and short, counted as in RFC 9113 section 10.5.1 without its surcharge.
+pub(super) fn check_size(parts: &Parts, most: usize) -> Result<(), Failure> {
+    let target = parts.uri.path_and_query().map_or(0, |target| target.as_str().len());
+    let bytes = parts
+        .headers
+        .iter()
+        .map(|(name, value)| name.as_str().len().saturating_add(value.len()))
+        .fold(target, usize::saturating_add);
+    if bytes > most || parts.headers.len() > MOST_HEADERS {
+        let text = format!("the headers are over {most} bytes or there are more than {MOST_HEADERS}");
+        return Err(Failure::new(Code::HeaderTooLarge, text));
+    }
+    Ok(())
+}
+
 /// `Accept` must name both forms of answer and `Content-Type` must be JSON.
 pub(super) fn check_media(headers: &HeaderMap) -> Result<(), Failure> {
     let media = |header: &str| header.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
@@ -140,13 +159,15 @@ pub(super) fn strip(headers: &mut HeaderMap) {
     headers.remove(USER_AGENT);
 }
 
-/// Reads the body, up to `most` bytes and for at most `limit`.
+/// Reads the body, up to `most` bytes and for at most `limit`. One that is announced as too large is not read at all.
 pub(super) async fn read(body: Body, most: usize, limit: Duration) -> Result<Bytes, Failure> {
+    let too_large = || Failure::new(Code::BodyTooLarge, format!("the body is over {most} bytes"));
+    if usize::try_from(body.size_hint().lower()).map_or(true, |announced| announced > most) {
+        return Err(too_large());
+    }
     match tokio::time::timeout(limit, Limited::new(body, most).collect()).await {
         Ok(Ok(collected)) => Ok(collected.to_bytes()),
-        Ok(Err(error)) if error.is::<LengthLimitError>() => {
-            Err(Failure::new(Code::BodyTooLarge, format!("the body is over {most} bytes")))
-        }
+        Ok(Err(error)) if error.is::<LengthLimitError>() => Err(too_large()),
         Ok(Err(error)) => Err(Failure::new(Code::InvalidRequest, "the body did not arrive whole").because(error)),
         Err(_) => Err(Failure::new(Code::BodyTimeout, "the body did not arrive in time")),
     }

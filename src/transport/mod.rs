@@ -1,6 +1,7 @@
 //! Carrying the path over sockets: from bytes to a peer, from a request to a call, and back.
 
 mod accept;
+mod activity;
 mod bearer;
 mod body;
 mod connection;

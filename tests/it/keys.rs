@@ -248,5 +248,5 @@ async fn a_shared_secret_comes_from_the_environment_and_goes_nowhere() {
     let wrong = tokens::sign_with_secret("another-secret-of-the-same-length-012345", &claims());
     assert_eq!(world.call(&wrong).await.outcome(), "401 token_signature");
     assert_eq!(try_key(&world, &world.signer).await, "401 token_algorithm");
-    assert!(!fs::read_to_string(world.path("audit.jsonl")).unwrap().contains(secret));
+    assert!(!fs::read_to_string(world.path("log/audit.jsonl")).unwrap().contains(secret));
 }

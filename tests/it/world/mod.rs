@@ -1,5 +1,7 @@
 //! A world in a temporary directory: an authority, certificates good and bad, a token key, a door that is open.
 
+pub mod ask;
+pub mod h2;
 pub mod issuer;
 pub mod premises;
 pub mod program;
@@ -55,6 +57,10 @@ pub struct Choice {
     pub environment: Vec<(String, String)>,
     /// The system's clock, if there is none.
     pub clock: Option<Clock>,
+    /// Lines below `audit`, indented by two.
+    pub audit: String,
+    /// Whether probes are listened for.
+    pub probes: bool,
     /// For how long the revocation list is good, from an hour ago.
     pub list_life: Option<Duration>,
 }
@@ -71,6 +77,7 @@ impl World {
         let signer = Signer::new("key-1");
         make_certificates(root, choice.list_life);
         let issuer = Issuer::start(root, &[signer.jwk()]);
+        fs::create_dir(root.join("log")).unwrap();
         let main = TcpListener::bind("127.0.0.1:0").unwrap();
         let port = main.local_addr().unwrap().port();
         fs::write(root.join("doorward.yaml"), configuration(root, port, issuer.port, &choice)).unwrap();
@@ -134,7 +141,7 @@ impl World {
 
     /// The audit log as it is now.
     pub fn audit(&self) -> Vec<Value> {
-        let text = fs::read_to_string(self.path("audit.jsonl")).unwrap_or_default();
+        let text = fs::read_to_string(self.path("log/audit.jsonl")).unwrap_or_default();
         text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
     }
 
@@ -201,7 +208,7 @@ fn make_certificates(root: &Path, list_life: Option<Duration>) {
 
 fn configuration(root: &Path, port: u16, keys_port: u16, choice: &Choice) -> String {
     let root = root.display();
-    let Choice { more, jwt, tls, http, scopes, .. } = choice;
+    let Choice { more, jwt, tls, http, scopes, audit, probes, .. } = choice;
     let audience = format!("https://localhost:{port}/mcp");
     format!(
         "transport: https
@@ -230,9 +237,11 @@ scopes:
   clock: [get_uptime]
 {scopes}
 audit:
-  path: {root}/audit.jsonl
+  path: {root}/log/audit.jsonl
+{audit}
 metrics:
-  enabled: false
+  enabled: {probes}
+  bind: 127.0.0.1:0
 {more}
 "
     )

@@ -2,12 +2,13 @@
 
 use std::path::Path;
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use doorward::pki::store;
 use rustls::pki_types::ServerName;
 use rustls::{ClientConfig, RootCertStore};
 use serde_json::{Value, json};
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
@@ -68,9 +69,55 @@ pub fn tls(root: &Path, name: Option<&str>) -> ClientConfig {
 /// # Errors
 /// What TLS says; with TLS 1.3 a refused certificate may show only at the first read.
 pub async fn connect(root: &Path, port: u16, name: Option<&str>) -> std::io::Result<TlsStream<TcpStream>> {
-    let tcp = TcpStream::connect(("127.0.0.1", port)).await?;
+    connect_as(tls(root, name), port).await
+}
+
+/// A connection with this configuration.
+///
+/// # Errors
+/// What TLS says.
+pub async fn connect_as(config: impl Into<Arc<ClientConfig>>, port: u16) -> std::io::Result<TlsStream<TcpStream>> {
+    shake_hands(config, TcpStream::connect(("127.0.0.1", port)).await?).await
+}
+
+/// The same over a socket of one's own.
+///
+/// # Errors
+/// What TLS says.
+pub async fn shake_hands(
+    config: impl Into<Arc<ClientConfig>>,
+    tcp: TcpStream,
+) -> std::io::Result<TlsStream<TcpStream>> {
     let server = ServerName::try_from("localhost").unwrap();
-    TlsConnector::from(Arc::new(tls(root, name))).connect(server, tcp).await
+    TlsConnector::from(config.into()).connect(server, tcp).await
+}
+
+/// Sends `first` and then a byte of `drip` every 100 ms, over and over, and reads until the other end closes; gives how
+/// long that took and what was read.
+pub async fn endure<S: AsyncRead + AsyncWrite>(stream: S, first: &[u8], drip: &[u8]) -> (Duration, Vec<u8>) {
+    let start = Instant::now();
+    let (mut reader, mut writer) = tokio::io::split(stream);
+    let mut read = Vec::new();
+    let write = async {
+        // The other end may close while bytes are on their way.
+        let _ = writer.write_all(first).await;
+        let _ = writer.flush().await;
+        for byte in drip.iter().cycle() {
+            tokio::time::sleep(Duration::from_millis(100)).await;
+            if writer.write_all(&[*byte]).await.is_err() || writer.flush().await.is_err() {
+                break;
+            }
+        }
+        std::future::pending::<()>().await;
+    };
+    let closed = tokio::time::timeout(Duration::from_secs(15), async {
+        tokio::select! {
+            _ = reader.read_to_end(&mut read) => {}
+            () = write => {}
+        }
+    });
+    assert!(closed.await.is_ok(), "still open; read so far: {:?}", String::from_utf8_lossy(&read));
+    (start.elapsed(), read)
 }
 
 /// Sends `bytes` and reads one answer.
