@@ -45,8 +45,6 @@ pub struct Choice {
     pub tls: String,
     /// Lines below `http`, indented by two.
     pub http: String,
-    /// Lines below `audit`, indented by two.
-    pub audit: String,
     /// Whether probes are listened for.
     pub probes: bool,
     /// For how long the revocation list is good, from an hour ago.
@@ -165,7 +163,7 @@ fn make_certificates(root: &Path, list_life: Option<Duration>) {
 
 fn configuration(root: &Path, port: u16, keys_port: u16, choice: &Choice) -> String {
     let root = root.display();
-    let Choice { more, jwt, tls, http, audit, probes, .. } = choice;
+    let Choice { more, jwt, tls, http, probes, .. } = choice;
     let audience = audience(port);
     format!(
         "transport: https
@@ -194,7 +192,6 @@ scopes:
   clock: [get_uptime]
 audit:
   path: {root}/log/audit.jsonl
-{audit}
 metrics:
   enabled: {probes}
   bind: 127.0.0.1:0
