@@ -57,8 +57,6 @@ pub struct Choice {
     pub environment: Vec<(String, String)>,
     /// The system's clock, if there is none.
     pub clock: Option<Clock>,
-    /// Lines below `audit`, indented by two.
-    pub audit: String,
     /// Whether probes are listened for.
     pub probes: bool,
     /// For how long the revocation list is good, from an hour ago.
@@ -208,7 +206,7 @@ fn make_certificates(root: &Path, list_life: Option<Duration>) {
 
 fn configuration(root: &Path, port: u16, keys_port: u16, choice: &Choice) -> String {
     let root = root.display();
-    let Choice { more, jwt, tls, http, scopes, audit, probes, .. } = choice;
+    let Choice { more, jwt, tls, http, scopes, probes, .. } = choice;
     let audience = format!("https://localhost:{port}/mcp");
     format!(
         "transport: https
@@ -238,7 +236,6 @@ scopes:
 {scopes}
 audit:
   path: {root}/log/audit.jsonl
-{audit}
 metrics:
   enabled: {probes}
   bind: 127.0.0.1:0
