@@ -78,8 +78,8 @@ impl Envelope<'_> {
         self.check_version(headers)
     }
 
-    /// MCP 2025-11-25 (transports, protocol version header) and 2026-07-28 (versioning). What the protocol layer checks
-    /// itself, such as agreement between header and `_meta`, is left to it.
+    /// MCP 2025-11-25 (transports, protocol version header). A version in `_meta` is one of 2026-07-28, and left to the
+    /// protocol layer: that it agrees with the header comes first, and a refusal repeats what was asked for.
     fn check_version(&self, headers: &HeaderMap) -> Result<(), Failure> {
         let header = single(headers, &VERSION_HEADER)?;
         let declared = self.declared_version()?;
@@ -88,7 +88,6 @@ impl Envelope<'_> {
             Failure::new(Code::VersionUnsupported, format!("the protocol versions spoken here are {spoken}"))
         };
         match (header, declared.as_deref()) {
-            (_, Some(version)) if !mcp::speaks(version) => Err(unsupported()),
             (Some(header), None) if !mcp::speaks(header) => Err(unsupported()),
             // Without any version a request would be one of 2025-03-26, which is not spoken here.
             (None, None) if self.id.is_some() && !matches!(&*self.method, "initialize" | "server/discover") => {

@@ -13,4 +13,5 @@
 mod forge;
 mod layers;
 mod refusals;
+mod versions;
 mod world;
