@@ -10,7 +10,7 @@ use serde_json::value::RawValue;
 use super::hygiene::single;
 use crate::error::{Code, Failure};
 use crate::identity::{StrictError, check_strict};
-use crate::mcp;
+use crate::mcp::{self, Protocol};
 
 /// Deepest nesting of a body; the protocol's own messages need six.
 const MAX_DEPTH: usize = 32;
@@ -20,6 +20,12 @@ const VERSION_HEADER: HeaderName = HeaderName::from_static("mcp-protocol-version
 pub(super) struct Refused {
     pub(super) id: Value,
     pub(super) failure: Failure,
+}
+
+impl From<Failure> for Refused {
+    fn from(failure: Failure) -> Self {
+        Self { id: Value::Null, failure }
+    }
 }
 
 #[derive(Deserialize)]
@@ -53,15 +59,17 @@ fn present<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Option<V
 }
 
 /// Judges a body and its headers.
-pub(super) fn check(body: &[u8], headers: &HeaderMap) -> Result<(), Refused> {
-    let anonymous = |failure| Refused { id: Value::Null, failure };
-    check_strict(body, MAX_DEPTH).map_err(|error| anonymous(strict(&error)))?;
+pub(super) fn check(body: &[u8], headers: &HeaderMap, protocol: Protocol) -> Result<(), Refused> {
+    check_strict(body, MAX_DEPTH).map_err(|error| strict(&error))?;
     if body.iter().find(|byte| !byte.is_ascii_whitespace()) == Some(&b'[') {
-        return Err(anonymous(Failure::new(Code::Batch, "batches are not part of this protocol")));
+        return Err(Failure::new(Code::Batch, "batches are not part of this protocol").into());
+    }
+    if protocol.is_answer(body) {
+        return Ok(());
     }
     let envelope: Envelope<'_> = serde_json::from_slice(body).map_err(|error| {
         let failure = Failure::new(Code::InvalidRequest, "the body is not a JSON-RPC 2.0 request or notification");
-        anonymous(failure.because(error.to_string()))
+        failure.because(error.to_string())
     })?;
     let id = envelope.id.clone().unwrap_or(Value::Null);
     envelope.check(headers).map_err(|failure| Refused { id, failure })
