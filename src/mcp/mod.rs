@@ -2,8 +2,11 @@
 
 pub mod connect;
 mod errors;
+#[cfg(feature = "conformance")]
+mod fixtures;
 mod handler;
 mod listing;
+mod protocol;
 
 use std::sync::Arc;
 use std::time::Instant;
@@ -12,8 +15,11 @@ use bytes::Bytes;
 use http::{Request, Response};
 use http_body_util::combinators::BoxBody;
 use http_body_util::{BodyExt as _, Full};
+use rmcp::transport::streamable_http_server::StreamableHttpServerConfig;
+#[cfg(not(feature = "conformance"))]
+use rmcp::transport::streamable_http_server::StreamableHttpService;
+#[cfg(not(feature = "conformance"))]
 use rmcp::transport::streamable_http_server::session::never::NeverSessionManager;
-use rmcp::transport::streamable_http_server::{StreamableHttpServerConfig, StreamableHttpService};
 use rmcp::{ServiceExt as _, model::ProtocolVersion, service::ServerInitializeError};
 
 use crate::authn::Caller;
@@ -23,6 +29,13 @@ use crate::identity::PeerIdentity;
 use crate::pipeline::Door;
 
 use handler::{Entrance, Handler};
+
+pub use protocol::Protocol;
+
+#[cfg(feature = "conformance")]
+use fixtures::Service;
+#[cfg(not(feature = "conformance"))]
+type Service = StreamableHttpService<Handler, NeverSessionManager>;
 
 /// The protocol versions that are spoken, oldest first.
 static SPOKEN: [ProtocolVersion; 2] = [ProtocolVersion::V_2025_11_25, ProtocolVersion::V_2026_07_28];
@@ -55,7 +68,8 @@ pub struct Passage {
 /// MCP over HTTP. Sessions do not exist; Host and Origin are checked by the transport, before this.
 #[derive(Clone)]
 pub struct Endpoint {
-    service: StreamableHttpService<Handler, NeverSessionManager>,
+    protocol: Protocol,
+    service: Service,
 }
 
 impl Endpoint {
@@ -68,12 +82,24 @@ impl Endpoint {
             .disable_allowed_hosts()
             .disable_allowed_origins()
             .with_max_request_body_bytes(max_body_bytes);
-        let service = StreamableHttpService::new(
-            || Ok(Handler::new(Entrance::Carried)),
-            Arc::new(NeverSessionManager::default()),
-            config,
-        );
-        Self { service }
+        #[cfg(not(feature = "conformance"))]
+        let endpoint = Self {
+            protocol: Protocol::Stateless,
+            service: Service::new(
+                || Ok(Handler::new(Entrance::Carried)),
+                Arc::new(NeverSessionManager::default()),
+                config,
+            ),
+        };
+        #[cfg(feature = "conformance")]
+        let endpoint = Self { protocol: Protocol::Sessions, service: fixtures::service(config) };
+        endpoint
+    }
+
+    /// Which requests may come to it.
+    #[must_use]
+    pub fn protocol(&self) -> Protocol {
+        self.protocol
     }
 
     /// Answers one request. Without a [`Passage`] among its extensions nothing can be called.

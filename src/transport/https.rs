@@ -11,6 +11,7 @@ use axum::extract::{Request, State};
 use axum::response::Response;
 use axum::{Extension, Router};
 use axum_server::Handle;
+use bytes::Bytes;
 use http::header::{
     ACCESS_CONTROL_ALLOW_HEADERS, ACCESS_CONTROL_ALLOW_METHODS, ACCESS_CONTROL_ALLOW_ORIGIN, CACHE_CONTROL, CONNECTION,
     VARY,
@@ -26,9 +27,10 @@ use super::bearer::{self, Challenge};
 use super::body::{self, Explained, Held};
 use super::connection::Connection;
 use super::hygiene::{self, Names};
+use super::message::{self, Refused};
 use super::probe::{self, Readiness};
 use super::tls::Material;
-use super::{HttpSection, message, reply};
+use super::{HttpSection, reply};
 use crate::audit::Client;
 use crate::error::{Code, Failure};
 use crate::mcp::{Endpoint, Passage};
@@ -149,7 +151,9 @@ async fn route(front: &Front, connection: &Connection, request: Request) -> Resp
     };
     let response = match (parts.uri.path(), &parts.method) {
         ("/mcp", &Method::OPTIONS) if origin.is_some() => preflight(),
-        ("/mcp", &Method::POST) => call(outside, &mut parts, body).await.unwrap_or_else(|refused| *refused),
+        ("/mcp", method) if front.endpoint.protocol().serves(method) => {
+            call(outside, &mut parts, body).await.unwrap_or_else(|refused| *refused)
+        }
         ("/mcp", _) => outside.refuse(&Failure::new(Code::MethodNotAllowed, "only POST is served here")).await,
         (
             "/.well-known/oauth-protected-resource" | "/.well-known/oauth-protected-resource/mcp",
@@ -163,7 +167,7 @@ async fn route(front: &Front, connection: &Connection, request: Request) -> Resp
     with_cors(response, origin)
 }
 
-/// A POST to the endpoint: token, media types, body, message, protocol.
+/// A request to the endpoint: token, message, protocol.
 async fn call(outside: Outside<'_>, parts: &mut http::request::Parts, body: Body) -> Result<Response, Refusal> {
     let front = outside.front;
     let (received, started) = (front.door.clock.now(), front.door.clock.instant());
@@ -182,31 +186,37 @@ async fn call(outside: Outside<'_>, parts: &mut http::request::Parts, body: Body
         let failure = Failure::new(Code::InsufficientScope, "the token has no scope that opens anything here");
         return Err(inside.refuse(&failure, Value::Null).await);
     }
-    let limit = Duration::from_secs(front.http.body_timeout);
-    let read = async {
-        hygiene::check_media(&parts.headers)?;
-        hygiene::read(body, front.http.max_body_bytes, limit).await
-    };
-    let body = match read.await {
+    let body = match read_message(front, parts, body).await {
         Ok(body) => body,
-        Err(failure) => return Err(inside.refuse(&failure, Value::Null).await),
-    };
-    if let Err(refused) = message::check(&body, &parts.headers) {
-        let mut answer = inside.refuse(&refused.failure, refused.id).await;
-        if refused.in_band {
-            *answer.status_mut() = StatusCode::OK;
+        Err(refused) => {
+            let mut answer = inside.refuse(&refused.failure, refused.id).await;
+            if refused.in_band {
+                *answer.status_mut() = StatusCode::OK;
+            }
+            return Err(answer);
         }
-        return Err(answer);
-    }
-    hygiene::strip(&mut parts.headers);
+    };
+    hygiene::strip(&mut parts.headers, front.endpoint.protocol());
     let mut request = Request::new(Full::new(body));
-    *request.method_mut() = Method::POST;
+    *request.method_mut() = parts.method.clone();
     *request.uri_mut() = parts.uri.clone();
     *request.headers_mut() = std::mem::take(&mut parts.headers);
     let passage = Passage { door: Arc::clone(&front.door), caller: Arc::clone(&caller), received, started };
     request.extensions_mut().insert(passage);
     let response = front.endpoint.answer(request).await;
     Ok(inside.watch(response.map(Body::new)).await)
+}
+
+/// The message in a POST: media types, body, content. Other methods, where they are served at all, have none.
+async fn read_message(front: &Front, parts: &http::request::Parts, body: Body) -> Result<Bytes, Refused> {
+    if parts.method != Method::POST {
+        return Ok(Bytes::new());
+    }
+    hygiene::check_media(&parts.headers)?;
+    let limit = Duration::from_secs(front.http.body_timeout);
+    let body = hygiene::read(body, front.http.max_body_bytes, limit).await?;
+    message::check(&body, &parts.headers, front.endpoint.protocol())?;
+    Ok(body)
 }
 
 /// Refusals before the caller is known.

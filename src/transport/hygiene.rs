@@ -11,6 +11,7 @@ use http_body::Body as _;
 use http_body_util::{BodyExt as _, LengthLimitError, Limited};
 
 use crate::error::{Code, Failure};
+use crate::mcp::Protocol;
 
 /// Headers of the protocol that go on; every other one stays outside, above all those that claim an identity.
 const KEPT: [&str; 8] = [
@@ -145,12 +146,10 @@ pub(super) fn check_media(headers: &HeaderMap) -> Result<(), Failure> {
 }
 
 /// Drops every header that the protocol does not need and states the two media types in the words it expects.
-pub(super) fn strip(headers: &mut HeaderMap) {
-    let foreign: Vec<HeaderName> = headers
-        .keys()
-        .filter(|name| !KEPT.contains(&name.as_str()) && !name.as_str().starts_with("mcp-param-"))
-        .cloned()
-        .collect();
+pub(super) fn strip(headers: &mut HeaderMap, protocol: Protocol) {
+    let kept =
+        |name: &str| KEPT.contains(&name) || name.starts_with("mcp-param-") || protocol.headers().contains(&name);
+    let foreign: Vec<HeaderName> = headers.keys().filter(|name| !kept(name.as_str())).cloned().collect();
     for name in foreign {
         headers.remove(name);
     }
@@ -232,7 +231,7 @@ mod tests {
             ],
         )
         .headers;
-        strip(&mut headers);
+        strip(&mut headers, Protocol::Stateless);
         let mut left: Vec<_> = headers.keys().map(HeaderName::as_str).collect();
         left.sort_unstable();
         assert_eq!(left, ["accept", "content-type", "mcp-name", "mcp-param-host"]);

@@ -10,7 +10,7 @@ use serde_json::value::RawValue;
 use super::hygiene::single;
 use crate::error::{Code, Failure};
 use crate::identity::{StrictError, check_strict};
-use crate::mcp;
+use crate::mcp::{self, Protocol};
 
 /// Deepest nesting of a body; the protocol's own messages need six.
 const MAX_DEPTH: usize = 32;
@@ -26,6 +26,12 @@ pub(super) struct Refused {
     pub(super) failure: Failure,
     /// Whether the era of the message has this refusal in an answer with status 200.
     pub(super) in_band: bool,
+}
+
+impl From<Failure> for Refused {
+    fn from(failure: Failure) -> Self {
+        Self { id: Value::Null, failure, in_band: false }
+    }
 }
 
 #[derive(Deserialize)]
@@ -59,15 +65,17 @@ fn present<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Option<V
 }
 
 /// Judges a body and its headers.
-pub(super) fn check(body: &[u8], headers: &HeaderMap) -> Result<(), Refused> {
-    let anonymous = |failure| Refused { id: Value::Null, failure, in_band: false };
-    check_strict(body, MAX_DEPTH).map_err(|error| anonymous(strict(&error)))?;
+pub(super) fn check(body: &[u8], headers: &HeaderMap, protocol: Protocol) -> Result<(), Refused> {
+    check_strict(body, MAX_DEPTH).map_err(|error| strict(&error))?;
     if body.iter().find(|byte| !byte.is_ascii_whitespace()) == Some(&b'[') {
-        return Err(anonymous(Failure::new(Code::Batch, "batches are not part of this protocol")));
+        return Err(Failure::new(Code::Batch, "batches are not part of this protocol").into());
+    }
+    if protocol.is_answer(body) {
+        return Ok(());
     }
     let envelope: Envelope<'_> = serde_json::from_slice(body).map_err(|error| {
         let failure = Failure::new(Code::InvalidRequest, "the body is not a JSON-RPC 2.0 request or notification");
-        anonymous(failure.because(error.to_string()))
+        failure.because(error.to_string())
     })?;
     // What is no id is not repeated either.
     let id = envelope.id.clone().filter(is_id).unwrap_or(Value::Null);
@@ -75,7 +83,7 @@ pub(super) fn check(body: &[u8], headers: &HeaderMap) -> Result<(), Refused> {
         Ok(version) => version.is_some_and(|version| version.as_ref() >= MODERN),
         Err(failure) => return Err(Refused { id, failure, in_band: false }),
     };
-    match envelope.check_method() {
+    match envelope.check_method(protocol) {
         Ok(()) => Ok(()),
         Err(failure) => Err(Refused { id, failure, in_band: !modern }),
     }
@@ -103,16 +111,16 @@ impl Envelope<'_> {
     }
 
     /// A notification has no answer, so one that is not known is passed over later.
-    fn check_method(&self) -> Result<(), Failure> {
-        if self.id.is_none() || METHODS.contains(&&*self.method) {
+    fn check_method(&self, protocol: Protocol) -> Result<(), Failure> {
+        if self.id.is_none() || protocol.serves_every_method() || METHODS.contains(&&*self.method) {
             return Ok(());
         }
         let method: String = self.method.chars().take(64).collect();
         Err(Failure::new(Code::MethodUnknown, "there is no such method here").because(method))
     }
 
-    /// MCP 2025-11-25 (transports, protocol version header) and 2026-07-28 (versioning). What the protocol layer checks
-    /// itself, such as agreement between header and `_meta`, is left to it.
+    /// MCP 2025-11-25 (transports, protocol version header). A version in `_meta` is one of 2026-07-28, and left to the
+    /// protocol layer: that it agrees with the header comes first, and a refusal repeats what was asked for.
     fn check_version<'h>(&'h self, headers: &'h HeaderMap) -> Result<Option<Cow<'h, str>>, Failure> {
         let header = single(headers, &VERSION_HEADER)?;
         let declared = self.declared_version()?;
@@ -121,7 +129,6 @@ impl Envelope<'_> {
             Failure::new(Code::VersionUnsupported, format!("the protocol versions spoken here are {spoken}"))
         };
         match (header, declared.as_deref()) {
-            (_, Some(version)) if !mcp::speaks(version) => Err(unsupported()),
             (Some(header), None) if !mcp::speaks(header) => Err(unsupported()),
             // Without any version a request would be one of 2025-03-26, which is not spoken here.
             (None, None) if self.id.is_some() && !matches!(&*self.method, "initialize" | "server/discover") => {
@@ -165,7 +172,9 @@ mod tests {
     fn refusal(version: &str, body: &str) -> Option<(Code, Value, bool)> {
         let mut headers = HeaderMap::new();
         headers.insert(VERSION_HEADER, version.parse().unwrap());
-        check(body.as_bytes(), &headers).err().map(|refused| (refused.failure.code(), refused.id, refused.in_band))
+        check(body.as_bytes(), &headers, Protocol::Stateless)
+            .err()
+            .map(|refused| (refused.failure.code(), refused.id, refused.in_band))
     }
 
     #[test]

@@ -28,4 +28,5 @@ mod refusals;
 mod reload;
 mod replay;
 mod review;
+mod versions;
 mod world;
