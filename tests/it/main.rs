@@ -14,4 +14,5 @@ mod forge;
 mod layers;
 mod properties;
 mod refusals;
+mod teleport;
 mod world;
