@@ -42,8 +42,11 @@ function generate() {
   }));
 }
 
-// The algorithm of a client's tokens is the last part of its name.
-const algorithm = (client) => client.clientId.split('-').pop();
+// The algorithm of a client's tokens is the last part of its name, or ES256.
+function algorithm(client) {
+  const last = client.clientId.split('-').pop();
+  return ['RS256', 'PS256', 'EdDSA'].includes(last) ? last : 'ES256';
+}
 
 // The first key for an algorithm is the one that signs.
 function serve() {

@@ -24,6 +24,12 @@ function run(...words) {
   execFileSync(doorward, words, { stdio: ['ignore', 'ignore', 'inherit'] });
 }
 
+// Runs the text of a shell, as a person would who has doorward on the path.
+export function shell(text, variables) {
+  const env = { ...process.env, ...variables, PATH: `${path.dirname(doorward)}:${process.env.PATH}` };
+  return execFileSync('bash', ['-euo', 'pipefail', '-c', text], { cwd: root, env, encoding: 'utf8', timeout: 20_000 });
+}
+
 async function freePort() {
   const server = net.createServer();
   await new Promise((done) => server.listen(0, '127.0.0.1', done));
@@ -77,7 +83,11 @@ function clients() {
     token_endpoint_auth_method: 'tls_client_auth',
     tls_client_auth_subject_dn: 'CN=agent',
   });
+  // Those of docs/issuers.md.
+  const documented = JSON.parse(fs.readFileSync(file('agent.jwks.json'), 'utf8'));
   return [
+    { ...byKey('documented', 'ES256', bound), client_id: 'agent', jwks: documented },
+    { ...byCertificate('ES256'), client_id: 'agent-by-certificate' },
     ...ALGORITHMS.flatMap((alg) => [byKey('key', alg), byKey('bound', alg, bound), byCertificate(alg)]),
     byKey('short', 'ES256'),
   ];
@@ -102,18 +112,11 @@ export async function authorizationServer(resources) {
   };
 }
 
-// A door; without `audience` that is its own address.
-export async function door(name, issuer, { jwt = '', audience } = {}, port = undefined) {
+// A door; without `audience` that is its own address. `auth` is the whole section instead.
+export async function door(name, issuer, { jwt = '', audience, auth } = {}, port = undefined) {
   const at = port ?? await freePort();
   const url = `https://localhost:${at}/mcp`;
-  fs.writeFileSync(file(`${name}.yaml`), `transport: https
-tls:
-  bind: 127.0.0.1:${at}
-  cert: ${file('server.crt')}
-  key: ${file('server.key')}
-  client_ca: ${file('ca/ca.crt')}
-  allowed_subjects: [CN=agent, CN=other]
-auth:
+  const own = `auth:
   jwt:
     issuer: ${issuer}
     audience: ${audience ?? url}
@@ -123,7 +126,15 @@ auth:
     jwks_min_refresh: ${PACE.least}
     jwks_timeout: ${PACE.timeout}
     jwks_max_stale: ${PACE.stale}
-${jwt}
+${jwt}`;
+  fs.writeFileSync(file(`${name}.yaml`), `transport: https
+tls:
+  bind: 127.0.0.1:${at}
+  cert: ${file('server.crt')}
+  key: ${file('server.key')}
+  client_ca: ${file('ca/ca.crt')}
+  allowed_subjects: [CN=agent, CN=other]
+${auth ?? own}
 scopes: {core: [get_uptime]}
 resources: {max_concurrent_queries: 64}
 audit: {path: ${file(`${name}.audit.jsonl`)}}

@@ -1,13 +1,20 @@
 // What scripts/issuer shows: tokens of a real authorization server at a real door. Any surprise ends it with status 1.
 import crypto from 'node:crypto';
+import fs from 'node:fs';
 
 import { Bridge, CALL, Load, options } from './bridge.mjs';
 import {
-  ALGORITHMS, PACE, RESOURCE, ask, authorizationServer, certificates, clean, door, file, freePort, present, sleep,
+  ALGORITHMS, PACE, RESOURCE, ask, authorizationServer, certificates, clean, door, file, freePort, present, shell, sleep,
 } from './place.mjs';
 
+// The blocks of the document by language.
+const recipe = { sh: [], yaml: [] };
+for (const [, language, text] of fs.readFileSync('docs/issuers.md', 'utf8').matchAll(/^```(\w+)\n(.*?)^```$/gms)) {
+  recipe[language].push(text);
+}
+
 const wrong = [];
-const figures = { accepted: 0, refused: 0, checks: 0 };
+const figures = { accepted: 0, refused: 0, checks: 0, fresh: 0 };
 
 function check(what, holds, said = '') {
   figures.checks += 1;
@@ -23,6 +30,29 @@ function runs(what, said) {
 
 function fails(what, said, expected) {
   check(what, said.includes(expected) && !said.includes('eyJ'), `expected ${expected}, got '${said}'`);
+}
+
+async function recipes({ server }) {
+  console.log('\ndocs/issuers.md');
+  let auth = recipe.yaml[0];
+  for (const [from, to] of [
+    ['https://auth.example.com', server.issuer],
+    ['https://mcp.example.com:8443/mcp', RESOURCE],
+    ['/etc/doorward/jwks-ca.pem', file('ca/ca.crt')],
+  ]) {
+    if (!auth.includes(from)) throw new Error(`docs/issuers.md no longer says ${from}`);
+    auth = auth.replaceAll(from, to);
+  }
+  const at = await door('documented', server.issuer, { auth, audience: RESOURCE });
+  await ready(at, server);
+  const places = {
+    DOOR: at.url, CA: file('ca/ca.crt'), CERT: file('agent.crt'), KEY: file('agent.key'),
+    ISSUER: server.issuer, ISSUER_CA: file('ca/ca.crt'), RESOURCE,
+  };
+  for (const command of recipe.sh.slice(1)) {
+    const said = shell(command, places);
+    check(command.match(/--oauth-client-id \S+/)[0], said.includes('"isError":false') && !said.includes('"error"'), said);
+  }
 }
 
 async function eachWayIn({ server, free, bound }) {
@@ -161,6 +191,7 @@ async function rotation({ server, free, bound, again }) {
   }
   for (const load of loads) {
     const told = await load.stop();
+    figures.fresh += load.calls;
     figures.accepted += load.calls - load.refused.length;
     figures.refused += load.refused.length;
     check(`no valid token was refused: ${told}`, load.refused.length === 0, `${load.refused.length}: ${[...new Set(load.refused)].join('; ')}`);
@@ -237,6 +268,7 @@ async function ready(at, server) {
 
 async function main() {
   certificates();
+  shell(recipe.sh[0], {});
   const port = await freePort();
   const server = await authorizationServer([`https://localhost:${port}/mcp`, RESOURCE]);
   const free = await door('free', server.issuer, {}, port);
@@ -244,7 +276,7 @@ async function main() {
   const again = await door('again', server.issuer, { audience: RESOURCE, jwt: '    replay: sender_bound' });
   const place = { server, free, bound, again };
   for (const at of [free, bound, again]) await ready(at, server);
-  for (const part of [eachWayIn, eachWayOut, rotation, outage, reuse]) await part(place);
+  for (const part of [recipes, eachWayIn, eachWayOut, rotation, outage, reuse]) await part(place);
 }
 
 process.on('unhandledRejection', (error) => wrong.push(error.stack));
@@ -259,6 +291,6 @@ deadline.catch(() => {});
 late.abort();
 await clean();
 wrong.forEach((problem) => console.error(`WRONG ${problem}`));
-console.log(`\nissuer: ${figures.checks} checks, ${wrong.length} wrong; ${figures.accepted} valid tokens presented under it, ${figures.refused} refused; `
-  + `withdrawn key refused after ${figures.withdrawal?.join(', ') ?? 'never'}`);
+console.log(`\nissuer: ${figures.checks} checks, ${wrong.length} wrong; ${figures.accepted} calls with a valid token ran and ${figures.refused} were refused, `
+  + `${figures.fresh} of them with a token each while keys changed; withdrawn key refused after ${figures.withdrawal?.join(', ') ?? 'never'}`);
 process.exit(wrong.length ? 1 : 0);

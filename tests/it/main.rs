@@ -12,6 +12,7 @@
 
 mod forge;
 mod layers;
+mod oauth;
 mod properties;
 mod refusals;
 mod teleport;
