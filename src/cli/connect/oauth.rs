@@ -18,7 +18,7 @@ use crate::net::{Options, Outbound};
 use crate::secret::Secret;
 
 /// Longest time for one answer of the authorization server.
-const ANSWER: Duration = Duration::from_secs(30);
+const ANSWER: Duration = Duration::from_secs(15);
 
 /// Which authorization server, and as whom.
 #[derive(clap::Args, Debug)]
