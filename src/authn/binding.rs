@@ -1,4 +1,5 @@
-//! A token bound to a certificate is good over that certificate's connections only (RFC 8705 section 3).
+//! A token bound to a certificate is good over that certificate's connections only (RFC 8705 section 3); a token can also
+//! be asked to belong to whom the certificate names.
 
 use serde_json::Value;
 
@@ -54,9 +55,28 @@ impl Binding {
     }
 }
 
+/// Whether the certificate of `peer` is `subject`'s own: its only common name is `subject`, byte for byte. This is for
+/// certificates that name the user there and something else, such as an application, in the rest.
+///
+/// # Errors
+/// [`Code::TokenBinding`].
+pub(super) fn check_holder(peer: &PeerIdentity, subject: &str) -> Result<(), Failure> {
+    let refused = || Failure::new(Code::TokenBinding, "the token's subject is not whom the client certificate names");
+    let PeerIdentity::Certificate { certificate, .. } = peer else {
+        return Err(refused().because("there is no client certificate"));
+    };
+    let mut names = certificate.subject.common_names();
+    match (names.next(), names.next()) {
+        (Some(name), None) if name == subject => Ok(()),
+        _ => Err(refused().because(format!("the certificate's subject is {}", certificate.subject))),
+    }
+}
+
 #[cfg(test)]
 mod tests {
+    use super::super::forge;
     use super::*;
+    use crate::identity::DistinguishedName;
     use serde_json::json;
 
     #[test]
@@ -83,5 +103,23 @@ mod tests {
         assert_eq!(judge(Binding::Other, false), Err(Code::TokenBinding));
         assert_eq!(judge(Binding::None, true), Err(Code::TokenUnbound));
         assert_eq!(judge(Binding::None, false), Ok(()));
+    }
+
+    #[test]
+    fn a_certificate_is_its_subjects_own_when_that_is_its_only_common_name() {
+        let judge = |subject: &str| {
+            let peer = forge::peer_named(DistinguishedName::parse(subject).unwrap());
+            check_holder(&peer, "alice").map_err(|failure| failure.code())
+        };
+        for subject in ["CN=alice", "CN=alice,O=Acme", "OU=x,CN=alice", "CN=alice+UID=7"] {
+            assert_eq!(judge(subject), Ok(()), "{subject}");
+        }
+        for subject in ["CN=bob", "CN=Alice", "CN=alice\\ ", "CN=alic", "CN=alice2", "O=alice", "UID=alice"] {
+            assert_eq!(judge(subject), Err(Code::TokenBinding), "{subject}");
+        }
+        for subject in ["CN=alice,CN=bob", "CN=bob,CN=alice", "CN=alice,CN=alice", "CN=alice+CN=bob"] {
+            assert_eq!(judge(subject), Err(Code::TokenBinding), "{subject}");
+        }
+        assert!(check_holder(&PeerIdentity::Stdio { uid: 0 }, "alice").is_err());
     }
 }

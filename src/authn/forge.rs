@@ -119,10 +119,18 @@ pub(super) fn peer() -> Arc<PeerIdentity> {
 }
 
 pub(super) fn peer_with(certificate: &[u8]) -> Arc<PeerIdentity> {
+    shown(DistinguishedName::parse("CN=bot").unwrap(), certificate)
+}
+
+pub(super) fn peer_named(subject: DistinguishedName) -> Arc<PeerIdentity> {
+    shown(subject, b"one")
+}
+
+fn shown(subject: DistinguishedName, certificate: &[u8]) -> Arc<PeerIdentity> {
     Arc::new(PeerIdentity::Certificate {
         address: IpAddr::V4(Ipv4Addr::LOCALHOST),
         certificate: Arc::new(Certificate {
-            subject: DistinguishedName::parse("CN=bot").unwrap(),
+            subject,
             issuer: DistinguishedName::parse("CN=CA").unwrap(),
             serial: "01".to_owned(),
             dns_names: vec![],

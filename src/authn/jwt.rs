@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 
+use super::binding::check_holder;
 use super::claims::{Claims, Expected};
 use super::compact::{Compact, LONGEST};
 use super::grants::Grants;
@@ -26,6 +27,7 @@ pub struct Jwt {
     expected: Expected,
     limits: Limits,
     require_binding: bool,
+    require_holder: bool,
     replay: Replay,
     /// Only where a token may be used again.
     remembered: Option<Remembered>,
@@ -59,6 +61,7 @@ impl Jwt {
             },
             limits: Limits { skew: Duration::from_secs(jwt.clock_skew), max_ttl: Duration::from_secs(jwt.max_ttl) },
             require_binding: jwt.require_cert_binding,
+            require_holder: jwt.require_cert_subject,
             replay: Replay { mode: jwt.replay, kept: Duration::from_secs(jwt.jti_cache_ttl), cluster },
             remembered: (jwt.replay == ReplayMode::SenderBound).then(Remembered::new),
         })
@@ -72,6 +75,9 @@ impl Jwt {
         let claims = self.claims(token, now).await?;
         claims.lifetime.check(&self.limits, now)?;
         claims.binding.check(peer, self.require_binding)?;
+        if self.require_holder {
+            check_holder(peer, &claims.principal.subject)?;
+        }
         self.replay.admit(claims.id, claims.lifetime.ends(&self.limits), peer, now)?;
         let expires = Some(claims.lifetime.expires);
         Ok(Caller::new(claims.principal.clone(), claims.scopes.clone(), Arc::clone(peer), expires))

@@ -199,7 +199,7 @@ impl Minter {
         self.sign(&header, &Value::Object(mint.claims(now)?))
     }
 
-    /// Signs any header and claims as they are, right or wrong (RFC 7515 section 3.1): for tests of the one who verifies.
+    /// Signs any header and claims as they are, right or wrong (RFC 7515 section 3.1): for tokens of another kind.
     ///
     /// # Errors
     /// [`Code::Internal`] when the cryptographic library fails.

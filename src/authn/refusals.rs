@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 use super::forge::{self, ES256, Signer};
 use super::*;
 use crate::cluster::{Cluster, Memory};
-use crate::identity::Thumbprint;
+use crate::identity::{DistinguishedName, Thumbprint};
 use crate::net::{Options, Outbound};
 
 const NOW: i64 = 1_800_000_000;
@@ -202,6 +202,18 @@ async fn a_bound_token_is_good_over_its_own_certificate_only() {
     assert_eq!(present(&scheme, &token(json!({}))).await.unwrap_err(), Code::TokenUnbound);
     assert_eq!(present_at(&scheme, &text, &forge::peer_with(b"two"), NOW).await.unwrap_err(), Code::TokenBinding);
     assert!(present(&scheme, &text).await.is_ok());
+}
+
+#[tokio::test]
+async fn a_token_can_be_asked_to_belong_to_whom_the_certificate_names() {
+    let scheme = scheme(|section| section.jwt.require_cert_subject = true);
+    let peer = |name: &str| forge::peer_named(DistinguishedName::parse(name).unwrap());
+    let text = token(json!({"act": {"sub": "bot"}}));
+    for stranger in ["CN=bob", "CN=bot", "CN=alice,CN=bob"] {
+        let code = present_at(&scheme, &text, &peer(stranger), NOW).await.unwrap_err();
+        assert_eq!(code, Code::TokenBinding, "{stranger}");
+    }
+    assert!(present_at(&scheme, &text, &peer("CN=alice"), NOW).await.is_ok(), "a refusal uses nothing up");
 }
 
 #[tokio::test]

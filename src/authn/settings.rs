@@ -76,6 +76,8 @@ pub struct JwtSection {
     pub replay: ReplayMode,
     /// Refuse tokens without `cnf.x5t#S256`. Default: false.
     pub require_cert_binding: bool,
+    /// Refuse tokens whose `sub` is not the only common name of the client certificate. Default: false.
+    pub require_cert_subject: bool,
     /// Seconds between fetches of the key set. Default: 3600.
     #[schemars(range(min = 1))]
     pub jwks_refresh_interval: u64,
@@ -112,6 +114,7 @@ impl Default for JwtSection {
             jti_cache_size: 1_000_000,
             replay: ReplayMode::SingleUse,
             require_cert_binding: false,
+            require_cert_subject: false,
             jwks_refresh_interval: 3600,
             jwks_min_refresh: 300,
             jwks_max_stale: 86_400,

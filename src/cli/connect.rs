@@ -1,5 +1,7 @@
 //! `doorward connect`: a door as a local program, for MCP clients that have no client certificate and keep one token.
 
+mod oauth;
+
 use std::fs::File;
 use std::io::Read as _;
 use std::path::{Path, PathBuf};
@@ -8,6 +10,7 @@ use std::time::Duration;
 
 use clap::{ArgAction, ArgGroup};
 
+use self::oauth::AuthorizationServer;
 use super::{Exit, Outcome, complain};
 use crate::authn::mint::{Mint, Minter};
 use crate::clock::Clock;
@@ -63,6 +66,8 @@ pub(super) struct Args {
     timeout: u64,
     #[command(flatten)]
     claims: Claims,
+    #[command(flatten)]
+    server: Box<AuthorizationServer>,
 }
 
 /// What a token minted here says.
@@ -137,15 +142,17 @@ fn bridge(args: Args, clock: Clock, report: Report) -> Result<Bridge, Failure> {
     let silence = Duration::from_secs(args.timeout);
     let key = read_private(&args.key, PEM_BYTES)?;
     store::private_key_in(key.expose())?;
+    let identity = (read_public(&args.cert)?, key);
     let outbound = Outbound::new(Options {
         ca_pem: args.ca.as_deref().map(read_public).transpose()?,
-        identity: Some((read_public(&args.cert)?, key)),
+        identity: Some(identity.clone()),
         connect_timeout: CONNECT.min(silence),
     })?;
-    let tokens = match (&args.token_key, args.token_command, args.token_file) {
-        (Some(key), None, None) => minted(key, &args.cert, args.claims, clock)?,
-        (None, Some(command), None) => Tokens::Command { argv: command.0, limit: COMMAND.min(silence) },
-        (None, None, Some(path)) => Tokens::File(path),
+    let tokens = match (&args.token_key, args.token_command, args.token_file, args.server.is_named()) {
+        (Some(key), None, None, false) => minted(key, &args.cert, args.claims, clock)?,
+        (None, Some(command), None, false) => Tokens::Command { argv: command.0, limit: COMMAND.min(silence) },
+        (None, None, Some(path), false) => Tokens::File(path),
+        (None, None, None, true) => args.server.tokens(&args.url, identity, silence, clock)?,
         _ => return Err(Failure::new(Code::Config, "there must be one source of tokens")),
     };
     Ok(Bridge::new(Door { outbound, url: args.url, limit: silence }, tokens, silence, report))
@@ -207,10 +214,10 @@ mod tests {
     use crate::clock::Timestamp;
     use crate::pki::{Authority, Profile};
 
-    const DOOR: &[&str] = &["https://door:8443", "--cert", "c.pem", "--key", "k.pem"];
-    const MINT: &[&str] = &["--token-key", "t.pem", "--issuer", "i", "--audience", "a", "--subject", "s"];
+    pub(super) const DOOR: &[&str] = &["https://door:8443", "--cert", "c.pem", "--key", "k.pem"];
+    pub(super) const MINT: &[&str] = &["--token-key", "t.pem", "--issuer", "i", "--audience", "a", "--subject", "s"];
 
-    fn parse(arguments: &[&[&str]]) -> Result<Args, clap::error::ErrorKind> {
+    pub(super) fn parse(arguments: &[&[&str]]) -> Result<Args, clap::error::ErrorKind> {
         let command = Args::augment_args(clap::Command::new("connect").no_binary_name(true));
         let matches = command.try_get_matches_from(arguments.concat()).map_err(|error| error.kind())?;
         Args::from_arg_matches(&matches).map_err(|error| error.kind())

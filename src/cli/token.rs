@@ -40,7 +40,7 @@ pub(super) fn run(args: Args, clock: &Clock) -> Outcome {
 }
 
 /// The algorithms for which there are key pairs, by their names in RFC 7518 and RFC 8037.
-fn algorithm(text: &str) -> Result<JwtAlgorithm, String> {
+pub(super) fn algorithm(text: &str) -> Result<JwtAlgorithm, String> {
     match text.to_ascii_uppercase().as_str() {
         "ES256" => Ok(JwtAlgorithm::ES256),
         "ES384" => Ok(JwtAlgorithm::ES384),

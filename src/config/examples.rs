@@ -33,6 +33,8 @@ fn the_examples_pass_the_check() {
     assert!(production.resources.rate_limit.is_some() && production.tls.client_crl.is_some());
     assert_eq!(production.tls.min_version, TlsVersion::Tls13);
     assert!(!production.tls.allowed_subjects.is_empty());
+    let teleport = accepted("teleport.yaml");
+    assert!(teleport.auth.jwt.require_cert_subject && !teleport.tls.allowed_subjects.is_empty());
 }
 
 #[test]

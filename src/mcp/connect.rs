@@ -10,6 +10,7 @@ mod events;
 mod flights;
 mod lines;
 mod message;
+pub mod oauth;
 mod promoted;
 mod refusal;
 mod relay;

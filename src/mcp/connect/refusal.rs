@@ -184,7 +184,7 @@ fn parameter(text: &str) -> Option<(&str, String, &str)> {
 }
 
 /// Harmless on a terminal and in a log: no control characters, nothing that turns the direction of writing, not endless.
-fn printable(text: &str) -> String {
+pub(super) fn printable(text: &str) -> String {
     let turns =
         |char| matches!(char, '\u{61c}' | '\u{200e}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
     text.trim()
@@ -194,8 +194,8 @@ fn printable(text: &str) -> String {
         .collect()
 }
 
-/// A cause may hold what a token command wrote before it failed; what looks like a JWT in it is not shown.
-fn without_tokens(text: &str) -> String {
+/// What somebody wrote, a token command for instance, may hold a token; what looks like a JWT in it is not shown.
+pub(super) fn without_tokens(text: &str) -> String {
     let word = |word: &str| if word.contains("eyJ") { "(a token)".to_owned() } else { word.to_owned() };
     text.split(' ').map(word).collect::<Vec<_>>().join(" ")
 }

@@ -83,6 +83,9 @@ impl Relay {
         let answer = self.door.post(headers, Bytes::from(text)).await;
         let Answer { status, headers, body } = answer
             .map_err(|failure| Refusal::from(failure).while_trying("the door did not answer").advising(UNREACHED))?;
+        if status == StatusCode::UNAUTHORIZED {
+            self.tokens.refused();
+        }
         let body = patient(body, self.silence);
         match (form(&headers), &message.kind) {
             // What answers no request says at most that it was refused.

@@ -1,5 +1,5 @@
-//! Where tokens come from. Each request gets its own: a token is asked for right before the request is sent and is never
-//! kept.
+//! Where tokens come from. Each request gets its own: a token is asked for right before the request is sent and is not
+//! kept, unless the operator said so.
 
 use std::fs::File;
 use std::io::Read as _;
@@ -7,6 +7,7 @@ use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use super::oauth::ClientCredentials;
 use crate::error::{Code, Failure};
 use crate::exec;
 use crate::secret::Secret;
@@ -30,6 +31,8 @@ pub enum Tokens {
     },
     /// What a file holds at the time. Only its owner may read it.
     File(PathBuf),
+    /// What an authorization server grants.
+    Granted(Box<ClientCredentials>),
 }
 
 impl Tokens {
@@ -46,6 +49,15 @@ impl Tokens {
                 let read = tokio::task::spawn_blocking(move || read_private(&path, TOKEN_BYTES)).await;
                 bearer(&read.map_err(|error| Failure::new(Code::Internal, "the token was not read").because(error))??)
             }
+            Self::Granted(source) => source.next().await,
+        }
+    }
+
+    /// Hears that the door did not take a token.
+    pub(super) fn refused(&self) {
+        match self {
+            Self::Granted(source) => source.forget(),
+            Self::Minted(_) | Self::Command { .. } | Self::File(_) => {}
         }
     }
 }
@@ -82,7 +94,8 @@ pub fn read_private(path: &Path, cap: usize) -> Result<Secret<Vec<u8>>, Failure>
     Ok(bytes)
 }
 
-fn bearer(bytes: &Secret<Vec<u8>>) -> Result<Secret<String>, Failure> {
+/// A bearer token (RFC 6750 section 2.1) with nothing but blanks around it.
+pub(super) fn bearer(bytes: &Secret<Vec<u8>>) -> Result<Secret<String>, Failure> {
     let token = bytes.expose().trim_ascii();
     let body = token.iter().rposition(|byte| *byte != b'=');
     let mut plain = token.iter().take(body.map_or(0, |last| last.saturating_add(1)));
