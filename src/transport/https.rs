@@ -21,7 +21,7 @@ use serde_json::Value;
 
 use super::accept::Acceptor;
 use super::bearer::{self, Challenge};
-use super::body::{self, Held};
+use super::body::{self, Held, Looked};
 use super::connection::{Connection, Running};
 use super::hygiene::{self, Names};
 use super::probe::{self, Readiness};
@@ -228,11 +228,17 @@ impl Inside<'_> {
         Box::new(reply::refusal(failure, id, &self.front.challenge))
     }
 
-    /// The protocol layer has refusals of its own; they get their record here.
+    /// The protocol layer has refusals of its own; they get their record here. In the older era they are answered with
+    /// 200 like everything else.
     async fn watch(&self, response: Response) -> Response {
-        if response.status().is_success() {
-            return response;
-        }
+        let response = if response.status().is_success() {
+            match body::look_into(response).await {
+                Looked::Answer(response) => return response,
+                Looked::Refusal(response) => response,
+            }
+        } else {
+            response
+        };
         let (mut response, code, text) = body::explain(response).await;
         let failure = Failure::new(code, "the protocol layer refused the message").because(text);
         self.front.door.turn_caller_away(self.caller, &failure).await;

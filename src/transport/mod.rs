@@ -7,6 +7,7 @@ mod connection;
 mod https;
 mod hygiene;
 mod message;
+mod params;
 mod probe;
 mod publish;
 mod reply;
