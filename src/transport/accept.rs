@@ -92,7 +92,11 @@ async fn shake_hands(
         idle: Duration::from_secs(http.idle_timeout),
         max_age,
     };
-    Ok(Stream::new(stream, connection, limits, slot))
+    let (door, peer) = (Arc::clone(&front.door), Arc::clone(connection.peer()));
+    let report = Box::new(move |failure: Failure| {
+        tokio::spawn(async move { door.turn_away(Client::from(&*peer), &failure).await });
+    });
+    Ok(Stream::new(stream, connection, limits, slot, report))
 }
 
 fn reason(error: io::Error) -> Failure {

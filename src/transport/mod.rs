@@ -15,6 +15,7 @@ mod settings;
 mod slots;
 mod stream;
 pub mod tls;
+mod unheard;
 
 pub use bearer::Challenge;
 pub use https::{Front, Server};

@@ -13,6 +13,7 @@ use tokio::time::{Instant, Sleep, sleep};
 
 use super::connection::Connection;
 use super::slots::Slot;
+use super::unheard::{Report, Unheard};
 
 /// How long what may take.
 #[derive(Clone, Copy, Debug)]
@@ -32,12 +33,14 @@ pub(super) struct Stream<T> {
     limits: Limits,
     alarm: Pin<Box<Sleep>>,
     stalled: Option<Pin<Box<Sleep>>>,
+    unheard: Unheard,
     _slot: Slot,
 }
 
 impl<T> Stream<T> {
-    pub(super) fn new(inner: T, connection: Arc<Connection>, limits: Limits, slot: Slot) -> Self {
-        Self { inner, connection, limits, alarm: Box::pin(sleep(limits.first)), stalled: None, _slot: slot }
+    pub(super) fn new(inner: T, connection: Arc<Connection>, limits: Limits, slot: Slot, report: Report) -> Self {
+        let (alarm, unheard) = (Box::pin(sleep(limits.first)), Unheard::new(report));
+        Self { inner, connection, limits, alarm, stalled: None, unheard, _slot: slot }
     }
 
     pub(super) fn connection(&self) -> &Arc<Connection> {
@@ -86,6 +89,7 @@ impl<T: AsyncRead + Unpin> AsyncRead for Stream<T> {
 
 impl<T: AsyncWrite + Unpin> AsyncWrite for Stream<T> {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        self.unheard.watch(bytes);
         let result = Pin::new(&mut self.inner).poll_write(cx, bytes);
         self.watch_write(cx, result)
     }
@@ -95,6 +99,7 @@ impl<T: AsyncWrite + Unpin> AsyncWrite for Stream<T> {
         cx: &mut Context<'_>,
         slices: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
+        self.unheard.watch_all(slices);
         let result = Pin::new(&mut self.inner).poll_write_vectored(cx, slices);
         self.watch_write(cx, result)
     }
