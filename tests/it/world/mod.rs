@@ -1,35 +1,50 @@
 //! A world in a temporary directory: an authority, certificates good and bad, a token key, a door that is open.
 
+pub mod certificates;
+pub mod child;
+pub mod der;
 pub mod tokens;
 pub mod wire;
 
 use std::collections::BTreeMap;
 use std::fs;
 use std::net::TcpListener;
+use std::ops::Deref;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use doorward::clock::{Clock, Timestamp};
+use doorward::clock::Clock;
 use doorward::config::Environment;
 use doorward::daemon::{Daemon, Listeners, Source};
-use doorward::pki::store::Existing;
-use doorward::pki::{AlternativeName, Authority, KeyKind, Profile, Request, SigningKey};
+use doorward::pki::{KeyKind, SigningKey};
 use doorward::transport::Published;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
 use tokens::Signer;
 
-const DAY: Duration = Duration::from_secs(86_400);
 pub const ISSUER: &str = "https://issuer.test";
 
 /// Everything a test needs; gone when dropped.
 pub struct World {
-    directory: TempDir,
+    estate: Estate,
     pub daemon: Daemon,
+}
+
+/// What is there before a door is open: a directory, an authority, certificates, published token keys, a configuration.
+pub struct Estate {
+    directory: TempDir,
     pub port: u16,
     pub signer: Signer,
     _keys: Published,
+}
+
+impl Deref for World {
+    type Target = Estate;
+
+    fn deref(&self) -> &Estate {
+        &self.estate
+    }
 }
 
 /// What a test may choose.
@@ -45,6 +60,14 @@ pub struct Choice {
     pub http: String,
     /// For how long the revocation list is good, from an hour ago.
     pub list_life: Option<Duration>,
+    /// More published token keys.
+    pub keys: Vec<Value>,
+    /// Where token keys come from instead, indented by four.
+    pub key_source: Option<String>,
+    /// Do not wait until the daemon is ready.
+    pub unready: bool,
+    /// The port for probes.
+    pub probes: Option<u16>,
 }
 
 impl World {
@@ -53,27 +76,38 @@ impl World {
     }
 
     pub async fn with(choice: Choice) -> Self {
-        doorward::transport::tls::install_provider();
-        let directory = tempfile::tempdir().unwrap();
-        let root = directory.path();
-        let signer = Signer::new("key-1");
-        make_certificates(root, choice.list_life);
-        let keys_listener = TcpListener::bind("127.0.0.1:0").unwrap();
-        let keys_port = keys_listener.local_addr().unwrap().port();
-        let documents = BTreeMap::from([("/jwks.json".to_owned(), json!({ "keys": [signer.jwk()] }))]);
-        let published =
-            Published::start(keys_listener, &root.join("server.crt"), &root.join("server.key"), documents).unwrap();
-        let main = TcpListener::bind("127.0.0.1:0").unwrap();
-        let port = main.local_addr().unwrap().port();
-        fs::write(root.join("doorward.yaml"), configuration(root, port, keys_port, &choice)).unwrap();
-        let source = Source { path: Some(root.join("doorward.yaml")), environment: Environment::default() };
+        let (estate, main) = Estate::make(&choice);
+        let source = Source { path: Some(estate.path("doorward.yaml")), environment: Environment::default() };
         let listeners = Listeners { main: Some(main), probes: None };
         let daemon = match Daemon::start(source, Clock::system(), listeners).await {
             Ok(daemon) => daemon,
             Err(failure) => panic!("{failure}: {:?}", failure.cause()),
         };
-        daemon.ready(Duration::from_secs(10)).await.unwrap();
-        Self { directory, daemon, port, signer, _keys: published }
+        if !choice.unready {
+            daemon.ready(Duration::from_secs(10)).await.unwrap();
+        }
+        Self { estate, daemon }
+    }
+}
+
+impl Estate {
+    /// With the port for callers already bound.
+    pub fn make(choice: &Choice) -> (Self, TcpListener) {
+        doorward::transport::tls::install_provider();
+        let directory = tempfile::tempdir().unwrap();
+        let root = directory.path();
+        let signer = Signer::new("key-1");
+        certificates::make(root, choice.list_life);
+        let keys_listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let keys_port = keys_listener.local_addr().unwrap().port();
+        let keys: Vec<Value> = [signer.jwk()].into_iter().chain(choice.keys.clone()).collect();
+        let documents = BTreeMap::from([("/jwks.json".to_owned(), json!({ "keys": keys }))]);
+        let published =
+            Published::start(keys_listener, &root.join("server.crt"), &root.join("server.key"), documents).unwrap();
+        let main = TcpListener::bind("127.0.0.1:0").unwrap();
+        let port = main.local_addr().unwrap().port();
+        fs::write(root.join("doorward.yaml"), configuration(root, port, keys_port, choice)).unwrap();
+        (Self { directory, port, signer, _keys: published }, main)
     }
 
     pub fn path(&self, name: &str) -> PathBuf {
@@ -100,8 +134,19 @@ impl World {
 
     /// The audit log as it is now.
     pub fn audit(&self) -> Vec<Value> {
+        self.audit_from(0)
+    }
+
+    /// What has been written to the audit log since it had this many bytes.
+    pub fn audit_from(&self, bytes: usize) -> Vec<Value> {
         let text = fs::read_to_string(self.path("audit.jsonl")).unwrap_or_default();
-        text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+        let whole = text[bytes..].rfind('\n').map_or(bytes, |end| bytes + end);
+        text[bytes..whole].lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+    }
+
+    /// How many bytes the audit log has now.
+    pub fn audit_bytes(&self) -> usize {
+        fs::metadata(self.path("audit.jsonl")).map_or(0, |file| usize::try_from(file.len()).unwrap())
     }
 
     /// Rewrites a line of the configuration.
@@ -117,49 +162,17 @@ pub fn audience(port: u16) -> String {
     format!("https://localhost:{port}/mcp")
 }
 
-/// `good` is on the allowlist; every other name says what is wrong with it.
-fn make_certificates(root: &Path, list_life: Option<Duration>) {
-    let now = Clock::system();
-    let at = |offset: i64| Clock::manual(Timestamp::from_seconds(now.now().seconds() + offset));
-    let profile = || Profile { common_name: "Test CA".to_owned(), lifetime: DAY * 365 };
-    let authority = Authority::create(&root.join("ca"), &profile(), &at(-86_400 * 20)).unwrap();
-    let rogue = Authority::create(&root.join("rogue"), &profile(), &now).unwrap();
-    let client = |name: &str| Request::client(name, DAY);
-    let uri = |text: &str| AlternativeName::Uri(text.to_owned());
-    let dns = |text: &str| AlternativeName::Dns(text.to_owned());
-    let issue = |name: &str, request: Request, clock: &Clock| {
-        authority.issue(&request, clock).unwrap().write(&root.join(name), Existing::Keep).unwrap();
-    };
-    issue("server", Request::server(&["localhost", "127.0.0.1"], DAY), &now);
-    issue("good", client("bot").organization("Acme"), &now);
-    issue("second", client("second").name(uri("spiffe://acme/second")), &now);
-    issue("unlisted", client("eve"), &now);
-    issue("case", client("BOT").organization("Acme"), &now);
-    issue("prefix", client("bot2").organization("Acme"), &now);
-    issue("bare", client("bot"), &now);
-    issue("cn_in_san", client("eve").name(dns("bot")).name(uri("spiffe://acme/bot")), &now);
-    issue("homograph", client("b\u{43e}t").organization("Acme"), &now);
-    issue("comma", client("bot,O=Acme"), &now);
-    issue("expired", client("bot").organization("Acme"), &at(-86_400 * 10));
-    issue("not_yet", client("bot").organization("Acme"), &at(86_400));
-    issue("revoked", client("bot").organization("Acme"), &now);
-    issue("server_as_client", Request::server(&["bot"], DAY), &now);
-    rogue
-        .issue(&client("bot").organization("Acme"), &now)
-        .unwrap()
-        .write(&root.join("rogue_bot"), Existing::Keep)
-        .unwrap();
-    assert!(authority.revoke_file(&root.join("revoked.crt"), &now).unwrap());
-    match list_life {
-        None => authority.crl(DAY, &now).unwrap(),
-        Some(life) => authority.crl(life, &at(-3600)).unwrap(),
-    };
-}
-
 fn configuration(root: &Path, port: u16, keys_port: u16, choice: &Choice) -> String {
     let root = root.display();
     let Choice { more, jwt, tls, http, .. } = choice;
     let audience = audience(port);
+    let key_source = choice.key_source.clone().unwrap_or_else(|| {
+        format!("    jwks_uri: https://localhost:{keys_port}/jwks.json\n    jwks_ca: {root}/ca/ca.crt")
+    });
+    let metrics = match choice.probes {
+        Some(port) => format!("  bind: 127.0.0.1:{port}"),
+        None => "  enabled: false".to_owned(),
+    };
     format!(
         "transport: https
 tls:
@@ -171,6 +184,8 @@ tls:
   allowed_subjects:
     - CN=bot,O=Acme
     - URI:spiffe://acme/second
+    - DNS:one.agents.example
+    - EMAIL:bot@acme.example
 {tls}
 http:
   cors_allowed_origins: [\"https://app.example\"]
@@ -179,8 +194,7 @@ auth:
   jwt:
     issuer: {ISSUER}
     audience: {audience}
-    jwks_uri: https://localhost:{keys_port}/jwks.json
-    jwks_ca: {root}/ca/ca.crt
+{key_source}
 {jwt}
 scopes:
   core: [get_cpu_info, get_memory_info, get_disk_info, get_network_info, get_processes, get_uptime, get_temperature]
@@ -188,7 +202,7 @@ scopes:
 audit:
   path: {root}/audit.jsonl
 metrics:
-  enabled: false
+{metrics}
 {more}
 "
     )
