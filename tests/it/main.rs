@@ -10,8 +10,10 @@
     reason = "a test fails by panicking"
 )]
 
+mod cve;
 mod forge;
 mod layers;
 mod properties;
 mod refusals;
+mod secrets;
 mod world;

@@ -5,7 +5,7 @@ mod forged;
 mod run;
 mod sent;
 
-pub use run::{Mode, Report, run_all};
+pub use run::{Mode, Opened, TRACE, run_all};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn every_wrong_way_in_is_refused_and_recorded() {

@@ -5,6 +5,7 @@ use std::io::{Read as _, Write as _};
 use std::net::{TcpListener, TcpStream};
 use std::ops::Deref;
 use std::process::{Child as Process, Command, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
 use super::{Choice, Estate};
@@ -29,6 +30,7 @@ impl Child {
     pub fn start(mut choice: Choice, environment: &[(&str, &str)]) -> Self {
         let probes = free_port();
         choice.probes = Some(probes);
+        choice.port = Some(free_port());
         let (estate, main) = Estate::make(&choice);
         drop(main);
         let file = |name: &str| Stdio::from(File::create(estate.path(name)).unwrap());
@@ -87,7 +89,16 @@ impl Drop for Child {
     }
 }
 
-/// A port that nobody had a moment ago.
+/// A port that nobody has and that nobody is given: below those that the system chooses from, another one each time, and
+/// in each process from another place on.
 pub fn free_port() -> u16 {
-    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
+    static NEXT: AtomicU32 = AtomicU32::new(0);
+    for _ in 0..1000 {
+        let at = std::process::id().wrapping_mul(37).wrapping_add(NEXT.fetch_add(1, Ordering::Relaxed));
+        let port = 20_000 + u16::try_from(at % 12_000).unwrap();
+        if TcpListener::bind(("127.0.0.1", port)).is_ok() {
+            return port;
+        }
+    }
+    panic!("there is no free port");
 }

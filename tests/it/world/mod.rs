@@ -35,6 +35,7 @@ pub struct World {
 pub struct Estate {
     directory: TempDir,
     pub port: u16,
+    keys_port: u16,
     pub signer: Signer,
     _keys: Published,
 }
@@ -62,10 +63,12 @@ pub struct Choice {
     pub list_life: Option<Duration>,
     /// More published token keys.
     pub keys: Vec<Value>,
-    /// Where token keys come from instead, indented by four.
+    /// Where token keys come from instead, indented by four; `{root}` is the directory.
     pub key_source: Option<String>,
     /// Do not wait until the daemon is ready.
     pub unready: bool,
+    /// The port for callers; otherwise the system chooses.
+    pub port: Option<u16>,
     /// The port for probes.
     pub probes: Option<u16>,
 }
@@ -104,10 +107,17 @@ impl Estate {
         let documents = BTreeMap::from([("/jwks.json".to_owned(), json!({ "keys": keys }))]);
         let published =
             Published::start(keys_listener, &root.join("server.crt"), &root.join("server.key"), documents).unwrap();
-        let main = TcpListener::bind("127.0.0.1:0").unwrap();
+        let main = TcpListener::bind(("127.0.0.1", choice.port.unwrap_or(0))).unwrap();
         let port = main.local_addr().unwrap().port();
-        fs::write(root.join("doorward.yaml"), configuration(root, port, keys_port, choice)).unwrap();
-        (Self { directory, port, signer, _keys: published }, main)
+        let estate = Self { directory, port, keys_port, signer, _keys: published };
+        estate.configure(choice);
+        (estate, main)
+    }
+
+    /// Writes the configuration anew.
+    pub fn configure(&self, choice: &Choice) {
+        let root = self.directory.path();
+        fs::write(root.join("doorward.yaml"), configuration(root, self.port, self.keys_port, choice)).unwrap();
     }
 
     pub fn path(&self, name: &str) -> PathBuf {
@@ -164,11 +174,13 @@ pub fn audience(port: u16) -> String {
 
 fn configuration(root: &Path, port: u16, keys_port: u16, choice: &Choice) -> String {
     let root = root.display();
-    let Choice { more, jwt, tls, http, .. } = choice;
+    let Choice { jwt, tls, http, .. } = choice;
+    let more = choice.more.replace("{root}", &root.to_string());
     let audience = audience(port);
     let key_source = choice.key_source.clone().unwrap_or_else(|| {
-        format!("    jwks_uri: https://localhost:{keys_port}/jwks.json\n    jwks_ca: {root}/ca/ca.crt")
+        format!("    jwks_uri: https://localhost:{keys_port}/jwks.json\n    jwks_ca: {{root}}/ca/ca.crt")
     });
+    let key_source = key_source.replace("{root}", &root.to_string());
     let metrics = match choice.probes {
         Some(port) => format!("  bind: 127.0.0.1:{port}"),
         None => "  enabled: false".to_owned(),
