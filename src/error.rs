@@ -86,9 +86,9 @@ codes! {
     NotAcceptable = "not_acceptable", 406, INVALID_REQUEST;
     /// `Content-Type` is not `application/json`.
     ContentType = "content_type", 415, INVALID_REQUEST;
-    /// The headers contradict one another, or repeat what may stand once.
+    /// The head of the request cannot be read, its headers contradict one another, or repeat what may stand once.
     HeaderMalformed = "header_malformed", 400, INVALID_REQUEST;
-    /// The headers are over `http.max_header_bytes`, or too many.
+    /// The head of the request is over `http.max_header_bytes`, or has too many headers.
     HeaderTooLarge = "header_too_large", 431, INVALID_REQUEST;
     /// The body is over `http.max_body_bytes`.
     BodyTooLarge = "body_too_large", 413, INVALID_REQUEST;

@@ -13,7 +13,8 @@ pub enum SubjectPattern {
     Subject(DistinguishedName),
     /// `DNS:name`, without regard to ASCII case (RFC 4343).
     Dns(String),
-    /// `URI:value`, byte for byte.
+    /// `URI:value`, byte for byte. A SPIFFE id counts only where it is the certificate's one URI (SPIFFE X509-SVID
+    /// section 2): with two, readers may take either.
     Uri(String),
     /// `EMAIL:address`, byte for byte.
     Email(String),
@@ -55,6 +56,7 @@ impl SubjectPattern {
             }
             Self::Subject(wanted) => certificate.subject == *wanted,
             Self::Dns(wanted) => certificate.dns_names.iter().any(|name| name.eq_ignore_ascii_case(wanted)),
+            Self::Uri(wanted) if wanted.starts_with("spiffe://") => certificate.spiffe_id() == Some(wanted),
             Self::Uri(wanted) => certificate.uris.contains(wanted),
             Self::Email(wanted) => certificate.emails.contains(wanted),
         }
@@ -160,6 +162,13 @@ mod tests {
     fn two_common_names_are_nobody() {
         assert!(!admits("CN=bot", &certificate("CN=bot,CN=eve", &[], &[])));
         assert!(!admits("CN=bot", &certificate("CN=bot+CN=eve", &[], &[])));
+    }
+
+    #[test]
+    fn two_spiffe_ids_are_nobody() {
+        let two = certificate("CN=x", &[], &["spiffe://acme/bot", "spiffe://acme/eve"]);
+        assert!(!admits("URI:spiffe://acme/bot", &two));
+        assert!(admits("URI:urn:a", &certificate("CN=x", &[], &["urn:a", "urn:b"])));
     }
 
     #[test]

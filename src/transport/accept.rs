@@ -91,7 +91,11 @@ async fn shake_hands(
     let (header, idle) = (Duration::from_secs(http.header_timeout), Duration::from_secs(http.idle_timeout));
     let last_call = front.door.query_timeout.saturating_add(idle);
     let limits = Limits { first: header, header, idle, max_age, last_call };
-    Ok(Stream::new(stream, connection, limits, slot))
+    let (door, peer) = (Arc::clone(&front.door), Arc::clone(connection.peer()));
+    let report = Box::new(move |failure: Failure| {
+        tokio::spawn(async move { door.turn_away(Client::from(&*peer), &failure).await });
+    });
+    Ok(Stream::new(stream, connection, limits, slot, report))
 }
 
 fn reason(error: io::Error) -> Failure {

@@ -9,6 +9,8 @@ use bytes::Bytes;
 use http::header::CONTENT_LENGTH;
 use http_body::{Body as HttpBody, Frame, SizeHint};
 use http_body_util::{BodyExt as _, Limited};
+use serde::Deserialize;
+use serde_json::value::RawValue;
 use serde_json::{Map, Value};
 
 use super::activity::Running;
@@ -46,8 +48,57 @@ impl HttpBody for Held {
     }
 }
 
-/// Largest refusal that is looked into.
-const MOST: usize = 65_536;
+/// Largest refusal that is looked into. It may repeat a header, the method or the id, and those are bounded.
+const MOST: usize = 1_048_576;
+
+/// An answer with a status of success.
+pub(super) enum Looked {
+    /// A result, a stream, or a refusal that the pipeline has recorded.
+    Answer(Response),
+    /// A refusal of the protocol layer itself.
+    Refusal(Response),
+}
+
+/// Tells a refusal in an answer from a result. Answers in one piece are looked into; a stream begins with something else.
+pub(super) async fn look_into(response: Response) -> Looked {
+    if response.body().size_hint().exact().is_none() {
+        return Looked::Answer(response);
+    }
+    let (parts, body) = response.into_parts();
+    let bytes = body.collect().await.map(|body| body.to_bytes()).unwrap_or_default();
+    let refused =
+        begins_as_error(&bytes) && serde_json::from_slice::<Answer<'_>>(&bytes).is_ok_and(|a| a.unexplained());
+    let response = Response::from_parts(parts, Body::from(bytes));
+    if refused { Looked::Refusal(response) } else { Looked::Answer(response) }
+}
+
+/// Whether `error` is met before `result`: quotes within a text are escaped, so nothing that a caller chose looks so.
+fn begins_as_error(bytes: &[u8]) -> bool {
+    bytes.windows(9).find_map(|window| match window {
+        br#""result":"# => Some(false),
+        [rest @ .., _] if rest == br#""error":"# => Some(true),
+        _ => None,
+    }) == Some(true)
+}
+
+#[derive(Deserialize)]
+struct Answer<'a> {
+    #[serde(borrow)]
+    error: Option<Reported<'a>>,
+}
+
+#[derive(Deserialize)]
+struct Reported<'a> {
+    #[serde(borrow, default)]
+    data: Option<&'a RawValue>,
+}
+
+impl Answer<'_> {
+    /// What comes from the pipeline has a reason, and its record.
+    fn unexplained(&self) -> bool {
+        self.error.as_ref().is_some_and(|error| !error.data.is_some_and(|data| data.get().contains(r#""reason":"#)))
+    }
+}
 
 /// A refusal of the protocol layer.
 pub(super) struct Explained {
@@ -73,7 +124,7 @@ pub(super) async fn explain(response: Response) -> Explained {
     let code = match (number, parts.status) {
         (Some(-32020), _) => Code::HeaderMismatch,
         (Some(-32022), _) => Code::VersionUnsupported,
-        (Some(-32602), _) => Code::MetaMissing,
+        (Some(-32602), _) if text.contains("_meta") => Code::MetaMissing,
         (Some(-32601), _) => Code::MethodUnknown,
         (_, status) if status.is_server_error() => Code::Internal,
         _ => Code::ProtocolRefused,
@@ -128,5 +179,20 @@ mod tests {
         drop(held);
         clock.advance(second);
         assert!(activity.patience(&limits, false).is_none());
+    }
+
+    async fn refused(body: &'static str) -> bool {
+        matches!(look_into(Response::new(Body::from(body))).await, Looked::Refusal(_))
+    }
+
+    #[tokio::test]
+    async fn a_refusal_is_told_from_a_result() {
+        assert!(refused(r#"{"jsonrpc":"2.0","id":1,"error":{"code":-32601,"message":"x"}}"#).await);
+        assert!(
+            refused(r#"{"jsonrpc":"2.0","id":"\"result\":","error":{"code":-32602,"message":"x","data":null}}"#).await
+        );
+        assert!(!refused(r#"{"jsonrpc":"2.0","id":1,"error":{"code":1,"message":"x","data":{"reason":"r"}}}"#).await);
+        assert!(!refused(r#"{"jsonrpc":"2.0","id":1,"result":{"error":{"code":1,"message":"x"}}}"#).await);
+        assert!(!refused("").await);
     }
 }

@@ -24,7 +24,7 @@ use serde_json::Value;
 use super::accept::Acceptor;
 use super::activity::Running;
 use super::bearer::{self, Challenge};
-use super::body::{self, Explained, Held};
+use super::body::{self, Explained, Held, Looked};
 use super::connection::Connection;
 use super::hygiene::{self, Names};
 use super::message::{self, Refused};
@@ -245,11 +245,15 @@ impl Inside<'_> {
         Box::new(reply::refusal(failure, id, &self.front.challenge))
     }
 
-    /// The protocol layer has refusals of its own; they get their record here.
+    /// The protocol layer has refusals of its own; they get their record here. In the older era they are answered with
+    /// 200 like everything else.
     async fn watch(&self, mut response: Response) -> Response {
         response.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
         if response.status().is_success() {
-            return response;
+            response = match body::look_into(response).await {
+                Looked::Answer(answer) => return answer,
+                Looked::Refusal(refusal) => refusal,
+            };
         }
         let Explained { answer, code, text } = body::explain(response).await;
         let failure = Failure::new(code, "the protocol layer refused the message").because(text);

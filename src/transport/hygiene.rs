@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use axum::body::Body;
 use bytes::Bytes;
-use http::header::{ACCEPT, CONTENT_TYPE, HOST, ORIGIN, USER_AGENT};
+use http::header::{ACCEPT, CONTENT_ENCODING, CONTENT_TYPE, HOST, ORIGIN, USER_AGENT};
 use http::request::Parts;
 use http::{HeaderMap, HeaderName};
 use http_body::Body as _;
@@ -125,12 +125,16 @@ pub(super) fn check_size(parts: &Parts, most: usize) -> Result<(), Failure> {
     Ok(())
 }
 
-/// `Accept` must name both forms of answer and `Content-Type` must be JSON.
+/// `Accept` must name both forms of answer and `Content-Type` must be JSON, in UTF-8 and not coded: whoever looks at the
+/// body on its way must see the same text as we do.
 pub(super) fn check_media(headers: &HeaderMap) -> Result<(), Failure> {
     let media = |header: &str| header.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
-    let content = single(headers, &CONTENT_TYPE)?.map(media);
-    if content.as_deref() != Some("application/json") {
-        return Err(Failure::new(Code::ContentType, "Content-Type must be application/json"));
+    let content = single(headers, &CONTENT_TYPE)?.unwrap_or_default();
+    if media(content) != "application/json" || !content.split(';').skip(1).all(leaves_utf8) {
+        return Err(Failure::new(Code::ContentType, "Content-Type must be application/json, in UTF-8"));
+    }
+    if headers.contains_key(CONTENT_ENCODING) {
+        return Err(Failure::new(Code::ContentType, "the body must not be coded (Content-Encoding)"));
     }
     let mut accepted: Vec<String> = Vec::new();
     for value in headers.get_all(ACCEPT) {
@@ -143,6 +147,16 @@ pub(super) fn check_media(headers: &HeaderMap) -> Result<(), Failure> {
         return Ok(());
     }
     Err(Failure::new(Code::NotAcceptable, "Accept must name application/json and text/event-stream"))
+}
+
+/// Whether a parameter of a media type lets the text be UTF-8, the only one that JSON has (RFC 8259 section 8.1).
+fn leaves_utf8(parameter: &str) -> bool {
+    match parameter.split_once('=') {
+        Some((name, value)) if name.trim().eq_ignore_ascii_case("charset") => {
+            value.trim().trim_matches('"').eq_ignore_ascii_case("utf-8")
+        }
+        _ => true,
+    }
 }
 
 /// Drops every header that the protocol does not need and states the two media types in the words it expects.
@@ -213,6 +227,24 @@ mod tests {
             assert_eq!(code(&names, "/mcp", &headers), Some(Code::OriginNotAllowed), "{origin}");
         }
         assert_eq!(code(&names, "/mcp", &[("host", "door.example"), ("origin", "https://app.example")]), None);
+    }
+
+    #[test]
+    fn a_body_is_plain_json_in_utf8() {
+        let judge = |more: &[(&str, &str)]| {
+            let accept = [("accept", "application/json, text/event-stream")];
+            let headers = parts("/", &[&accept, more].concat()).headers;
+            check_media(&headers).map_err(|failure| failure.code())
+        };
+        for good in ["application/json", "Application/JSON; charset=utf-8", "application/json;CHARSET=\"UTF-8\";x=y"] {
+            assert_eq!(judge(&[("content-type", good)]), Ok(()), "{good}");
+        }
+        for bad in ["", "application/json; charset=utf-16", "application/json;charset=\"utf-7\"", "text/json"] {
+            assert_eq!(judge(&[("content-type", bad)]), Err(Code::ContentType), "{bad}");
+        }
+        assert_eq!(judge(&[]), Err(Code::ContentType));
+        let coded = [("content-type", "application/json"), ("content-encoding", "gzip")];
+        assert_eq!(judge(&coded), Err(Code::ContentType));
     }
 
     #[test]

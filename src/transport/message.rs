@@ -2,12 +2,15 @@
 
 use std::borrow::Cow;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use http::{HeaderMap, HeaderName};
 use serde::Deserialize;
 use serde_json::Value;
 use serde_json::value::RawValue;
 
 use super::hygiene::single;
+use super::params::Params;
 use crate::error::{Code, Failure};
 use crate::identity::{StrictError, check_strict};
 use crate::mcp::{self, Protocol};
@@ -18,7 +21,12 @@ const MAX_DEPTH: usize = 32;
 const METHODS: [&str; 5] = ["initialize", "ping", "server/discover", "tools/list", "tools/call"];
 /// From this version on an unknown method is a 404; before it, it is an answer like any other.
 const MODERN: &str = "2026-07-28";
+/// Longest name of a method and longest id, in bytes; answers and records repeat them.
+const LONGEST_METHOD: usize = 128;
+const LONGEST_ID: usize = 1024;
 const VERSION_HEADER: HeaderName = HeaderName::from_static("mcp-protocol-version");
+const METHOD_HEADER: HeaderName = HeaderName::from_static("mcp-method");
+const NAME_HEADER: HeaderName = HeaderName::from_static("mcp-name");
 
 /// What was learned about a message before it goes on. The id is there even when the message is refused.
 pub(super) struct Refused {
@@ -47,18 +55,6 @@ struct Envelope<'a> {
     params: Option<&'a RawValue>,
 }
 
-#[derive(Deserialize)]
-struct Params<'a> {
-    #[serde(borrow, default, rename = "_meta")]
-    meta: Option<&'a RawValue>,
-}
-
-#[derive(Deserialize)]
-struct Meta<'a> {
-    #[serde(borrow, default, rename = "io.modelcontextprotocol/protocolVersion")]
-    version: Option<Cow<'a, str>>,
-}
-
 /// Tells `"id": null` from no id at all.
 fn present<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Option<Value>, D::Error> {
     Value::deserialize(deserializer).map(Some)
@@ -80,34 +76,47 @@ pub(super) fn check(body: &[u8], headers: &HeaderMap, protocol: Protocol) -> Res
     // What is no id is not repeated either.
     let id = envelope.id.clone().filter(is_id).unwrap_or(Value::Null);
     let modern = match envelope.check(headers) {
-        Ok(version) => version.is_some_and(|version| version.as_ref() >= MODERN),
+        Ok(modern) => modern,
         Err(failure) => return Err(Refused { id, failure, in_band: false }),
     };
-    match envelope.check_method(protocol) {
-        Ok(()) => Ok(()),
-        Err(failure) => Err(Refused { id, failure, in_band: !modern }),
-    }
+    envelope.check_method(protocol).map_err(|failure| Refused { id, failure, in_band: !modern })
 }
 
-/// A text or a whole number that the protocol layer can hold.
+/// A text of bounded length, or a whole number that the protocol layer can hold.
 fn is_id(id: &Value) -> bool {
     match id {
-        Value::String(_) => true,
+        Value::String(text) => text.len() <= LONGEST_ID,
         Value::Number(number) => number.is_i64(),
         Value::Null | Value::Bool(_) | Value::Array(_) | Value::Object(_) => false,
     }
 }
 
 impl Envelope<'_> {
-    /// Checks all but the method; gives the version that is spoken, if the message or its headers say.
-    fn check<'h>(&'h self, headers: &'h HeaderMap) -> Result<Option<Cow<'h, str>>, Failure> {
+    /// Checks all but whether the method is served; gives whether the message is of the newer era.
+    fn check(&self, headers: &HeaderMap) -> Result<bool, Failure> {
         if self.jsonrpc != "2.0" {
             return Err(Failure::new(Code::InvalidRequest, "jsonrpc must be \"2.0\""));
         }
         if !self.id.as_ref().is_none_or(is_id) {
-            return Err(Failure::new(Code::InvalidRequest, "id must be a text or a whole number of 64 bits"));
+            return Err(Failure::new(Code::InvalidRequest, "id must be a short text or a whole number of 64 bits"));
         }
-        self.check_version(headers)
+        if self.method.len() > LONGEST_METHOD {
+            return Err(Failure::new(Code::InvalidRequest, "the method is longer than any in use"));
+        }
+        let params = self.params()?;
+        let version = self.check_version(headers, params.version.as_deref())?;
+        self.check_agreement(headers, &params)?;
+        Ok(version.is_some_and(|version| version >= MODERN))
+    }
+
+    fn params(&self) -> Result<Params<'_>, Failure> {
+        let Some(params) = self.params else { return Ok(Params::default()) };
+        if !params.get().starts_with('{') {
+            return Err(Failure::new(Code::InvalidRequest, "params must be an object"));
+        }
+        serde_json::from_str(params.get()).map_err(|error| {
+            Failure::new(Code::InvalidRequest, "params are not as they must be").because(error.to_string())
+        })
     }
 
     /// A notification has no answer, so one that is not known is passed over later.
@@ -120,41 +129,55 @@ impl Envelope<'_> {
     }
 
     /// MCP 2025-11-25 (transports, protocol version header). A version in `_meta` is one of 2026-07-28, and left to the
-    /// protocol layer: that it agrees with the header comes first, and a refusal repeats what was asked for.
-    fn check_version<'h>(&'h self, headers: &'h HeaderMap) -> Result<Option<Cow<'h, str>>, Failure> {
+    /// protocol layer: that it agrees with the header comes first, and a refusal repeats what was asked for. The answer is
+    /// the version that is spoken, if the message or its headers say.
+    fn check_version<'v>(&self, headers: &'v HeaderMap, declared: Option<&'v str>) -> Result<Option<&'v str>, Failure> {
         let header = single(headers, &VERSION_HEADER)?;
-        let declared = self.declared_version()?;
         let unsupported = || {
             let spoken = mcp::versions().join(" and ");
             Failure::new(Code::VersionUnsupported, format!("the protocol versions spoken here are {spoken}"))
         };
-        match (header, declared.as_deref()) {
+        match (header, declared) {
             (Some(header), None) if !mcp::speaks(header) => Err(unsupported()),
             // Without any version a request would be one of 2025-03-26, which is not spoken here.
             (None, None) if self.id.is_some() && !matches!(&*self.method, "initialize" | "server/discover") => {
                 Err(Failure::new(Code::VersionUnsupported, "the header MCP-Protocol-Version is missing"))
             }
-            _ => Ok(declared.or(header.map(Cow::Borrowed))),
+            _ => Ok(declared.or(header)),
         }
     }
 
-    fn declared_version(&self) -> Result<Option<Cow<'_, str>>, Failure> {
-        let malformed = |error: serde_json::Error| {
-            Failure::new(Code::InvalidRequest, "_meta is not as it must be").because(error.to_string())
+    /// What `Mcp-Method` and `Mcp-Name` say must be so, in either era: something on the way may have judged by them. That
+    /// they must be there in the newer one is the protocol layer's to check.
+    fn check_agreement(&self, headers: &HeaderMap, params: &Params<'_>) -> Result<(), Failure> {
+        let differs = |name: &HeaderName| {
+            Err(Failure::new(Code::HeaderMismatch, format!("the header {name} does not say what the body says")))
         };
-        let Some(params) = self.params else { return Ok(None) };
-        is_object(params, "params must be an object")?;
-        let Some(meta) = serde_json::from_str::<Params<'_>>(params.get()).map_err(malformed)?.meta else {
-            return Ok(None);
-        };
-        is_object(meta, "_meta must be an object")?;
-        serde_json::from_str::<Meta<'_>>(meta.get()).map(|meta| meta.version).map_err(malformed)
+        if headers.contains_key(METHOD_HEADER) && stated(headers, &METHOD_HEADER).as_deref() != Some(&*self.method) {
+            return differs(&METHOD_HEADER);
+        }
+        match params.subject(&self.method) {
+            Some(subject) if headers.contains_key(NAME_HEADER) => match stated(headers, &NAME_HEADER).and_then(decoded)
+            {
+                Some(name) if name == subject => Ok(()),
+                _ => differs(&NAME_HEADER),
+            },
+            _ => Ok(()),
+        }
     }
 }
 
-/// An array would be read as the fields of a struct in their order, here and nowhere else.
-fn is_object(json: &RawValue, otherwise: &'static str) -> Result<(), Failure> {
-    if json.get().starts_with('{') { Ok(()) } else { Err(Failure::new(Code::InvalidRequest, otherwise)) }
+/// A header that stands once and is plain text.
+fn stated(headers: &HeaderMap, name: &HeaderName) -> Option<String> {
+    single(headers, name).ok().flatten().map(str::to_owned)
+}
+
+/// Names beyond visible ASCII travel as `=?base64?…?=` (MCP 2026-07-28, transports).
+fn decoded(text: String) -> Option<String> {
+    match text.strip_prefix("=?base64?").and_then(|rest| rest.strip_suffix("?=")) {
+        Some(coded) => String::from_utf8(STANDARD.decode(coded).ok()?).ok(),
+        None => Some(text),
+    }
 }
 
 fn strict(error: &StrictError) -> Failure {
@@ -204,8 +227,27 @@ mod tests {
     }
 
     #[test]
+    fn headers_that_name_another_call_are_refused() {
+        let mut headers = HeaderMap::new();
+        headers.insert(VERSION_HEADER, "2025-11-25".parse().unwrap());
+        let body = r#"{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"é"}}"#;
+        let judge = |headers: &HeaderMap| {
+            check(body.as_bytes(), headers, Protocol::Stateless).map_err(|refused| refused.failure.code())
+        };
+        headers.insert(METHOD_HEADER, "tools/call".parse().unwrap());
+        headers.insert(NAME_HEADER, "=?base64?w6k=?=".parse().unwrap());
+        assert_eq!(judge(&headers), Ok(()));
+        for (name, value) in [(METHOD_HEADER, "tools/list"), (NAME_HEADER, "e"), (NAME_HEADER, "=?base64?w6k?=")] {
+            let mut headers = headers.clone();
+            headers.insert(&name, value.parse().unwrap());
+            assert_eq!(judge(&headers), Err(Code::HeaderMismatch), "{name}: {value}");
+        }
+    }
+
+    #[test]
     fn an_id_that_the_protocol_layer_cannot_hold_is_refused_and_not_repeated() {
-        for id in ["1.5", "1e3", "9223372036854775808", "null", "true", r#"{"a":1}"#, "[]"] {
+        let long = format!("\"{}\"", "x".repeat(LONGEST_ID + 1));
+        for id in ["1.5", "1e3", "9223372036854775808", "null", "true", r#"{"a":1}"#, "[]", &long] {
             let body = format!(r#"{{"jsonrpc":"2.0","id":{id},"method":"ping"}}"#);
             assert_eq!(refusal("2025-11-25", &body), Some((Code::InvalidRequest, Value::Null, false)), "{id}");
         }

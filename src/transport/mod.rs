@@ -8,6 +8,7 @@ mod connection;
 mod https;
 mod hygiene;
 mod message;
+mod params;
 mod probe;
 mod publish;
 mod reply;
@@ -15,6 +16,7 @@ mod settings;
 mod slots;
 mod stream;
 pub mod tls;
+mod unheard;
 
 pub use bearer::Challenge;
 pub use https::{Front, Server};

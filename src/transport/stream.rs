@@ -14,6 +14,7 @@ use tokio::time::{Instant, Sleep, sleep};
 use super::activity::{Limits, PARTING};
 use super::connection::Connection;
 use super::slots::Slot;
+use super::unheard::{Report, Unheard};
 
 /// A stream that ends when the connection has been idle or alive for too long.
 pub(super) struct Stream<T> {
@@ -23,13 +24,14 @@ pub(super) struct Stream<T> {
     alarm: Pin<Box<Sleep>>,
     stalled: Option<Pin<Box<Sleep>>>,
     parting: Option<Parting>,
+    unheard: Unheard,
     _slot: Slot,
 }
 
 impl<T> Stream<T> {
-    pub(super) fn new(inner: T, connection: Arc<Connection>, limits: Limits, slot: Slot) -> Self {
-        let alarm = Box::pin(sleep(limits.look()));
-        Self { inner, connection, limits, alarm, stalled: None, parting: None, _slot: slot }
+    pub(super) fn new(inner: T, connection: Arc<Connection>, limits: Limits, slot: Slot, report: Report) -> Self {
+        let (alarm, unheard) = (Box::pin(sleep(limits.look())), Unheard::new(report));
+        Self { inner, connection, limits, alarm, stalled: None, parting: None, unheard, _slot: slot }
     }
 
     pub(super) fn connection(&self) -> &Arc<Connection> {
@@ -116,6 +118,7 @@ impl<T: AsyncRead + Unpin> AsyncRead for Stream<T> {
 
 impl<T: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Stream<T> {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        self.unheard.watch(bytes);
         let result = Pin::new(&mut self.inner).poll_write(cx, bytes);
         self.watch_write(cx, result)
     }
@@ -125,6 +128,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Stream<T> {
         cx: &mut Context<'_>,
         slices: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
+        self.unheard.watch_all(slices);
         let result = Pin::new(&mut self.inner).poll_write_vectored(cx, slices);
         self.watch_write(cx, result)
     }

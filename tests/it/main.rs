@@ -14,6 +14,7 @@
 mod clients;
 mod commands;
 mod coverage;
+mod cve;
 mod documents;
 mod forge;
 mod http;
@@ -29,6 +30,7 @@ mod refusals;
 mod reload;
 mod replay;
 mod review;
+mod secrets;
 mod teleport;
 mod versions;
 mod world;

@@ -275,7 +275,8 @@ fn reference_admits(entry: &Entry, subject: &Subject, dns: &BTreeSet<String>, ur
             wanted => wanted == subject,
         },
         Entry::Dns(name) => dns.iter().any(|listed| listed.eq_ignore_ascii_case(name)),
-        Entry::Uri(uri) => uris.contains(uri),
+        // All of them are SPIFFE ids, and a certificate has one or none.
+        Entry::Uri(uri) => uris.len() == 1 && uris.contains(uri),
     }
 }
 

@@ -13,7 +13,7 @@ use crate::world::ask::{Ask, ERAS, Era};
 use crate::world::{Choice, World, wire};
 
 async fn with_probes() -> World {
-    World::with(Choice { probes: true, ..Choice::default() }).await
+    World::with(Choice { probes: Some(0), ..Choice::default() }).await
 }
 
 /// An answer in plain HTTP: its status and all of its text.

@@ -1,6 +1,9 @@
 //! A world in a temporary directory: an authority, certificates good and bad, a token key, a door that is open.
 
 pub mod ask;
+pub mod certificates;
+pub mod child;
+pub mod der;
 pub mod h2;
 pub mod issuer;
 pub mod premises;
@@ -11,14 +14,13 @@ pub mod wire;
 
 use std::fs;
 use std::net::TcpListener;
+use std::ops::Deref;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use doorward::clock::{Clock, Timestamp};
-use doorward::config::Environment;
+use doorward::clock::Clock;
 use doorward::daemon::{Daemon, Listeners, Source};
-use doorward::pki::store::Existing;
-use doorward::pki::{AlternativeName, Authority, Profile, Request};
+use doorward::pki::Authority;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
@@ -26,18 +28,32 @@ use issuer::Issuer;
 use tokens::Signer;
 use wire::Answer;
 
-const DAY: Duration = Duration::from_secs(86_400);
 pub const ISSUER: &str = "https://issuer.test";
+/// Beneath the directory of a world.
+const AUDIT: &str = "log/audit.jsonl";
 
 /// Everything a test needs; gone when dropped.
 pub struct World {
-    directory: TempDir,
+    estate: Estate,
     pub daemon: Daemon,
+}
+
+/// What is there before a door is open: a directory, an authority, certificates, published token keys, a configuration.
+pub struct Estate {
+    directory: TempDir,
     pub port: u16,
     pub signer: Signer,
     pub issuer: Issuer,
     /// What the daemon goes by; it moves only if the test chose one that does.
     pub clock: Clock,
+}
+
+impl Deref for World {
+    type Target = Estate;
+
+    fn deref(&self) -> &Estate {
+        &self.estate
+    }
 }
 
 /// What a test may choose.
@@ -57,10 +73,18 @@ pub struct Choice {
     pub environment: Vec<(String, String)>,
     /// The system's clock, if there is none.
     pub clock: Option<Clock>,
-    /// Whether probes are listened for.
-    pub probes: bool,
     /// For how long the revocation list is good, from an hour ago.
     pub list_life: Option<Duration>,
+    /// More published token keys.
+    pub keys: Vec<Value>,
+    /// Where token keys come from instead, indented by four; `{root}` is the directory.
+    pub key_source: Option<String>,
+    /// Do not wait until the daemon is ready.
+    pub unready: bool,
+    /// The port for callers; otherwise the system chooses.
+    pub port: Option<u16>,
+    /// The port for probes, which are listened for only then; 0 for one of the system's choice.
+    pub probes: Option<u16>,
 }
 
 impl World {
@@ -69,26 +93,51 @@ impl World {
     }
 
     pub async fn with(choice: Choice) -> Self {
+        let (estate, main) = Estate::make(&choice);
+        let source =
+            Source { path: Some(estate.path("doorward.yaml")), environment: choice.environment.into_iter().collect() };
+        let listeners = Listeners { main: Some(main), probes: None };
+        let daemon = match Daemon::start(source, estate.clock.clone(), listeners).await {
+            Ok(daemon) => daemon,
+            Err(failure) => panic!("{failure}: {:?}", failure.cause()),
+        };
+        if !choice.unready {
+            daemon.ready(Duration::from_secs(10)).await.unwrap();
+        }
+        Self { estate, daemon }
+    }
+
+    /// Reads the configuration and its files again; it must be in order.
+    pub async fn reload(&self) {
+        if let Err(failure) = self.daemon.reload().await {
+            panic!("{failure}: {:?}", failure.cause());
+        }
+    }
+}
+
+impl Estate {
+    /// With the port for callers already bound.
+    pub fn make(choice: &Choice) -> (Self, TcpListener) {
         doorward::transport::tls::install_provider();
         let directory = tempfile::tempdir().unwrap();
         let root = directory.path();
         let signer = Signer::new("key-1");
-        make_certificates(root, choice.list_life);
-        let issuer = Issuer::start(root, &[signer.jwk()]);
+        certificates::make(root, choice.list_life);
+        let keys: Vec<Value> = [signer.jwk()].into_iter().chain(choice.keys.clone()).collect();
+        let issuer = Issuer::start(root, &keys);
         fs::create_dir(root.join("log")).unwrap();
-        let main = TcpListener::bind("127.0.0.1:0").unwrap();
+        let main = TcpListener::bind(("127.0.0.1", choice.port.unwrap_or(0))).unwrap();
         let port = main.local_addr().unwrap().port();
-        fs::write(root.join("doorward.yaml"), configuration(root, port, issuer.port, &choice)).unwrap();
-        let environment: Environment = choice.environment.into_iter().collect();
-        let source = Source { path: Some(root.join("doorward.yaml")), environment };
-        let clock = choice.clock.unwrap_or_else(Clock::system);
-        let listeners = Listeners { main: Some(main), probes: None };
-        let daemon = match Daemon::start(source, clock.clone(), listeners).await {
-            Ok(daemon) => daemon,
-            Err(failure) => panic!("{failure}: {:?}", failure.cause()),
-        };
-        daemon.ready(Duration::from_secs(10)).await.unwrap();
-        Self { directory, daemon, port, signer, issuer, clock }
+        let clock = choice.clock.clone().unwrap_or_else(Clock::system);
+        let estate = Self { directory, port, signer, issuer, clock };
+        estate.configure(choice);
+        (estate, main)
+    }
+
+    /// Writes the configuration anew.
+    pub fn configure(&self, choice: &Choice) {
+        let root = self.directory.path();
+        fs::write(root.join("doorward.yaml"), configuration(root, self.port, self.issuer.port, choice)).unwrap();
     }
 
     pub fn path(&self, name: &str) -> PathBuf {
@@ -125,13 +174,6 @@ impl World {
         wire::exchange(&mut stream, &wire::post(self.port, token, &message)).await.unwrap()
     }
 
-    /// Reads the configuration and its files again; it must be in order.
-    pub async fn reload(&self) {
-        if let Err(failure) = self.daemon.reload().await {
-            panic!("{failure}: {:?}", failure.cause());
-        }
-    }
-
     /// The authority of the clients and of this server.
     pub fn authority(&self) -> Authority {
         Authority::open(&self.path("ca")).unwrap()
@@ -139,8 +181,19 @@ impl World {
 
     /// The audit log as it is now.
     pub fn audit(&self) -> Vec<Value> {
-        let text = fs::read_to_string(self.path("log/audit.jsonl")).unwrap_or_default();
-        text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+        self.audit_from(0)
+    }
+
+    /// What has been written to the audit log since it had this many bytes.
+    pub fn audit_from(&self, bytes: usize) -> Vec<Value> {
+        let text = fs::read_to_string(self.path(AUDIT)).unwrap_or_default();
+        let whole = text[bytes..].rfind('\n').map_or(bytes, |end| bytes + end);
+        text[bytes..whole].lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+    }
+
+    /// How many bytes the audit log has now.
+    pub fn audit_bytes(&self) -> usize {
+        fs::metadata(self.path(AUDIT)).map_or(0, |file| usize::try_from(file.len()).unwrap())
     }
 
     /// The first record after the first `seen` ones that fits; some are written while the client already knows.
@@ -165,49 +218,19 @@ impl World {
     }
 }
 
-/// `good` is on the allowlist; every other name says what is wrong with it.
-fn make_certificates(root: &Path, list_life: Option<Duration>) {
-    let now = Clock::system();
-    let at = |offset: i64| Clock::manual(Timestamp::from_seconds(now.now().seconds() + offset));
-    let profile = || Profile { common_name: "Test CA".to_owned(), lifetime: DAY * 365 };
-    let authority = Authority::create(&root.join("ca"), &profile(), &at(-86_400 * 20)).unwrap();
-    let rogue = Authority::create(&root.join("rogue"), &profile(), &now).unwrap();
-    let client = |name: &str| Request::client(name, DAY);
-    let uri = |text: &str| AlternativeName::Uri(text.to_owned());
-    let dns = |text: &str| AlternativeName::Dns(text.to_owned());
-    let issue = |name: &str, request: Request, clock: &Clock| {
-        authority.issue(&request, clock).unwrap().write(&root.join(name), Existing::Keep).unwrap();
-    };
-    issue("server", Request::server(&["localhost", "127.0.0.1"], DAY), &now);
-    issue("good", client("bot").organization("Acme"), &now);
-    issue("second", client("second").name(uri("spiffe://acme/second")), &now);
-    issue("unlisted", client("eve"), &now);
-    issue("case", client("BOT").organization("Acme"), &now);
-    issue("prefix", client("bot2").organization("Acme"), &now);
-    issue("bare", client("bot"), &now);
-    issue("cn_in_san", client("eve").name(dns("bot")).name(uri("spiffe://acme/bot")), &now);
-    issue("homograph", client("b\u{43e}t").organization("Acme"), &now);
-    issue("comma", client("bot,O=Acme"), &now);
-    issue("expired", client("bot").organization("Acme"), &at(-86_400 * 10));
-    issue("not_yet", client("bot").organization("Acme"), &at(86_400));
-    issue("revoked", client("bot").organization("Acme"), &now);
-    issue("server_as_client", Request::server(&["bot"], DAY), &now);
-    rogue
-        .issue(&client("bot").organization("Acme"), &now)
-        .unwrap()
-        .write(&root.join("rogue_bot"), Existing::Keep)
-        .unwrap();
-    assert!(authority.revoke_file(&root.join("revoked.crt"), &now).unwrap());
-    match list_life {
-        None => authority.crl(DAY, &now).unwrap(),
-        Some(life) => authority.crl(life, &at(-3600)).unwrap(),
-    };
-}
-
 fn configuration(root: &Path, port: u16, keys_port: u16, choice: &Choice) -> String {
     let root = root.display();
-    let Choice { more, jwt, tls, http, scopes, probes, .. } = choice;
+    let Choice { jwt, tls, http, scopes, .. } = choice;
+    let more = choice.more.replace("{root}", &root.to_string());
     let audience = format!("https://localhost:{port}/mcp");
+    let key_source = choice.key_source.clone().unwrap_or_else(|| {
+        format!("    jwks_uri: https://localhost:{keys_port}/jwks.json\n    jwks_ca: {{root}}/ca/ca.crt")
+    });
+    let key_source = key_source.replace("{root}", &root.to_string());
+    let metrics = match choice.probes {
+        Some(port) => format!("  bind: 127.0.0.1:{port}"),
+        None => "  enabled: false".to_owned(),
+    };
     format!(
         "transport: https
 tls:
@@ -219,6 +242,8 @@ tls:
   allowed_subjects:
     - CN=bot,O=Acme
     - URI:spiffe://acme/second
+    - DNS:one.agents.example
+    - EMAIL:bot@acme.example
 {tls}
 http:
   cors_allowed_origins: [\"https://app.example\"]
@@ -227,18 +252,16 @@ auth:
   jwt:
     issuer: {ISSUER}
     audience: {audience}
-    jwks_uri: https://localhost:{keys_port}/jwks.json
-    jwks_ca: {root}/ca/ca.crt
+{key_source}
 {jwt}
 scopes:
   core: [get_cpu_info, get_memory_info, get_disk_info, get_network_info, get_processes, get_uptime, get_temperature]
   clock: [get_uptime]
 {scopes}
 audit:
-  path: {root}/log/audit.jsonl
+  path: {root}/{AUDIT}
 metrics:
-  enabled: {probes}
-  bind: 127.0.0.1:0
+{metrics}
 {more}
 "
     )

@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use doorward::pki::store;
 use rustls::pki_types::ServerName;
+use rustls::sign::{CertifiedKey, SingleCertAndKey};
 use rustls::{ClientConfig, RootCertStore};
 use serde_json::{Value, json};
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
@@ -59,7 +60,10 @@ pub fn tls(root: &Path, name: Option<&str>) -> ClientConfig {
         Some(name) => {
             let chain = store::certificates(&root.join(format!("{name}.crt"))).unwrap();
             let key = store::private_key(&root.join(format!("{name}.key"))).unwrap();
-            builder.with_client_auth_cert(chain, key).unwrap()
+            let key = doorward::transport::tls::provider().key_provider.load_private_key(key).unwrap();
+            // Unchecked: what the library would not show is shown all the same.
+            let shown = SingleCertAndKey::from(CertifiedKey::new(chain, key));
+            builder.with_client_cert_resolver(Arc::new(shown))
         }
     }
 }
@@ -120,17 +124,25 @@ pub async fn endure<S: AsyncRead + AsyncWrite>(stream: S, first: &[u8], drip: &[
     (start.elapsed(), read)
 }
 
-/// Sends `bytes` and reads one answer.
+/// Sends `bytes` and reads one answer, which may come before everything is sent.
 ///
 /// # Errors
 /// When the connection breaks before there is one.
 pub async fn exchange(stream: &mut TlsStream<TcpStream>, bytes: &[u8]) -> std::io::Result<Answer> {
-    stream.write_all(bytes).await?;
-    stream.flush().await?;
-    read_answer(stream).await
+    let (mut reader, mut writer) = tokio::io::split(stream);
+    let writing = async {
+        if writer.write_all(bytes).await.is_ok() {
+            let _ = writer.flush().await;
+        }
+        std::future::pending::<()>().await;
+    };
+    tokio::select! {
+        answer = read(&mut reader, bytes.starts_with(b"HEAD ")) => answer,
+        () = writing => Err(std::io::ErrorKind::Other.into()),
+    }
 }
 
-pub async fn read_answer(stream: &mut TlsStream<TcpStream>) -> std::io::Result<Answer> {
+async fn read<R: AsyncRead + Unpin>(stream: &mut R, bodiless: bool) -> std::io::Result<Answer> {
     let mut head = Vec::new();
     while !head.ends_with(b"\r\n\r\n") {
         let mut byte = [0];
@@ -160,14 +172,14 @@ pub async fn read_answer(stream: &mut TlsStream<TcpStream>) -> std::io::Result<A
             }
         }
     } else {
-        let length = header("content-length").map_or(0, |length| length.parse().unwrap());
+        let length = header("content-length").filter(|_| !bodiless).map_or(0, |length| length.parse().unwrap());
         body.resize(length, 0);
         stream.read_exact(&mut body).await?;
     }
     Ok(Answer { status, headers: headers.clone(), body: String::from_utf8(body).unwrap() })
 }
 
-async fn line(stream: &mut TlsStream<TcpStream>) -> std::io::Result<String> {
+async fn line<R: AsyncRead + Unpin>(stream: &mut R) -> std::io::Result<String> {
     let mut line = Vec::new();
     while !line.ends_with(b"\r\n") {
         line.push(stream.read_u8().await?);
