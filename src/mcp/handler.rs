@@ -157,19 +157,25 @@ impl ServerHandler for Handler {
         Err(ErrorData::method_not_found::<CompleteRequestMethod>())
     }
 
-    /// A known method whose parameters could not be read. Unknown ones come from streams only; over HTTP the transport has
-    /// refused them.
+    /// A known method whose parameters could not be read, or an unknown one; 2026-07-28 does not know the handshake.
     async fn on_custom_request(
         &self,
         request: CustomRequest,
         context: RequestContext<RoleServer>,
     ) -> Result<CustomResult, ErrorData> {
         let Passage { door, caller, .. } = self.passage(&context).await?;
-        if matches!(&*request.method, "initialize" | "server/discover" | "tools/list" | "tools/call") {
+        let known = match &*request.method {
+            "initialize" => !modern(&context),
+            method => matches!(method, "server/discover" | "tools/list" | "tools/call"),
+        };
+        if known {
             return Err(refuse(&door, &caller, "the parameters are not those of the method").await);
         }
         let failure = Failure::new(Code::MethodUnknown, "there is no such method here");
-        door.turn_caller_away(&caller, &failure).await;
+        // Over HTTP this becomes a 404, and the transport records it.
+        if let Entrance::Local { .. } = self.entrance {
+            door.turn_caller_away(&caller, &failure).await;
+        }
         Err(errors::refused(&failure))
     }
 }
