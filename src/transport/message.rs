@@ -79,14 +79,14 @@ pub(super) fn check(body: &[u8], headers: &HeaderMap, protocol: Protocol) -> Res
     })?;
     // What is no id is not repeated either.
     let id = envelope.id.clone().filter(is_id).unwrap_or(Value::Null);
-    let modern = match envelope.check(headers) {
-        Ok(version) => version.is_some_and(|version| version.as_ref() >= MODERN),
+    let version = match envelope.check(headers) {
+        Ok(version) => version,
         Err(failure) => return Err(Refused { id, failure, in_band: false }),
     };
-    match envelope.check_method(protocol) {
-        Ok(()) => Ok(()),
-        Err(failure) => Err(Refused { id, failure, in_band: !modern }),
-    }
+    envelope.check_method(version.as_deref(), protocol).map_err(|failure| {
+        let modern = version.as_deref().is_some_and(|version| version >= MODERN);
+        Refused { id, failure, in_band: !modern }
+    })
 }
 
 /// A text or a whole number that the protocol layer can hold.
@@ -110,9 +110,11 @@ impl Envelope<'_> {
         self.check_version(headers)
     }
 
-    /// A notification has no answer, so one that is not known is passed over later.
-    fn check_method(&self, protocol: Protocol) -> Result<(), Failure> {
-        if self.id.is_none() || protocol.serves_every_method() || METHODS.contains(&&*self.method) {
+    /// A notification has no answer, so one that is not known is passed over later. Nor are methods a matter in a version
+    /// that is not spoken: it is refused later, before any of them.
+    fn check_method(&self, version: Option<&str>, protocol: Protocol) -> Result<(), Failure> {
+        let unspoken = version.is_some_and(|version| !mcp::speaks(version));
+        if self.id.is_none() || unspoken || protocol.serves_every_method() || METHODS.contains(&&*self.method) {
             return Ok(());
         }
         let method: String = self.method.chars().take(64).collect();

@@ -25,8 +25,14 @@ async fn ask(world: &World, method: &str, header: &str, declared: &str) -> wire:
 #[tokio::test]
 async fn a_version_that_is_not_spoken_is_refused_with_those_that_are_and_what_was_asked_for() {
     let world = World::open().await;
-    for version in ["v999.0.0", "2025-03-26", "2030-01-01"] {
-        let answer = ask(&world, "server/discover", &format!("MCP-Protocol-Version: {version}\r\n"), version).await;
+    for (method, version) in [
+        ("server/discover", "v999.0.0"),
+        ("tools/list", "2025-03-26"),
+        ("tools/list", "2030-01-01"),
+        ("of/another/version", "2030-01-01"),
+        ("of/another/version", "2025-03-26"),
+    ] {
+        let answer = ask(&world, method, &format!("MCP-Protocol-Version: {version}\r\n"), version).await;
         assert_eq!((answer.status, answer.reason().as_deref()), (400, Some("version_unsupported")), "{version}");
         let error = answer.json();
         assert_eq!(error.pointer("/id"), Some(&json!(7)));
