@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use rmcp::model::{
     CacheScope, CallToolRequestParams, CallToolResponse, CallToolResult, CompleteRequestMethod, CompleteRequestParams,
-    CompleteResult, ContentBlock, CustomRequest, CustomResult, Implementation, ListPromptsRequestMethod,
+    CompleteResult, ContentBlock, CustomRequest, CustomResult, ErrorCode, Implementation, ListPromptsRequestMethod,
     ListPromptsResult, ListResourceTemplatesRequestMethod, ListResourceTemplatesResult, ListResourcesRequestMethod,
     ListResourcesResult, ListToolsResult, MetaObject, PaginatedRequestParams, ProgressNotificationParam,
     ProtocolVersion, ServerCapabilities, ServerConfig,
@@ -157,20 +157,27 @@ impl ServerHandler for Handler {
         Err(ErrorData::method_not_found::<CompleteRequestMethod>())
     }
 
-    /// A known method whose parameters could not be read. Unknown ones come from streams only; over HTTP the transport has
-    /// refused them.
+    /// A known method whose parameters could not be read, or an unknown one; 2026-07-28 does not know the handshake.
     async fn on_custom_request(
         &self,
         request: CustomRequest,
         context: RequestContext<RoleServer>,
     ) -> Result<CustomResult, ErrorData> {
         let Passage { door, caller, .. } = self.passage(&context).await?;
-        if matches!(&*request.method, "initialize" | "server/discover" | "tools/list" | "tools/call") {
+        let known = match &*request.method {
+            "initialize" => !modern(&context),
+            method => matches!(method, "server/discover" | "tools/list" | "tools/call"),
+        };
+        if known {
             return Err(refuse(&door, &caller, "the parameters are not those of the method").await);
         }
         let failure = Failure::new(Code::MethodUnknown, "there is no such method here");
-        door.turn_caller_away(&caller, &failure).await;
-        Err(errors::refused(&failure))
+        if let Entrance::Local { .. } = self.entrance {
+            door.turn_caller_away(&caller, &failure).await;
+            return Err(errors::refused(&failure));
+        }
+        // Over HTTP the transport records what comes without a reason, and adds one.
+        Err(ErrorData::new(ErrorCode::METHOD_NOT_FOUND, failure.public().to_owned(), None))
     }
 }
 

@@ -255,13 +255,20 @@ impl Inside<'_> {
                 Looked::Refusal(refusal) => refusal,
             };
         }
+        let status = response.status();
         let Explained { answer, code, text } = body::explain(response).await;
         let failure = Failure::new(code, "the protocol layer refused the message").because(text);
         self.front.door.turn_caller_away(self.caller, &failure).await;
         match answer {
-            Some(answer) if !answer.status().is_server_error() => answer,
+            Some(answer) if !status.is_server_error() => answer,
             // Not in the words of the protocol, or a defect; what it says is for the operator.
-            _ => reply::refusal(&failure, Value::Null, &self.front.challenge),
+            _ => {
+                let mut answer = reply::refusal(&failure, Value::Null, &self.front.challenge);
+                if status.is_client_error() {
+                    *answer.status_mut() = status;
+                }
+                answer
+            }
         }
     }
 }

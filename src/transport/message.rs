@@ -75,11 +75,14 @@ pub(super) fn check(body: &[u8], headers: &HeaderMap, protocol: Protocol) -> Res
     })?;
     // What is no id is not repeated either.
     let id = envelope.id.clone().filter(is_id).unwrap_or(Value::Null);
-    let modern = match envelope.check(headers) {
-        Ok(modern) => modern,
+    let version = match envelope.check(headers) {
+        Ok(version) => version,
         Err(failure) => return Err(Refused { id, failure, in_band: false }),
     };
-    envelope.check_method(protocol).map_err(|failure| Refused { id, failure, in_band: !modern })
+    envelope.check_method(version.as_deref(), protocol).map_err(|failure| {
+        let modern = version.as_deref().is_some_and(|version| version >= MODERN);
+        Refused { id, failure, in_band: !modern }
+    })
 }
 
 /// A text of bounded length, or a whole number that the protocol layer can hold.
@@ -92,8 +95,8 @@ fn is_id(id: &Value) -> bool {
 }
 
 impl Envelope<'_> {
-    /// Checks all but whether the method is served; gives whether the message is of the newer era.
-    fn check(&self, headers: &HeaderMap) -> Result<bool, Failure> {
+    /// Checks all but the method; gives the version that is spoken, if the message or its headers say.
+    fn check<'h>(&'h self, headers: &'h HeaderMap) -> Result<Option<Cow<'h, str>>, Failure> {
         if self.jsonrpc != "2.0" {
             return Err(Failure::new(Code::InvalidRequest, "jsonrpc must be \"2.0\""));
         }
@@ -103,10 +106,10 @@ impl Envelope<'_> {
         if self.method.len() > LONGEST_METHOD {
             return Err(Failure::new(Code::InvalidRequest, "the method is longer than any in use"));
         }
-        let params = self.params()?;
-        let version = self.check_version(headers, params.version.as_deref())?;
+        let mut params = self.params()?;
+        let version = self.check_version(headers, params.version.take())?;
         self.check_agreement(headers, &params)?;
-        Ok(version.is_some_and(|version| version >= MODERN))
+        Ok(version)
     }
 
     fn params(&self) -> Result<Params<'_>, Failure> {
@@ -119,9 +122,11 @@ impl Envelope<'_> {
         })
     }
 
-    /// A notification has no answer, so one that is not known is passed over later.
-    fn check_method(&self, protocol: Protocol) -> Result<(), Failure> {
-        if self.id.is_none() || protocol.serves_every_method() || METHODS.contains(&&*self.method) {
+    /// A notification has no answer, so one that is not known is passed over later. Nor are methods a matter in a version
+    /// that is not spoken: it is refused later, before any of them.
+    fn check_method(&self, version: Option<&str>, protocol: Protocol) -> Result<(), Failure> {
+        let unspoken = version.is_some_and(|version| !mcp::speaks(version));
+        if self.id.is_none() || unspoken || protocol.serves_every_method() || METHODS.contains(&&*self.method) {
             return Ok(());
         }
         let method: String = self.method.chars().take(64).collect();
@@ -129,21 +134,24 @@ impl Envelope<'_> {
     }
 
     /// MCP 2025-11-25 (transports, protocol version header). A version in `_meta` is one of 2026-07-28, and left to the
-    /// protocol layer: that it agrees with the header comes first, and a refusal repeats what was asked for. The answer is
-    /// the version that is spoken, if the message or its headers say.
-    fn check_version<'v>(&self, headers: &'v HeaderMap, declared: Option<&'v str>) -> Result<Option<&'v str>, Failure> {
+    /// protocol layer: that it agrees with the header comes first, and a refusal repeats what was asked for.
+    fn check_version<'h>(
+        &self,
+        headers: &'h HeaderMap,
+        declared: Option<Cow<'h, str>>,
+    ) -> Result<Option<Cow<'h, str>>, Failure> {
         let header = single(headers, &VERSION_HEADER)?;
         let unsupported = || {
             let spoken = mcp::versions().join(" and ");
             Failure::new(Code::VersionUnsupported, format!("the protocol versions spoken here are {spoken}"))
         };
-        match (header, declared) {
+        match (header, declared.as_deref()) {
             (Some(header), None) if !mcp::speaks(header) => Err(unsupported()),
             // Without any version a request would be one of 2025-03-26, which is not spoken here.
             (None, None) if self.id.is_some() && !matches!(&*self.method, "initialize" | "server/discover") => {
                 Err(Failure::new(Code::VersionUnsupported, "the header MCP-Protocol-Version is missing"))
             }
-            _ => Ok(declared.or(header)),
+            _ => Ok(declared.or(header.map(Cow::Borrowed))),
         }
     }
 

@@ -260,7 +260,7 @@ async fn a_used_token_stays_used_over_a_reload() {
 #[tokio::test]
 async fn what_waits_for_a_restart_is_said() {
     let world = World::open().await;
-    world.edit("bind: 127.0.0.1:", "bind: 127.0.0.2:");
+    world.edit(&format!("bind: 127.0.0.1:{}", world.port), &format!("bind: 127.0.0.2:{}", world.port));
     let seen = world.audit().len();
     world.reload().await;
     assert_eq!(world.audit()[seen]["detail"], "only after a restart: tls.bind");
