@@ -67,6 +67,13 @@ pub(super) fn check(body: &[u8], headers: &HeaderMap) -> Result<(), Refused> {
     envelope.check(headers).map_err(|failure| Refused { id, failure })
 }
 
+/// The id and the method as they were read, to compare them with what other readers make of the same body.
+#[cfg(any(test, fuzzing))]
+pub(super) fn said(body: &[u8]) -> Option<(Option<Value>, String)> {
+    let envelope: Envelope<'_> = serde_json::from_slice(body).ok()?;
+    Some((envelope.id, envelope.method.into_owned()))
+}
+
 impl Envelope<'_> {
     fn check(&self, headers: &HeaderMap) -> Result<(), Failure> {
         if self.jsonrpc != "2.0" {

@@ -4,6 +4,8 @@ mod accept;
 mod bearer;
 mod body;
 mod connection;
+#[cfg(any(test, fuzzing))]
+pub mod fuzzing;
 mod https;
 mod hygiene;
 mod message;

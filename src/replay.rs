@@ -1,0 +1,53 @@
+//! Every input that the fuzz targets keep, and every one that once broke something, run through the same checks.
+
+use std::path::Path;
+
+#[expect(unreachable_pub, reason = "the fuzz targets are a crate of their own")]
+#[path = "../fuzz/src/lib.rs"]
+mod targets;
+
+/// Inputs that a target begins with, and inputs that found a defect.
+const KEPT: [&str; 2] = ["fuzz/corpus", "tests/cases/fuzz"];
+
+fn replay(name: &str, run: fn(&[u8])) -> usize {
+    let mut inputs = 0_usize;
+    for kept in KEPT {
+        let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join(kept).join(name);
+        let Ok(entries) = std::fs::read_dir(&directory) else { continue };
+        for entry in entries {
+            let path = entry.unwrap().path();
+            let bytes = std::fs::read(&path).unwrap();
+            // The test's output ends with the input that fails.
+            println_path(&path);
+            run(&bytes);
+            inputs = inputs.saturating_add(1);
+        }
+    }
+    inputs
+}
+
+#[expect(clippy::print_stdout, reason = "shown by the test runner when the test fails")]
+fn println_path(path: &Path) {
+    println!("{}", path.display());
+}
+
+#[test]
+fn every_kept_input_still_holds() {
+    for (name, run) in targets::TARGETS {
+        assert!(replay(name, run) > 0, "{name} has no corpus");
+    }
+}
+
+#[test]
+fn every_kept_directory_belongs_to_a_target() {
+    for kept in KEPT {
+        for entry in std::fs::read_dir(Path::new(env!("CARGO_MANIFEST_DIR")).join(kept)).unwrap() {
+            let name = entry.unwrap().file_name();
+            assert!(
+                targets::TARGETS.iter().any(|(known, _)| name.to_str() == Some(known)),
+                "{kept}/{}",
+                name.display()
+            );
+        }
+    }
+}
