@@ -46,7 +46,7 @@ fn judge(pattern: &SubjectPattern, certificate: &Certificate) {
     let expected = match pattern {
         SubjectPattern::CommonName(wanted) => names == [wanted.as_str()],
         SubjectPattern::Subject(wanted) => wanted.to_string() == certificate.subject.to_string(),
-        SubjectPattern::Dns(wanted) => wanted.to_ascii_lowercase() == "bot.example",
+        SubjectPattern::Dns(wanted) => wanted.eq_ignore_ascii_case("bot.example"),
         SubjectPattern::Uri(wanted) => wanted == "spiffe://acme/bot",
         SubjectPattern::Email(wanted) => wanted == "bot@acme.example",
     };
