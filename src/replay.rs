@@ -9,8 +9,9 @@ mod targets;
 /// Inputs that a target begins with, and inputs that found a defect.
 const KEPT: [&str; 2] = ["fuzz/corpus", "tests/cases/fuzz"];
 
-fn replay(name: &str) -> usize {
-    let mut inputs = 0_usize;
+/// How many inputs of the target are accepted, and how many are refused.
+fn replay(name: &str) -> (usize, usize) {
+    let (mut accepted, mut refused) = (0_usize, 0_usize);
     for kept in KEPT {
         let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join(kept).join(name);
         let Ok(entries) = std::fs::read_dir(&directory) else { continue };
@@ -18,23 +19,24 @@ fn replay(name: &str) -> usize {
             let path = entry.unwrap().path();
             let bytes = std::fs::read(&path).unwrap();
             // The test's output ends with the input that fails.
-            println_path(&path);
-            targets::run(name, &bytes);
-            inputs = inputs.saturating_add(1);
+            tell(&path);
+            let count = if targets::run(name, &bytes) { &mut accepted } else { &mut refused };
+            *count = count.saturating_add(1);
         }
     }
-    inputs
+    (accepted, refused)
 }
 
 #[expect(clippy::print_stdout, reason = "shown by the test runner when the test fails")]
-fn println_path(path: &Path) {
+fn tell(path: &Path) {
     println!("{}", path.display());
 }
 
 #[test]
 fn every_kept_input_still_holds() {
     for (name, _) in targets::TARGETS {
-        assert!(replay(name) > 0, "{name} has no corpus");
+        let (accepted, refused) = replay(name);
+        assert!(accepted > 0 && refused > 0, "{name}: {accepted} inputs are accepted, {refused} are refused");
     }
 }
 

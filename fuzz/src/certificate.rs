@@ -4,11 +4,14 @@ use doorward::error::Code;
 use doorward::identity::{DistinguishedName, SubjectPattern, Thumbprint};
 use doorward::pki;
 
-/// The bytes are a certificate, or a revocation list.
-pub fn run(bytes: &[u8]) {
+/// The bytes are a certificate.
+pub fn run(bytes: &[u8]) -> bool {
     let certificate = match pki::certificate(bytes) {
         Ok(certificate) => certificate,
-        Err(failure) => return assert_eq!(failure.code(), Code::CertificateMalformed),
+        Err(failure) => {
+            assert_eq!(failure.code(), Code::CertificateMalformed);
+            return false;
+        }
     };
     assert_eq!(certificate.thumbprint, Thumbprint::of(bytes));
     assert!(!certificate.serial.is_empty() && certificate.serial.bytes().all(|b| b"0123456789abcdef".contains(&b)));
@@ -32,6 +35,7 @@ pub fn run(bytes: &[u8]) {
     }
     let longer = [bytes, &[0]].concat();
     assert!(pki::certificate(&longer).is_err(), "something may follow a certificate");
+    true
 }
 
 fn entries<'a>(subject: &DistinguishedName, alternatives: impl Iterator<Item = &'a String>) -> Vec<String> {

@@ -9,8 +9,8 @@ const TOOLS: &[&str] = &["get_cpu_info", "get_uptime", "list_processes"];
 const FILLER: &str = "0123456789abcdef0123456789abcdef";
 
 /// Lines at the start such as `#DOORWARD__LOG__LEVEL=debug` are comments to YAML and put the rest in the environment.
-pub fn run(bytes: &[u8]) {
-    let Ok(text) = std::str::from_utf8(bytes) else { return };
+pub fn run(bytes: &[u8]) -> bool {
+    let Ok(text) = std::str::from_utf8(bytes) else { return false };
     match read(text, &environment(text), TOOLS) {
         Ok(loaded) => {
             let told = format!("{loaded:?}");
@@ -24,10 +24,12 @@ pub fn run(bytes: &[u8]) {
             {
                 assert_eq!(again.config, loaded.config);
             }
+            true
         }
         Err(Refused::Found(report)) => {
             assert!(report.refuses() && report.count() > 0);
             assert!(!report.to_string().is_empty());
+            false
         }
         Err(Refused::Unreadable(failure)) => panic!("{failure}: {:?}", failure.cause()),
     }

@@ -12,11 +12,9 @@ const ORIGIN_SERVED: &str = "https://app.example:8443";
 
 /// The first line is the target, each further one a header as `name: value`. Bytes that HTTP has no room for end a line's
 /// chance to be a header.
-pub fn run(bytes: &[u8]) {
-    let Some(mut parts) = request(bytes) else { return };
-    named(&parts);
-    typed(&parts.headers);
-    proven(&mut parts.headers);
+pub fn run(bytes: &[u8]) -> bool {
+    let Some(mut parts) = request(bytes) else { return false };
+    let accepted = [named(&parts), typed(&parts.headers), proven(&mut parts.headers)];
     strip(&mut parts.headers);
     for name in parts.headers.keys() {
         let name = name.as_str();
@@ -24,6 +22,7 @@ pub fn run(bytes: &[u8]) {
             ["accept", "content-type", "content-length", "host", "mcp-protocol-version", "mcp-method", "mcp-name"];
         assert!(kept.contains(&name) || name.starts_with("mcp-param-"), "{name} goes on");
     }
+    accepted == [true; 3]
 }
 
 fn request(bytes: &[u8]) -> Option<Parts> {
@@ -46,9 +45,9 @@ fn all<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Vec<&'a [u8]> {
 }
 
 /// Who is called, and from which page.
-fn named(parts: &Parts) {
+fn named(parts: &Parts) -> bool {
     let served = Names::new(&HOSTS.map(str::to_owned), &[ORIGIN_SERVED.to_owned()]);
-    let Ok(origin) = names(&served, parts) else { return };
+    let Ok(origin) = names(&served, parts) else { return false };
     let hosts = all(&parts.headers, &HOST);
     assert!(hosts.len() <= 1, "two hosts");
     let target = parts.uri.authority().map(|authority| authority.as_str().as_bytes());
@@ -66,6 +65,7 @@ fn named(parts: &Parts) {
         }
         (origin, sent) => panic!("{origin:?} of {sent:?}"),
     }
+    true
 }
 
 /// Whether `host` is a spelling of `served`: any case, a dot at the end, and any port where none is named.
@@ -87,27 +87,32 @@ fn answers_to(served: &str, host: &str) -> bool {
     }
 }
 
-fn typed(headers: &HeaderMap) {
+fn typed(headers: &HeaderMap) -> bool {
     if media(headers).is_err() {
-        return;
+        return false;
     }
     let types = all(headers, &CONTENT_TYPE);
     let [one] = types.as_slice() else { panic!("{} content types", types.len()) };
     let essence = one.split(|byte| *byte == b';').next().unwrap_or_default().trim_ascii();
     assert!(essence.eq_ignore_ascii_case(b"application/json"));
+    true
 }
 
-fn proven(headers: &mut HeaderMap) {
+fn proven(headers: &mut HeaderMap) -> bool {
     let sent: Vec<Vec<u8>> = all(headers, &AUTHORIZATION).into_iter().map(<[u8]>::to_vec).collect();
     match (bearer(headers), sent.as_slice()) {
-        (Ok(Presented::Nothing), []) => {}
+        (Ok(Presented::Nothing), []) => true,
         (Ok(Presented::Bearer(token)), [sent]) => {
             assert_eq!([b"Bearer ", token.expose().as_bytes()].concat(), *sent);
             let fits = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte);
             assert!(!token.expose().is_empty() && token.expose().bytes().all(fits));
             assert!(headers.get(AUTHORIZATION).is_none(), "the token goes on");
+            true
         }
         (Ok(presented), sent) => panic!("{presented:?} of {} headers", sent.len()),
-        (Err(_), sent) => assert!(!sent.is_empty()),
+        (Err(_), sent) => {
+            assert!(!sent.is_empty());
+            false
+        }
     }
 }

@@ -9,8 +9,11 @@ mod jwks;
 mod jwt;
 mod names;
 
-/// Every target by its name.
-pub const TARGETS: [(&str, fn(&[u8])); 7] = [
+/// A target: its name, and what takes the bytes and tells whether they were accepted.
+pub type Target = (&'static str, fn(&[u8]) -> bool);
+
+/// All of them.
+pub const TARGETS: [Target; 7] = [
     ("body", body::run),
     ("certificate", certificate::run),
     ("config_yaml", config_yaml::run),
@@ -21,10 +24,7 @@ pub const TARGETS: [(&str, fn(&[u8])); 7] = [
 ];
 
 /// Runs the target of this name.
-pub fn run(name: &str, bytes: &[u8]) {
-    for (known, target) in TARGETS {
-        if known == name {
-            target(bytes);
-        }
-    }
+pub fn run(name: &str, bytes: &[u8]) -> bool {
+    let target = TARGETS.iter().find(|(known, _)| *known == name);
+    target.expect("every binary is named like its target").1(bytes)
 }

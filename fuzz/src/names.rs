@@ -6,8 +6,8 @@ use doorward::clock::Timestamp;
 use doorward::identity::{Allowlist, Certificate, DistinguishedName, SubjectPattern, Thumbprint};
 
 /// Each line is a name; all are compared with one another.
-pub fn run(bytes: &[u8]) {
-    let Ok(text) = std::str::from_utf8(bytes) else { return };
+pub fn run(bytes: &[u8]) -> bool {
+    let Ok(text) = std::str::from_utf8(bytes) else { return false };
     let lines: Vec<&str> = text.split('\n').take(4).collect();
     let names: Vec<DistinguishedName> = lines.iter().filter_map(|line| name(line)).collect();
     let patterns: Vec<SubjectPattern> = lines.iter().filter_map(|line| pattern(line)).collect();
@@ -23,6 +23,7 @@ pub fn run(bytes: &[u8]) {
             judge(pattern, &certificate);
         }
     }
+    !names.is_empty()
 }
 
 fn name(text: &str) -> Option<DistinguishedName> {
