@@ -48,3 +48,10 @@ pub mod config;
 pub mod daemon;
 
 pub mod cli;
+
+// The fuzz targets name this crate from outside; their inputs are replayed here under the same name.
+#[cfg(test)]
+mod replay;
+
+#[cfg(test)]
+extern crate self as doorward;

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::io::Read as _;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use super::check::{self, Given};
 use super::environment::{self, Environment};
@@ -125,11 +125,11 @@ fn text(bytes: Vec<u8>, source: &Source) -> Result<String, Finding> {
 
 /// Reads `text` and puts the environment above it.
 pub(super) fn read(text: &str, source: Source, environment: &Environment, tools: &[&str]) -> Result<Loaded, Refused> {
-    let shape = Shape::read(&schema()).map_err(Refused::Unreadable)?;
+    let shape = shape().map_err(Refused::Unreadable)?;
     let (mut tree, mut findings) =
         yaml::parse(text, &source).map_err(|findings| Refused::Found(Report::new(findings)))?;
-    findings.extend(environment::overlay(&mut tree, &shape, environment));
-    let fitted = fit(&tree, &shape, environment);
+    findings.extend(environment::overlay(&mut tree, shape, environment));
+    let fitted = fit(&tree, shape, environment);
     findings.extend(fitted.findings);
     let config: Config = serde_json::from_value(fitted.value).map_err(|error| {
         // What fits the schema fits the structs; if it ever does not, that is a defect, and no configuration either.
@@ -147,6 +147,15 @@ pub(super) fn read(text: &str, source: Source, environment: &Environment, tools:
         return Err(Refused::Found(report));
     }
     Ok(Loaded { config, notes: report, secrets: secrets.values, files })
+}
+
+/// The shape of all configurations, made when the first is read.
+fn shape() -> Result<&'static Shape, Failure> {
+    static SHAPE: OnceLock<Shape> = OnceLock::new();
+    match SHAPE.get() {
+        Some(shape) => Ok(shape),
+        None => Shape::read(&schema()).map(|shape| SHAPE.get_or_init(|| shape)),
+    }
 }
 
 #[derive(Default)]

@@ -4,6 +4,8 @@
 mod check;
 mod environment;
 mod fit;
+#[cfg(any(test, fuzzing))]
+pub mod fuzzing;
 mod load;
 mod number;
 mod place;

@@ -87,14 +87,17 @@ impl Names {
     }
 }
 
-/// `host`, `host:port`, `[v6]` or `[v6]:port`, without userinfo.
+/// `host`, `host:port`, `[v6]` or `[v6]:port`, without userinfo. A name may end with the dot of the root, and what stands
+/// behind a colon is a port or the whole is refused.
 fn authority(text: &str) -> Option<Authority> {
     let parsed: http::uri::Authority = text.parse().ok()?;
-    if text.contains('@') || parsed.host().is_empty() || (text.ends_with(':')) {
-        return None;
-    }
-    let host = parsed.host().trim_end_matches('.').to_ascii_lowercase();
-    Some(Authority { host, port: parsed.port_u16() })
+    let port = match text.strip_prefix(parsed.host())? {
+        "" => None,
+        rest => Some(rest.strip_prefix(':').filter(|digits| digits.bytes().all(|b| b.is_ascii_digit()))?.parse().ok()?),
+    };
+    let host = parsed.host();
+    let host = host.strip_suffix('.').unwrap_or(host).to_ascii_lowercase();
+    (!host.is_empty()).then_some(Authority { host, port })
 }
 
 /// The value of a header that may stand once.
@@ -214,6 +217,8 @@ mod tests {
         }
         for host in
             ["", "evil.example", "door.example.evil", "127.0.0.1", "127.0.0.1:1", "a@door.example", "door.example:"]
+                .into_iter()
+                .chain(["door.example:99999", "door.example:+80", "door.example..", "[::1]:", "[::1]a"])
         {
             assert_eq!(code(&names, "/mcp", &[("host", host)]), Some(Code::HostNotAllowed), "{host}");
         }

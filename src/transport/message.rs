@@ -94,6 +94,13 @@ fn is_id(id: &Value) -> bool {
     }
 }
 
+/// The id and the method as they were read, to compare them with what other readers make of the same body.
+#[cfg(any(test, fuzzing))]
+pub(super) fn said(body: &[u8]) -> Option<(Option<Value>, String)> {
+    let envelope: Envelope<'_> = serde_json::from_slice(body).ok()?;
+    Some((envelope.id, envelope.method.into_owned()))
+}
+
 impl Envelope<'_> {
     /// Checks all but the method; gives the version that is spoken, if the message or its headers say.
     fn check<'h>(&'h self, headers: &'h HeaderMap) -> Result<Option<Cow<'h, str>>, Failure> {

@@ -5,6 +5,8 @@ mod activity;
 mod bearer;
 mod body;
 mod connection;
+#[cfg(any(test, fuzzing))]
+pub mod fuzzing;
 mod https;
 mod hygiene;
 mod message;

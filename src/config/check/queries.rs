@@ -62,6 +62,10 @@ impl Check<'_> {
 
     fn redaction(&mut self) {
         let redaction = &self.config.redaction;
+        // What is built in compiles, and takes its time.
+        if redaction.patterns.is_empty() && redaction.fields.is_empty() {
+            return;
+        }
         let Err(together) =
             compiles(redaction.patterns.clone(), redaction.fields.clone()).and_then(|()| plain(redaction))
         else {
