@@ -47,14 +47,14 @@ pub fn random<const N: usize>() -> Result<[u8; N], Failure> {
     Ok(bytes)
 }
 
-/// Lower-case hexadecimal.
+/// Lower-case hexadecimal. Every call writes some, so it goes by the digit and not through the formatter.
 #[must_use]
 pub fn hex(bytes: &[u8]) -> String {
-    use fmt::Write as _;
-    bytes.iter().fold(String::with_capacity(bytes.len().saturating_mul(2)), |mut text, byte| {
-        let _ = write!(text, "{byte:02x}");
-        text
-    })
+    let mut text = String::with_capacity(bytes.len().saturating_mul(2));
+    for byte in bytes {
+        text.extend([byte >> 4, byte & 0xf].into_iter().filter_map(|digit| char::from_digit(u32::from(digit), 16)));
+    }
+    text
 }
 
 #[cfg(test)]
@@ -70,5 +70,7 @@ mod tests {
     fn random_values_differ() {
         assert_ne!(random::<16>().unwrap(), random::<16>().unwrap());
         assert_eq!(hex(&[0, 0xab]), "00ab");
+        let all: Vec<u8> = (0..=255).collect();
+        assert_eq!(hex(&all), all.iter().map(|byte| format!("{byte:02x}")).collect::<String>());
     }
 }

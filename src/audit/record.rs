@@ -280,6 +280,9 @@ pub struct Outcome {
 /// Text of a stranger made harmless for a line and a terminal: control and bidirectional characters escaped, cut at
 /// `most` characters.
 fn printable(text: &str, most: usize) -> String {
+    if text.len() <= most && text.bytes().all(|byte| matches!(byte, b' '..=b'~')) {
+        return text.to_owned();
+    }
     let mut safe = String::with_capacity(text.len().min(most));
     for (index, c) in text.chars().enumerate() {
         if index >= most {
