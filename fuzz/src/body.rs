@@ -48,8 +48,7 @@ fn readers_agree(bytes: &[u8], message: &Message) {
     assert!(params.is_none_or(Value::is_object));
     let version = params.and_then(|params| params.get("_meta")).and_then(|meta| meta.get(VERSION));
     let version = version.filter(|version| !version.is_null());
-    let spoken = |version: &Value| version.as_str().is_some_and(|version| versions().contains(&version));
-    assert!(version.is_none_or(spoken), "a version goes on that is not spoken");
+    assert!(version.is_none_or(Value::is_string), "a version goes on that is no text");
     match serde_json::from_slice::<ClientJsonRpcMessage>(bytes) {
         Ok(ClientJsonRpcMessage::Request(request)) => {
             assert!(same_id(&request.id, message.id.as_ref()), "{:?} is not {:?}", request.id, message.id);
@@ -72,13 +71,10 @@ fn readers_agree(bytes: &[u8], message: &Message) {
     }
 }
 
-/// The protocol's reader takes `1.0` for `1`, which is the same number.
 fn same_id(read: &NumberOrString, sent: Option<&Value>) -> bool {
     match (read, sent) {
         (NumberOrString::String(read), Some(Value::String(sent))) => **read == *sent,
-        (NumberOrString::Number(read), Some(Value::Number(sent))) => {
-            sent.as_i64() == Some(*read) || (sent.is_f64() && sent.as_f64() == read.to_string().parse().ok())
-        }
+        (NumberOrString::Number(read), Some(Value::Number(sent))) => sent.as_i64() == Some(*read),
         _ => false,
     }
 }
