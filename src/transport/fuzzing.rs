@@ -7,6 +7,7 @@ use serde_json::Value;
 use super::{Names, bearer, hygiene, message};
 use crate::authn::Presented;
 use crate::error::{Code, Failure};
+use crate::mcp::Protocol;
 
 /// The id and the method of a message.
 #[derive(Debug)]
@@ -22,7 +23,7 @@ pub struct Message {
 /// # Errors
 /// The refusal of the body.
 pub fn message(body: &[u8], headers: &HeaderMap) -> Result<Message, Failure> {
-    message::check(body, headers).map_err(|refused| refused.failure)?;
+    message::check(body, headers, Protocol::Stateless).map_err(|refused| refused.failure)?;
     let (id, method) = message::said(body)
         .ok_or_else(|| Failure::new(Code::Internal, "a body was accepted that cannot be read a second time"))?;
     Ok(Message { id, method })
@@ -54,5 +55,5 @@ pub fn media(headers: &HeaderMap) -> Result<(), Failure> {
 
 /// Drops what the protocol does not need.
 pub fn strip(headers: &mut HeaderMap) {
-    hygiene::strip(headers);
+    hygiene::strip(headers, Protocol::Stateless);
 }
