@@ -20,7 +20,7 @@ use doorward::cluster::{Cluster, Memory, Sighting};
 use doorward::error::Failure;
 use doorward::guard::{Caps, Guard, LimitsSection, RedactionSection, Redactor};
 use doorward::identity::{
-    Allowlist, Certificate, DistinguishedName, PeerIdentity, Scope, SubjectPattern, Thumbprint, check_strict,
+    Allowlist, Certificate, DistinguishedName, PeerIdentity, Scope, Spelling, SubjectPattern, Thumbprint, check_strict,
 };
 use doorward::pipeline::{Door, Recording};
 use doorward::policy::{Permit, Policy, ScopeMap, SensitiveList};
@@ -164,6 +164,7 @@ fn certificate() -> Result<Certificate, Box<dyn Error>> {
         not_before: Timestamp::from_seconds(0),
         not_after: Timestamp::from_seconds(NOW.saturating_mul(2)),
         thumbprint: Thumbprint::of(b"certificate"),
+        spelling: Spelling::default(),
     })
 }
 

@@ -10,7 +10,7 @@ use doorward::authn::{AuthSection, Caller, Jwt, KeySet, KeySource, ReplayMode};
 use doorward::clock::Timestamp;
 use doorward::cluster::{Cluster, Memory};
 use doorward::error::{Code, Failure};
-use doorward::identity::{Certificate, DistinguishedName, PeerIdentity, Thumbprint};
+use doorward::identity::{Certificate, DistinguishedName, PeerIdentity, Spelling, Thumbprint};
 use doorward::secret::Secret;
 use futures_util::FutureExt as _;
 use jsonwebtoken::{Algorithm, EncodingKey};
@@ -180,6 +180,7 @@ pub fn peer(certificate: &[u8]) -> Arc<PeerIdentity> {
             not_before: Timestamp::from_seconds(0),
             not_after: Timestamp::from_seconds(i64::MAX),
             thumbprint: Thumbprint::of(certificate),
+            spelling: Spelling::default(),
         }),
     })
 }

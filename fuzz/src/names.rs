@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 
 use doorward::clock::Timestamp;
-use doorward::identity::{Allowlist, Certificate, DistinguishedName, SubjectPattern, Thumbprint};
+use doorward::identity::{Allowlist, Certificate, DistinguishedName, Spelling, SubjectPattern, Thumbprint};
 
 /// Each line is a name; all are compared with one another.
 pub fn run(bytes: &[u8]) -> bool {
@@ -66,5 +66,6 @@ fn certificate(subject: &DistinguishedName) -> Certificate {
         not_before: Timestamp::from_seconds(0),
         not_after: Timestamp::from_seconds(1),
         thumbprint: Thumbprint::of(b""),
+        spelling: Spelling::default(),
     }
 }

@@ -1,8 +1,9 @@
 //! One line of the audit log. Text in it never holds a secret or output data.
 
 use std::net::IpAddr;
+use std::sync::Arc;
 
-use serde::Serialize;
+use serde::{Serialize, Serializer};
 use serde_json::{Map, Value};
 
 use crate::clock::Timestamp;
@@ -71,11 +72,11 @@ pub struct Client {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub ip: Option<IpAddr>,
     /// Certificate subject in RFC 4514 form, or `uid=N`.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub subject: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none", serialize_with = "shared")]
+    pub subject: Option<Arc<str>>,
     /// The certificate's SHA-256.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub certificate: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none", serialize_with = "shared")]
+    pub certificate: Option<Arc<str>>,
     /// The token's `sub`, once it is verified.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub jwt_sub: Option<String>,
@@ -91,14 +92,25 @@ impl Client {
 
 impl From<&PeerIdentity> for Client {
     fn from(peer: &PeerIdentity) -> Self {
+        let (subject, certificate) = match peer {
+            PeerIdentity::Certificate { certificate, .. } => {
+                let (subject, thumbprint) = certificate.spelled(|subject| printable(&subject.to_string(), 1024));
+                (subject, Some(thumbprint))
+            }
+            PeerIdentity::Unix { .. } | PeerIdentity::Stdio { .. } => (peer.subject().into(), None),
+        };
         Self {
             transport: Some(peer.transport()),
             ip: peer.address(),
-            subject: Some(printable(&peer.subject(), 1024)),
-            certificate: peer.thumbprint().map(|thumbprint| thumbprint.to_string()),
+            subject: Some(subject),
+            certificate,
             jwt_sub: None,
         }
     }
+}
+
+fn shared<S: Serializer>(text: &Option<Arc<str>>, serializer: S) -> Result<S::Ok, S::Error> {
+    text.as_deref().serialize(serializer)
 }
 
 /// One audit record. Absent fields are left out.

@@ -12,7 +12,7 @@ use x509_parser::prelude::FromDer as _;
 
 use super::JwtAlgorithm;
 use crate::clock::Timestamp;
-use crate::identity::{Certificate, DistinguishedName, PeerIdentity, Thumbprint};
+use crate::identity::{Certificate, DistinguishedName, PeerIdentity, Spelling, Thumbprint};
 
 pub(super) static EDDSA: LazyLock<Signer> = LazyLock::new(|| Signer::new(JwtAlgorithm::EdDSA));
 pub(super) static ES256: LazyLock<Signer> = LazyLock::new(|| Signer::new(JwtAlgorithm::ES256));
@@ -139,6 +139,7 @@ fn shown(subject: DistinguishedName, certificate: &[u8]) -> Arc<PeerIdentity> {
             not_before: Timestamp::from_seconds(0),
             not_after: Timestamp::from_seconds(i64::MAX),
             thumbprint: Thumbprint::of(certificate),
+            spelling: Spelling::default(),
         }),
     })
 }

@@ -1,6 +1,7 @@
 //! What a client certificate says, read once per connection.
 
 use std::fmt;
+use std::sync::{Arc, OnceLock};
 
 use aws_lc_rs::digest::{SHA256, digest};
 use base64::Engine as _;
@@ -76,9 +77,29 @@ pub struct Certificate {
     pub not_after: Timestamp,
     /// SHA-256 of the whole certificate.
     pub thumbprint: Thumbprint,
+    /// How records spell it.
+    pub spelling: Spelling,
 }
 
+/// The texts that every record about a certificate repeats, made once. They follow from the rest, so they are no part of
+/// what makes two certificates equal.
+#[derive(Clone, Default, Debug)]
+pub struct Spelling(OnceLock<(Arc<str>, Arc<str>)>);
+
+impl PartialEq for Spelling {
+    fn eq(&self, _other: &Self) -> bool {
+        true
+    }
+}
+
+impl Eq for Spelling {}
+
 impl Certificate {
+    /// The subject as `spell` writes it, and the thumbprint in hexadecimal; `spell` is asked once.
+    pub fn spelled(&self, spell: impl FnOnce(&DistinguishedName) -> String) -> (Arc<str>, Arc<str>) {
+        self.spelling.0.get_or_init(|| (spell(&self.subject).into(), self.thumbprint.to_string().into())).clone()
+    }
+
     /// The SPIFFE id, if this is an X.509-SVID: exactly one URI, with the scheme `spiffe` (SPIFFE X509-SVID section 2).
     #[must_use]
     pub fn spiffe_id(&self) -> Option<&str> {

@@ -8,7 +8,7 @@ mod principal;
 mod scope;
 mod subject;
 
-pub use certificate::{Certificate, Thumbprint};
+pub use certificate::{Certificate, Spelling, Thumbprint};
 pub use json::{StrictError, check_strict, parse_strict};
 pub use name::{DistinguishedName, NameError, RelativeName};
 pub use peer::PeerIdentity;

@@ -112,7 +112,7 @@ impl Allowlist {
 
 #[cfg(test)]
 mod tests {
-    use super::super::Thumbprint;
+    use super::super::{Spelling, Thumbprint};
     use super::*;
     use crate::clock::Timestamp;
 
@@ -127,6 +127,7 @@ mod tests {
             not_before: Timestamp::from_seconds(0),
             not_after: Timestamp::from_seconds(1),
             thumbprint: Thumbprint::of(b""),
+            spelling: Spelling::default(),
         }
     }
 

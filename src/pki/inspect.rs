@@ -9,7 +9,7 @@ use x509_parser::prelude::{FromDer as _, X509Certificate};
 use super::name::distinguished_name;
 use crate::clock::Timestamp;
 use crate::error::{Code, Failure};
-use crate::identity::{Certificate, Thumbprint};
+use crate::identity::{Certificate, Spelling, Thumbprint};
 use crate::secret::hex;
 
 /// No certificate that is worth reading is larger, in bytes of DER.
@@ -38,6 +38,7 @@ fn read(der: &[u8]) -> Result<Certificate, &'static str> {
         not_before: Timestamp::from_seconds(parsed.validity().not_before.timestamp()),
         not_after: Timestamp::from_seconds(parsed.validity().not_after.timestamp()),
         thumbprint: Thumbprint::of(der),
+        spelling: Spelling::default(),
     };
     let extension = parsed.get_extension_unique(&OID_X509_EXT_SUBJECT_ALT_NAME);
     if let Some(extension) = extension.map_err(|_| "there are two lists of alternative names")? {
