@@ -29,6 +29,7 @@ mod refusals;
 mod reload;
 mod replay;
 mod review;
+mod rmcp_client;
 mod teleport;
 mod versions;
 mod world;
