@@ -4,12 +4,13 @@
 use std::collections::BTreeSet;
 use std::error::Error;
 use std::fs;
+use std::process::Stdio;
 
 use rmcp::ClientServiceExt as _;
 use rmcp::model::{CallToolRequestParams, ProtocolVersion};
 use rmcp::service::{ClientLifecycleMode, RoleClient, RunningService};
+use rmcp::transport::StreamableHttpClientTransport;
 use rmcp::transport::streamable_http_client::StreamableHttpClientTransportConfig;
-use rmcp::transport::{ConfigureCommandExt as _, StreamableHttpClientTransport, TokioChildProcess};
 use serde_json::Value;
 
 use crate::world::premises::{AUDIENCE, ISSUER, Premises};
@@ -41,12 +42,15 @@ impl Door {
         let (doorward, door) = (DOORWARD, self.url.as_str());
         let (ca, cert, key) = (file("ca/ca.crt"), file("client.crt"), file("client.key"));
         let (token_key, issuer, audience) = (file("token-key.pem"), ISSUER, AUDIENCE);
-        let bridge = tokio::process::Command::new(doorward).configure(|command| {
-            command.args(["connect", door, "--ca", &ca, "--cert", &cert, "--key", &key]);
-            command.args(["--token-key", &token_key, "--issuer", issuer, "--audience", audience]);
-            command.args(["--subject", "alice", "--agent", "rmcp", "--scope", scope]);
-        });
-        let client = ().serve_with_lifecycle(TokioChildProcess::new(bridge)?, mode).await?;
+        let mut bridge = tokio::process::Command::new(doorward)
+            .args(["connect", door, "--ca", &ca, "--cert", &cert, "--key", &key])
+            .args(["--token-key", &token_key, "--issuer", issuer, "--audience", audience])
+            .args(["--subject", "alice", "--agent", "rmcp", "--scope", scope])
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()?;
+        let pipes = bridge.stdout.take().zip(bridge.stdin.take()).ok_or("no pipes")?;
+        let client = ().serve_with_lifecycle(pipes, mode).await?;
         Ok(client)
     }
 
