@@ -9,7 +9,7 @@ use rustix::process::Signal;
 use serde_json::{Value, json};
 
 use crate::world::premises::{AUDIENCE, ISSUER, Premises, free_ports};
-use crate::world::program::{DOORWARD, Ended, Running, bash, command, doorward, finish, there_is};
+use crate::world::program::{DOORWARD, Ended, Running, bash, command, finish, there_is};
 use crate::world::talk;
 
 const PAGE: &str = include_str!("../../docs/clients.md");
