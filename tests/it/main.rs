@@ -30,6 +30,7 @@ mod refusals;
 mod reload;
 mod replay;
 mod review;
+mod rmcp_client;
 mod secrets;
 mod teleport;
 mod versions;
