@@ -33,9 +33,8 @@ pub struct HandshakeRefused<'a> {
 }
 
 impl HandshakeRefused<'_> {
-    /// Logs and counts.
+    /// Logs; it is counted as any refusal.
     pub fn emit(&self) {
-        METRICS.refused(self.code);
         tracing::info!(address = %self.address, reason = %self.code, cause = self.cause, "connection refused");
     }
 }

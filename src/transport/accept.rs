@@ -19,23 +19,25 @@ use super::activity::Limits;
 use super::connection::Connection;
 use super::https::Front;
 use super::slots::Slots;
+use super::strangers::Strangers;
 use super::stream::Stream;
 use super::tls;
 use crate::audit::Client;
 use crate::error::{Code, Failure};
 use crate::pki;
-use crate::telemetry::HandshakeRefused;
+use crate::telemetry::{HandshakeRefused, Refused};
 
 /// Accepts connections for whatever configuration is in force when they come.
 #[derive(Clone)]
 pub(super) struct Acceptor {
     front: Arc<ArcSwap<Front>>,
     slots: Slots,
+    strangers: Strangers,
 }
 
 impl Acceptor {
-    pub(super) fn new(front: Arc<ArcSwap<Front>>) -> Self {
-        Self { front, slots: Slots::default() }
+    pub(super) fn new(front: Arc<ArcSwap<Front>>, strangers: Strangers) -> Self {
+        Self { front, slots: Slots::default(), strangers }
     }
 }
 
@@ -45,7 +47,7 @@ impl<S: Send + 'static> Accept<TcpStream, S> for Acceptor {
     type Future = BoxFuture<'static, io::Result<(Self::Stream, Self::Service)>>;
 
     fn accept(&self, tcp: TcpStream, service: S) -> Self::Future {
-        let (front, slots) = (self.front.load_full(), self.slots.clone());
+        let (front, slots, strangers) = (self.front.load_full(), self.slots.clone(), self.strangers.clone());
         Box::pin(async move {
             let address = tcp.peer_addr()?.ip().to_canonical();
             match shake_hands(&front, &slots, tcp, address).await {
@@ -55,8 +57,12 @@ impl<S: Send + 'static> Accept<TcpStream, S> for Acceptor {
                 }
                 Err(failure) => {
                     let cause = failure.cause().unwrap_or_default();
-                    HandshakeRefused { address, code: failure.code(), cause: &cause }.emit();
-                    front.door.turn_away(Client::at(address), &failure).await;
+                    if strangers.due(address, failure.code(), front.door.clock.instant()) {
+                        HandshakeRefused { address, code: failure.code(), cause: &cause }.emit();
+                        front.door.turn_away(Client::at(address), &failure).await;
+                    } else {
+                        Refused { code: failure.code() }.emit();
+                    }
                     Err(io::Error::other(failure))
                 }
             }
