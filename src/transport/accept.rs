@@ -27,6 +27,9 @@ use crate::error::{Code, Failure};
 use crate::pki;
 use crate::telemetry::{HandshakeRefused, Refused};
 
+/// Twice the window that the HTTP library opens for a connection.
+const AHEAD: usize = 2 * 1024 * 1024;
+
 /// Accepts connections for whatever configuration is in force when they come.
 #[derive(Clone)]
 pub(super) struct Acceptor {
@@ -96,7 +99,10 @@ async fn shake_hands(
     connection.verified(&front.tls);
     let (header, idle) = (Duration::from_secs(http.header_timeout), Duration::from_secs(http.idle_timeout));
     let last_call = front.door.query_timeout.saturating_add(idle);
-    let limits = Limits { first: header, header, idle, max_age, last_call };
+    // What a client may send ahead: HTTP/2's window for bodies, and headers.
+    let ahead = http.max_header_bytes.saturating_mul(4).saturating_add(AHEAD);
+    let [idle_bytes, body_bytes] = [ahead, http.max_body_bytes].map(|bytes| u64::try_from(bytes).unwrap_or(u64::MAX));
+    let limits = Limits { first: header, header, idle, max_age, last_call, idle_bytes, body_bytes };
     Ok(Stream::new(stream, connection, limits, slot))
 }
 
