@@ -101,7 +101,9 @@ async fn shake_hands(
     let last_call = front.door.query_timeout.saturating_add(idle);
     // What a client may send ahead: HTTP/2's window for bodies, and headers.
     let ahead = http.max_header_bytes.saturating_mul(4).saturating_add(AHEAD);
-    let [idle_bytes, body_bytes] = [ahead, http.max_body_bytes].map(|bytes| u64::try_from(bytes).unwrap_or(u64::MAX));
+    // A body may come in pieces as small as what a read is taken to cost.
+    let body = http.max_body_bytes.saturating_mul(2);
+    let [idle_bytes, body_bytes] = [ahead, body].map(|bytes| u64::try_from(bytes).unwrap_or(u64::MAX));
     let limits = Limits { first: header, header, idle, max_age, last_call, idle_bytes, body_bytes };
     Ok(Stream::new(stream, connection, limits, slot))
 }

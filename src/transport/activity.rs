@@ -21,7 +21,7 @@ pub(super) struct Limits {
     pub(super) max_age: Duration,
     /// For what was begun before that to end.
     pub(super) last_call: Duration,
-    /// Bytes that may come in without a request beginning or ending.
+    /// Bytes that may come in without a request beginning or ending, with [`READ`] for each time some came.
     pub(super) idle_bytes: u64,
     /// As many more for each request that runs.
     pub(super) body_bytes: u64,
@@ -37,6 +37,9 @@ impl Limits {
 /// An answer that was handed over has this long to reach the socket before a connection past its age is closed, and a
 /// client as long to fall silent after the last word.
 pub(super) const PARTING: Duration = Duration::from_secs(1);
+
+/// What it costs to be given bytes, however few, as a number of bytes.
+pub(super) const READ: u64 = 256;
 
 /// Requests under way on a connection, and when the last one ended. Bytes alone are no activity, so a client that
 /// drips them is as idle as one that sends none.
@@ -110,10 +113,10 @@ impl Activity {
         self.bytes.store(0, Ordering::Relaxed);
     }
 
-    /// Whether so many more bytes can be for requests. HTTP/2 has frames that a peer must answer and that ask for
+    /// Whether so many more bytes, in one piece, can be for requests. HTTP/2 has frames that a peer must answer and that ask for
     /// nothing, so without this a client could keep a connection busy for as long as it may be idle.
     pub(super) fn bears(&self, bytes: usize, limits: &Limits) -> bool {
-        let bytes = u64::try_from(bytes).unwrap_or(u64::MAX);
+        let bytes = u64::try_from(bytes).unwrap_or(u64::MAX).saturating_add(READ);
         let running = u64::try_from(self.running.load(Ordering::Relaxed)).unwrap_or(u64::MAX);
         let most = limits.idle_bytes.saturating_add(limits.body_bytes.saturating_mul(running));
         self.bytes.fetch_add(bytes, Ordering::Relaxed).saturating_add(bytes) <= most
@@ -200,7 +203,7 @@ mod tests {
         idle: Duration::from_secs(60),
         max_age: Duration::from_secs(600),
         last_call: Duration::from_secs(100),
-        idle_bytes: 1000,
+        idle_bytes: 1000 + READ,
         body_bytes: 500,
     };
 

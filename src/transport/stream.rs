@@ -108,7 +108,7 @@ impl<T: AsyncRead + Unpin> AsyncRead for Stream<T> {
         let before = buf.filled().len();
         let result = Pin::new(&mut self.inner).poll_read(cx, buf);
         let came = buf.filled().len().saturating_sub(before);
-        if !self.connection.activity().bears(came, &self.limits) {
+        if came > 0 && !self.connection.activity().bears(came, &self.limits) {
             buf.set_filled(before);
             return Poll::Ready(Ok(()));
         }

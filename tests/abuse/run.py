@@ -22,7 +22,7 @@ ATTACKER = "127.0.0.2"
 CUT, GONE, ANY = "cut", "gone", "any"
 ATTACKS = [
     ("slow_headers", GONE), ("slow_body", GONE), ("slow_read", ANY), ("rapid_reset", CUT), ("made_you_reset", CUT),
-    ("continuation", CUT), ("settings", CUT), ("ping", CUT), ("priority", CUT), ("empty_data", CUT), ("window_zero", ANY),
+    ("continuation", CUT), ("settings", CUT), ("ping", CUT), ("small_pings", CUT), ("priority", CUT), ("empty_data", CUT), ("window_zero", ANY),
     ("headers_100k", ANY), ("headers_100k_http1", GONE), ("half_open", GONE), ("half_hello", GONE),
     ("stalled_handshake", GONE), ("no_certificate", GONE), ("connect_and_leave", GONE), ("crowd", GONE), ("key_update", CUT),
     ("renegotiation", CUT),
