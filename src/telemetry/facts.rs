@@ -39,6 +39,21 @@ impl HandshakeRefused<'_> {
     }
 }
 
+/// A connection is closed because of what it sent: much, and nothing of it a request.
+pub struct ConnectionCut {
+    /// From where it came.
+    pub address: IpAddr,
+    /// How long it was open.
+    pub lasted: Duration,
+}
+
+impl ConnectionCut {
+    /// Logs.
+    pub fn emit(&self) {
+        tracing::info!(address = %self.address, lasted = ?self.lasted, "connection cut: too many bytes without a request");
+    }
+}
+
 /// A call ran to its end.
 pub struct CallEnded<'a> {
     /// Which tool; it exists, so the label cannot be grown by a caller.

@@ -110,6 +110,7 @@ impl<T: AsyncRead + Unpin> AsyncRead for Stream<T> {
         let came = buf.filled().len().saturating_sub(before);
         if came > 0 && !self.connection.activity().bears(came, &self.limits) {
             buf.set_filled(before);
+            self.connection.cut();
             return Poll::Ready(Ok(()));
         }
         if came > 0 && self.connection.activity().hears() {

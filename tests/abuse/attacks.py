@@ -13,7 +13,7 @@ import threading
 import time
 
 import wire
-from wire import (ACK, CONTINUATION, DATA, END_HEADERS, END_STREAM, HEADERS, PING, PRIORITY, RST_STREAM, SETTINGS,
+from wire import (CONTINUATION, DATA, END_HEADERS, END_STREAM, HEADERS, PING, PRIORITY, RST_STREAM, SETTINGS,
                   WINDOW_UPDATE, frame, request)
 
 SOURCE = "127.0.0.2"
@@ -22,15 +22,17 @@ PACE = 2_000_000
 FLOODERS = 4
 
 
-def flood(chunk, pki, port, until, settings=b""):
-    """Several connections, each replaced when it is cut; `chunk(connection)` gives bytes and how many units they are."""
+def flood(chunk, pki, port, until, settings=b"", proper=False):
+    """Several connections, each replaced when it is cut; `chunk(connection)` gives bytes and how many units they are.
+    A `proper` one begins with a request that is answered, so that the time for a first request is not what ends it."""
+    first = frame(HEADERS, END_HEADERS | END_STREAM, 1, request("GET", "/health", AUTHORITY)) if proper else b""
     tls, ended, errors, held, lock = wire.context(pki, "agent", "h2"), [], collections.Counter(), [], threading.Lock()
     total = collections.Counter()
 
     def one():
         while time.monotonic() < until:
             try:
-                connection = wire.Http2(tls, SOURCE, port, settings)
+                connection = wire.Http2(tls, SOURCE, port, settings, first)
             except OSError as error:
                 with lock:
                     errors[type(error).__name__] += 1
@@ -143,9 +145,9 @@ def small_pings(connection):
     return frame(PING, 0, 0, b"12345678"), 1
 
 
-def hold(first, source, count, pki, port, until):
+def hold(first, source, count, _pki, port, until):
     """Sockets that say `first` and then nothing; when they are closed by the other end."""
-    sockets, closed, refused, begun = {}, [], 0, time.monotonic()
+    sockets, closed, refused = {}, [], 0
     for _ in range(count):
         try:
             peer = wire.tcp(source, port)
@@ -174,22 +176,10 @@ def hold(first, source, count, pki, port, until):
             "seconds_until_cut": round(max(closed), 1) if closed else None}
 
 
-def half_hello():
-    """The first half of a real ClientHello."""
-    incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
-    tls = ssl._create_unverified_context().wrap_bio(incoming, outgoing, server_hostname="localhost")
-    try:
-        tls.do_handshake()
-    except ssl.SSLWantReadError:
-        pass
-    hello = outgoing.read()
-    return hello[:len(hello) // 2]
-
-
-def whole_hello():
-    """A ClientHello after which nothing comes: the server has signed for nothing."""
-    incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
-    tls = ssl._create_unverified_context().wrap_bio(incoming, outgoing, server_hostname="localhost")
+def hello():
+    """A whole ClientHello."""
+    outgoing = ssl.MemoryBIO()
+    tls = ssl._create_unverified_context().wrap_bio(ssl.MemoryBIO(), outgoing, server_hostname="localhost")
     try:
         tls.do_handshake()
     except ssl.SSLWantReadError:
@@ -243,33 +233,62 @@ def crowd(pki, port, until):
             "said": f"{refused} refused at once, {closed} for want of a request"}
 
 
-def openssl(letter, version, pki, port, until):
-    """`openssl s_client` asks for new keys (K) or a new handshake (R) each time it reads that letter."""
+def openssl(version, pki, port):
     command = ["openssl", "s_client", "-connect", f"127.0.0.1:{port}", "-bind", f"{SOURCE}:0", "-servername", "localhost",
                "-cert", f"{pki}/agent.crt", "-key", f"{pki}/agent.key", "-CAfile", f"{pki}/ca/ca.crt", version]
-    sent, ended, longest = 0, 0, 0.0
-    while time.monotonic() < until:
-        child = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
-        # What it reads before the handshake is over would be taken for data.
-        threading.Thread(target=child.stderr.read, daemon=True).start()
-        time.sleep(0.3)
-        begun = time.monotonic()
+    child = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+    said = []
+    reader = threading.Thread(target=lambda: said.append(child.stdout.read().decode(errors="replace")), daemon=True)
+    reader.start()
+    # A letter that it reads before the handshake is over would be taken for data.
+    time.sleep(0.3)
+
+    def tell(letter):
         try:
-            while child.poll() is None and time.monotonic() < until:
-                os.write(child.stdin.fileno(), letter.encode() + b"\n")
-                sent += 1
-                time.sleep(0.001)
+            os.write(child.stdin.fileno(), letter.encode() + b"\n")
         except OSError:
             pass
-        if child.poll() is None and time.monotonic() >= until:
-            child.kill()
-        else:
+        return child.poll() is None
+
+    def end():
+        child.kill()
+        child.wait()
+        reader.join(1)
+        return said[0] if said else ""
+
+    return tell, end
+
+
+def key_updates(pki, port, until):
+    """New keys asked for without end; `K` makes the client send the request for the other side's as well."""
+    sent, ended, longest = 0, 0, 0.0
+    while time.monotonic() < until:
+        tell, end = openssl("-tls1_3", pki, port)
+        begun, on = time.monotonic(), True
+        while on and time.monotonic() < until:
+            on = tell("K")
+            sent += on
+            time.sleep(0.001)
+        end()
+        if not on:
             ended += 1
             longest = max(longest, time.monotonic() - begun)
-        child.wait()
-        child.stdin = None
     return {"sent": sent, "cut": ended, "units_until_cut": round(sent / ended) if ended else None,
             "seconds_until_cut": round(longest, 1)}
+
+
+def renegotiation(pki, port, until):
+    """A second handshake on each connection, over and over. The client waits for it and would say what it verified."""
+    sent, granted = 0, 0
+    while time.monotonic() < until:
+        tell, end = openssl("-tls1_2", pki, port)
+        sent += tell("R")
+        time.sleep(0.2)
+        said = end()
+        granted += said.count("RENEGOTIATING") * max(0, said.count("depth=0") - 1)
+        if "RENEGOTIATING" not in said:
+            sent -= 1
+    return {"sent": sent, "cut": sent - granted, "held": granted, "said": f"{granted} granted"}
 
 
 SETTINGS_FRAME = frame(SETTINGS, 0, 0)
@@ -277,22 +296,22 @@ ATTACKS = {
     "rapid_reset": lambda *at: flood(rapid_reset, *at),
     "made_you_reset": lambda *at: flood(made_you_reset, *at),
     "continuation": lambda *at: flood(continuation, *at),
-    "settings": lambda *at: flood(many(SETTINGS_FRAME, 200), *at),
-    "ping": lambda *at: flood(many(frame(PING, 0, 0, b"12345678"), 200), *at),
-    "small_pings": lambda *at: flood(small_pings, *at),
-    "priority": lambda *at: flood(many(frame(PRIORITY, 0, 1, b"\0\0\0\x03\x10"), 200), *at),
+    "settings": lambda *at: flood(many(SETTINGS_FRAME, 1000), *at, proper=True),
+    "ping": lambda *at: flood(many(frame(PING, 0, 0, b"12345678"), 500), *at, proper=True),
+    "small_pings": lambda *at: flood(small_pings, *at, proper=True),
+    "priority": lambda *at: flood(many(frame(PRIORITY, 0, 1, b"\0\0\0\x03\x10"), 500), *at, proper=True),
     "empty_data": lambda *at: flood(empty_data, *at),
     "window_zero": lambda *at: flood(window_zero, *at, settings=b"\0\x04\0\0\0\0"),
     "headers_100k": lambda *at: flood(headers_100k, *at),
     "headers_100k_http1": headers_100k_http1,
     "half_open": lambda *at: hold(b"", SOURCE, 200, *at),
-    "half_hello": lambda *at: hold(half_hello(), SOURCE, 200, *at),
-    "stalled_handshake": lambda *at: hold(whole_hello(), SOURCE, 200, *at),
+    "half_hello": lambda *at: hold(hello()[:200], SOURCE, 200, *at),
+    "stalled_handshake": lambda *at: hold(hello(), SOURCE, 200, *at),
     "no_certificate": lambda *at: connection_flood(*at),
     "connect_and_leave": lambda *at: connection_flood(*at, name="agent"),
     "crowd": crowd,
-    "key_update": lambda *at: openssl("K", "-tls1_3", *at),
-    "renegotiation": lambda *at: openssl("R", "-tls1_2", *at),
+    "key_update": key_updates,
+    "renegotiation": renegotiation,
 }
 
 if __name__ == "__main__":

@@ -6,7 +6,7 @@ import struct
 import time
 
 DATA, HEADERS, PRIORITY, RST_STREAM, SETTINGS, PING, GOAWAY, WINDOW_UPDATE, CONTINUATION = 0, 1, 2, 3, 4, 6, 7, 8, 9
-END_STREAM, ACK, END_HEADERS = 1, 1, 4
+END_STREAM, END_HEADERS = 1, 4
 PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
 
 
@@ -52,12 +52,12 @@ def tcp(source, port):
 class Http2:
     """One connection: what was sent and what came back."""
 
-    def __init__(self, tls, source, port, settings=b""):
+    def __init__(self, tls, source, port, settings=b"", first=b""):
         self.socket = tls.wrap_socket(tcp(source, port), server_hostname="localhost")
         self.opened, self.sent, self.units, self.said = time.monotonic(), 0, 0, "EOF"
         self.rest, self.stream, self.answers, self.resets = b"", 1, 0, 0
         self.socket.settimeout(5)
-        self.socket.sendall(PREFACE + frame(SETTINGS, 0, 0, settings))
+        self.socket.sendall(PREFACE + frame(SETTINGS, 0, 0, settings) + first)
         self.socket.setblocking(False)
 
     def next(self):
