@@ -180,6 +180,12 @@ impl Door {
         self.keep(record.refused(failure.code(), failure.cause())).await;
     }
 
+    /// Records that so many were refused for the same reason before they were known.
+    pub async fn turned_away(&self, client: Client, code: Code, count: u64) {
+        let record = Record::new(Event::AuthFailure, self.clock.now(), self.client(client));
+        self.keep(record.refused(code, None).counted(count)).await;
+    }
+
     /// Records that a caller, known by then, was refused by the protocol layer.
     pub async fn turn_caller_away(&self, caller: &Caller, failure: &Failure) {
         Refused { code: failure.code() }.emit();

@@ -253,6 +253,9 @@ impl Daemon {
         let door = self.door();
         door.gate.sweep();
         door.settle(door.gate.settle(self.state.clock())).await;
+        if let Serving::Https { server, .. } = &self.serving {
+            server.tend().await;
+        }
     }
 
     fn door(&self) -> Arc<Door> {

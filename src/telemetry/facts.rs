@@ -33,10 +33,24 @@ pub struct HandshakeRefused<'a> {
 }
 
 impl HandshakeRefused<'_> {
-    /// Logs and counts.
+    /// Logs; it is counted as any refusal.
     pub fn emit(&self) {
-        METRICS.refused(self.code);
         tracing::info!(address = %self.address, reason = %self.code, cause = self.cause, "connection refused");
+    }
+}
+
+/// A connection is closed because of what it sent: much, and nothing of it a request.
+pub struct ConnectionCut {
+    /// From where it came.
+    pub address: IpAddr,
+    /// How long it was open.
+    pub lasted: Duration,
+}
+
+impl ConnectionCut {
+    /// Logs.
+    pub fn emit(&self) {
+        tracing::info!(address = %self.address, lasted = ?self.lasted, "connection cut: too many bytes without a request");
     }
 }
 

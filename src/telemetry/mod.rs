@@ -6,7 +6,7 @@ mod metrics;
 mod settings;
 
 pub use facts::{
-    AuditFailed, AuditLost, AuditRecovered, AuditWritten, CallEnded, ConnectionClosed, ConnectionOpened,
+    AuditFailed, AuditLost, AuditRecovered, AuditWritten, CallEnded, ConnectionClosed, ConnectionCut, ConnectionOpened,
     HandshakeRefused, KeysFetched, Refused,
 };
 pub use logs::{LogGuard, start as start_logs};

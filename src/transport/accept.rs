@@ -19,23 +19,28 @@ use super::activity::Limits;
 use super::connection::Connection;
 use super::https::Front;
 use super::slots::Slots;
+use super::strangers::Strangers;
 use super::stream::Stream;
 use super::tls;
 use crate::audit::Client;
 use crate::error::{Code, Failure};
 use crate::pki;
-use crate::telemetry::HandshakeRefused;
+use crate::telemetry::{HandshakeRefused, Refused};
+
+/// Twice the window that the HTTP library opens for a connection.
+const AHEAD: usize = 2 * 1024 * 1024;
 
 /// Accepts connections for whatever configuration is in force when they come.
 #[derive(Clone)]
 pub(super) struct Acceptor {
     front: Arc<ArcSwap<Front>>,
     slots: Slots,
+    strangers: Strangers,
 }
 
 impl Acceptor {
-    pub(super) fn new(front: Arc<ArcSwap<Front>>) -> Self {
-        Self { front, slots: Slots::default() }
+    pub(super) fn new(front: Arc<ArcSwap<Front>>, strangers: Strangers) -> Self {
+        Self { front, slots: Slots::default(), strangers }
     }
 }
 
@@ -45,7 +50,7 @@ impl<S: Send + 'static> Accept<TcpStream, S> for Acceptor {
     type Future = BoxFuture<'static, io::Result<(Self::Stream, Self::Service)>>;
 
     fn accept(&self, tcp: TcpStream, service: S) -> Self::Future {
-        let (front, slots) = (self.front.load_full(), self.slots.clone());
+        let (front, slots, strangers) = (self.front.load_full(), self.slots.clone(), self.strangers.clone());
         Box::pin(async move {
             let address = tcp.peer_addr()?.ip().to_canonical();
             match shake_hands(&front, &slots, tcp, address).await {
@@ -55,8 +60,12 @@ impl<S: Send + 'static> Accept<TcpStream, S> for Acceptor {
                 }
                 Err(failure) => {
                     let cause = failure.cause().unwrap_or_default();
-                    HandshakeRefused { address, code: failure.code(), cause: &cause }.emit();
-                    front.door.turn_away(Client::at(address), &failure).await;
+                    if strangers.due(address, failure.code(), front.door.clock.instant()) {
+                        HandshakeRefused { address, code: failure.code(), cause: &cause }.emit();
+                        front.door.turn_away(Client::at(address), &failure).await;
+                    } else {
+                        Refused { code: failure.code() }.emit();
+                    }
                     Err(io::Error::other(failure))
                 }
             }
@@ -90,7 +99,12 @@ async fn shake_hands(
     connection.verified(&front.tls);
     let (header, idle) = (Duration::from_secs(http.header_timeout), Duration::from_secs(http.idle_timeout));
     let last_call = front.door.query_timeout.saturating_add(idle);
-    let limits = Limits { first: header, header, idle, max_age, last_call };
+    // What a client may send ahead: HTTP/2's window for bodies, and headers.
+    let ahead = http.max_header_bytes.saturating_mul(4).saturating_add(AHEAD);
+    // A body may come in pieces as small as what a read is taken to cost.
+    let body = http.max_body_bytes.saturating_mul(2);
+    let [idle_bytes, body_bytes] = [ahead, body].map(|bytes| u64::try_from(bytes).unwrap_or(u64::MAX));
+    let limits = Limits { first: header, header, idle, max_age, last_call, idle_bytes, body_bytes };
     let (door, peer) = (Arc::clone(&front.door), Arc::clone(connection.peer()));
     let report = Box::new(move |failure: Failure| {
         tokio::spawn(async move { door.turn_away(Client::from(&*peer), &failure).await });

@@ -1,7 +1,7 @@
 //! When requests run on a connection, when none does, and for how long either may last.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicI64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use http::Version;
@@ -21,6 +21,10 @@ pub(super) struct Limits {
     pub(super) max_age: Duration,
     /// For what was begun before that to end.
     pub(super) last_call: Duration,
+    /// Bytes that may come in without a request beginning or ending, with [`READ`] for each time some came.
+    pub(super) idle_bytes: u64,
+    /// As many more for each request that runs.
+    pub(super) body_bytes: u64,
 }
 
 impl Limits {
@@ -34,6 +38,9 @@ impl Limits {
 /// client as long to fall silent after the last word.
 pub(super) const PARTING: Duration = Duration::from_secs(1);
 
+/// What it costs to be given bytes, however few, as a number of bytes.
+pub(super) const READ: u64 = 256;
+
 /// Requests under way on a connection, and when the last one ended. Bytes alone are no activity, so a client that
 /// drips them is as idle as one that sends none.
 pub(super) struct Activity {
@@ -45,6 +52,8 @@ pub(super) struct Activity {
     last: Moment,
     /// When the first byte after that came in.
     heard: Moment,
+    /// Bytes since then.
+    bytes: AtomicU64,
 }
 
 /// Milliseconds after a connection was opened; negative for never.
@@ -74,6 +83,7 @@ impl Activity {
             multiplexed: AtomicBool::new(false),
             last: Moment::never(),
             heard: Moment::never(),
+            bytes: AtomicU64::new(0),
         }
     }
 
@@ -100,6 +110,16 @@ impl Activity {
     fn touch(&self) {
         self.last.set(Some(self.age()));
         self.heard.set(None);
+        self.bytes.store(0, Ordering::Relaxed);
+    }
+
+    /// Whether so many more bytes, in one piece, can be for requests. HTTP/2 has frames that a peer must answer and that ask for
+    /// nothing, so without this a client could keep a connection busy for as long as it may be idle.
+    pub(super) fn bears(&self, bytes: usize, limits: &Limits) -> bool {
+        let bytes = u64::try_from(bytes).unwrap_or(u64::MAX).saturating_add(READ);
+        let running = u64::try_from(self.running.load(Ordering::Relaxed)).unwrap_or(u64::MAX);
+        let most = limits.idle_bytes.saturating_add(limits.body_bytes.saturating_mul(running));
+        self.bytes.fetch_add(bytes, Ordering::Relaxed).saturating_add(bytes) <= most
     }
 
     /// Bytes came in. Between two requests the first of them begins the next one's headers, and then this is true; over
@@ -183,6 +203,8 @@ mod tests {
         idle: Duration::from_secs(60),
         max_age: Duration::from_secs(600),
         last_call: Duration::from_secs(100),
+        idle_bytes: 1000 + READ,
+        body_bytes: 500,
     };
 
     /// An activity and what moves its clock.
@@ -229,6 +251,21 @@ mod tests {
         advance(1);
         assert_eq!(activity.patience(&LIMITS, false), None);
         assert!(activity.overdue(&LIMITS));
+    }
+
+    #[test]
+    fn bytes_are_borne_only_where_requests_come_of_them() {
+        let (activity, _) = fresh();
+        assert!(activity.bears(1000, &LIMITS));
+        assert!(!activity.bears(1, &LIMITS));
+        activity.goes_on();
+        activity.goes_on();
+        assert!(activity.bears(2000, &LIMITS), "two bodies more");
+        assert!(!activity.bears(1, &LIMITS));
+        activity.rests();
+        activity.rests();
+        assert!(activity.bears(1000, &LIMITS), "an end begins it anew");
+        assert!(!activity.bears(1, &LIMITS));
     }
 
     #[test]

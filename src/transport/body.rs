@@ -155,7 +155,15 @@ mod tests {
     #[tokio::test]
     async fn an_answer_keeps_its_connection_while_it_is_made_but_not_while_nobody_takes_it() {
         let second = Duration::from_secs(1);
-        let limits = Limits { first: second, header: second, idle: second, max_age: second * 60, last_call: second };
+        let limits = Limits {
+            first: second,
+            header: second,
+            idle: second,
+            max_age: second * 60,
+            last_call: second,
+            idle_bytes: 1,
+            body_bytes: 1,
+        };
         let clock = Clock::manual(Timestamp::from_seconds(0));
         let activity = Arc::new(Activity::new(clock.clone()));
         let (sender, receiver) = tokio::sync::mpsc::channel::<Bytes>(4);

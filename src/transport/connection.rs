@@ -13,7 +13,7 @@ use super::tls::Material;
 use crate::clock::{Clock, Timestamp};
 use crate::error::{Code, Failure};
 use crate::identity::{Certificate, PeerIdentity};
-use crate::telemetry::{ConnectionClosed, ConnectionOpened};
+use crate::telemetry::{ConnectionClosed, ConnectionCut, ConnectionOpened};
 
 /// No generation: the connection has yet to be judged.
 const UNJUDGED: u64 = 0;
@@ -54,6 +54,13 @@ impl Connection {
     #[must_use]
     pub(super) fn activity(&self) -> &Arc<Activity> {
         &self.activity
+    }
+
+    /// Says that it is closed because of what came in.
+    pub(super) fn cut(&self) {
+        if let Some(address) = self.peer.address() {
+            ConnectionCut { address, lasted: self.activity.age() }.emit();
+        }
     }
 
     /// Whether the connection has reached its greatest age and should end.

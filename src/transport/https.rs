@@ -29,6 +29,7 @@ use super::connection::Connection;
 use super::hygiene::{self, Names};
 use super::message::{self, Refused};
 use super::probe::{self, Readiness};
+use super::strangers::{Folded, Strangers};
 use super::tls::Material;
 use super::{HttpSection, reply};
 use crate::audit::Client;
@@ -60,6 +61,8 @@ pub struct Front {
 pub struct Server {
     /// Where it listens.
     pub address: SocketAddr,
+    front: Arc<ArcSwap<Front>>,
+    strangers: Strangers,
     handle: Handle<SocketAddr>,
     task: tokio::task::JoinHandle<io::Result<()>>,
 }
@@ -74,10 +77,10 @@ impl Server {
         let address = listener.local_addr().map_err(failed)?;
         listener.set_nonblocking(true).map_err(failed)?;
         let http = front.load().http.clone();
-        let handle = Handle::new();
+        let (handle, strangers) = (Handle::new(), Strangers::default());
         let mut server = axum_server::from_tcp(listener)
             .map_err(failed)?
-            .acceptor(Acceptor::new(Arc::clone(&front)))
+            .acceptor(Acceptor::new(Arc::clone(&front), strangers.clone()))
             .handle(handle.clone());
         let timer = TokioTimer::new();
         let builder = server.http_builder();
@@ -100,15 +103,30 @@ impl Server {
             .max_local_error_reset_streams(Some(64))
             .max_send_buf_size(256 * 1024)
             .max_header_list_size(u32::try_from(most_header_bytes).unwrap_or(u32::MAX));
-        let routes = Router::new().fallback(enter).with_state(front);
+        let routes = Router::new().fallback(enter).with_state(Arc::clone(&front));
         let task = tokio::spawn(server.serve(routes.into_make_service()));
-        Ok(Self { address, handle, task })
+        Ok(Self { address, front, strangers, handle, task })
     }
 
     /// Takes no more connections, lets running requests end for at most `grace`, then closes.
     pub async fn stop(self, grace: Duration) {
         self.handle.graceful_shutdown(Some(grace));
         let _ = tokio::time::timeout(grace.saturating_add(Duration::from_secs(1)), self.task).await;
+        settle(&self.front, self.strangers.settle(None)).await;
+    }
+
+    /// Records refused connections that were only counted. To be called now and then.
+    pub async fn tend(&self) {
+        let now = self.front.load().door.clock.instant();
+        settle(&self.front, self.strangers.settle(Some(now))).await;
+    }
+}
+
+async fn settle(front: &ArcSwap<Front>, left: Vec<Folded>) {
+    let door = Arc::clone(&front.load().door);
+    for Folded { network, code, count } in left {
+        let client = network.map_or_else(Client::default, Client::at);
+        door.turned_away(client, code, count).await;
     }
 }
 

@@ -16,6 +16,7 @@ mod publish;
 mod reply;
 mod settings;
 mod slots;
+mod strangers;
 mod stream;
 pub mod tls;
 mod unheard;

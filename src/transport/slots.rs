@@ -53,7 +53,7 @@ impl Drop for Slot {
 }
 
 /// An IPv6 host owns a /64, so that is what is counted.
-fn network(address: IpAddr) -> IpAddr {
+pub(super) fn network(address: IpAddr) -> IpAddr {
     match address.to_canonical() {
         IpAddr::V6(v6) => {
             let [a, b, c, d, ..] = v6.segments();

@@ -109,7 +109,13 @@ impl<T: AsyncRead + Unpin> AsyncRead for Stream<T> {
         }
         let before = buf.filled().len();
         let result = Pin::new(&mut self.inner).poll_read(cx, buf);
-        if buf.filled().len() > before && self.connection.activity().hears() {
+        let came = buf.filled().len().saturating_sub(before);
+        if came > 0 && !self.connection.activity().bears(came, &self.limits) {
+            buf.set_filled(before);
+            self.connection.cut();
+            return Poll::Ready(Ok(()));
+        }
+        if came > 0 && self.connection.activity().hears() {
             self.alarm.as_mut().reset(Instant::now());
         }
         result

@@ -3,6 +3,7 @@
 mod age;
 mod caps;
 mod crowd;
+mod flood;
 
 use std::convert::Infallible;
 use std::time::{Duration, Instant};

@@ -1,0 +1,94 @@
+//! Floods: what asks for nothing is borne for a while, and refusals do not fill the audit log.
+
+use std::time::{Duration, Instant};
+
+use serde_json::{Value, json};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpStream;
+use tokio_rustls::client::TlsStream;
+
+use super::{recorded, world};
+use crate::world::ask::{Ask, Era};
+use crate::world::{World, h2, wire};
+
+const PING: u8 = 6;
+
+async fn connect(world: &World) -> TlsStream<TcpStream> {
+    let mut tls = wire::tls(&world.path(""), Some("good"));
+    tls.alpn_protocols = vec![b"h2".to_vec()];
+    let mut stream = wire::connect_as(tls, world.port).await.unwrap();
+    stream.write_all(&[h2::PREFACE, &h2::frame(h2::SETTINGS, 0, 0, &[])].concat()).await.unwrap();
+    stream
+}
+
+/// Sends `piece` over and over, reading what comes, until the other end closes; how many went.
+async fn flood(stream: TlsStream<TcpStream>, piece: &[u8]) -> usize {
+    let (mut reader, mut writer) = tokio::io::split(stream);
+    let mut sent = 0;
+    let write = async {
+        while writer.write_all(piece).await.is_ok() && writer.flush().await.is_ok() {
+            sent += 1;
+        }
+    };
+    let read = async {
+        let mut buffer = vec![0; 65_536];
+        while reader.read(&mut buffer).await.is_ok_and(|count| count > 0) {}
+    };
+    let both = async {
+        tokio::select! { () = write => {}, () = read => {} }
+    };
+    assert!(tokio::time::timeout(Duration::from_secs(15), both).await.is_ok(), "a flood is not cut");
+    sent
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn frames_that_ask_for_nothing_end_their_connection() {
+    let world = world("  header_timeout: 60").await;
+    let start = Instant::now();
+    let many = h2::frame(PING, 0, 0, b"12345678").repeat(500);
+    let settings = h2::frame(h2::SETTINGS, 0, 0, &[]).repeat(1000);
+    let small = h2::frame(PING, 0, 0, b"12345678");
+    for piece in [many, settings, small] {
+        let sent = flood(connect(&world).await, &piece).await;
+        assert!(sent * (piece.len() + 256) < 12_000_000, "{sent} times {} bytes were taken", piece.len());
+    }
+    assert!(start.elapsed() < Duration::from_secs(45), "time has cut them");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn bodies_that_are_requests_do_not() {
+    let world = world("").await;
+    let connection = h2::open(&world.path(""), world.port, |_| {}).await;
+    for _ in 0..4 {
+        let calls = (0..3).map(|_| {
+            let mut ask = Ask::call(Era::Modern, "get_uptime", json!({})).good(&world);
+            ask.body.push_str(&" ".repeat(4_000_000));
+            h2::ask(&connection.send, ask.request(world.port))
+        });
+        for answer in futures_util::future::join_all(calls).await {
+            assert_eq!(answer.unwrap().status, 200);
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn refused_handshakes_are_all_counted_and_few_are_written() {
+    let world = world("").await;
+    for _ in 0..100 {
+        let mut tcp = TcpStream::connect(("127.0.0.1", world.port)).await.unwrap();
+        tcp.write_all(b"GET / HTTP/1.1\r\n\r\n").await.unwrap();
+        let mut read = Vec::new();
+        // Closed, by a reset or not.
+        let _ = tcp.read_to_end(&mut read).await;
+    }
+    let refused = |record: &Value| record["reason"] == "handshake_failed";
+    assert_eq!(recorded(&world, 64, refused).await.len(), 64);
+    let path = world.path("log/audit.jsonl");
+    let World { daemon, .. } = world;
+    daemon.stop().await;
+    let text = std::fs::read_to_string(path).unwrap();
+    let records = text.lines().map(|line| serde_json::from_str::<Value>(line).unwrap()).filter(refused);
+    let counts: Vec<Option<u64>> = records.map(|record| record["count"].as_u64()).collect();
+    assert_eq!(counts.len(), 65);
+    assert_eq!(counts.last(), Some(&Some(36)), "what was not written is counted");
+}
