@@ -50,7 +50,8 @@ async fn frames_that_ask_for_nothing_end_their_connection() {
     let small = h2::frame(PING, 0, 0, b"12345678");
     for piece in [many, settings, small] {
         let sent = flood(connect(&world).await, &piece).await;
-        assert!(sent * (piece.len() + 256) < 12_000_000, "{sent} times {} bytes were taken", piece.len());
+        // How many pieces one read finds together is the kernel's to choose; only the bytes are bounded for certain.
+        assert!(sent * piece.len() < 12_000_000, "{sent} times {} bytes were taken", piece.len());
     }
     assert!(start.elapsed() < Duration::from_secs(45), "time has cut them");
 }
