@@ -108,7 +108,7 @@ impl HostQuery for Query {
             "Processors",
             "Model, number and frequency of the host's processors, load averages, and what the processors spend their \
              time on: since the host started and, with sample_ms, right now.",
-            Impact::Low,
+            Impact::Medium,
         )
     }
 
