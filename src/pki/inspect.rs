@@ -26,6 +26,12 @@ pub fn certificate(der: &[u8]) -> Result<Certificate, Failure> {
     read(der).map_err(|why| Failure::new(Code::CertificateMalformed, "the certificate cannot be read").because(why))
 }
 
+/// When a certificate in DER runs out; `None` when that cannot be read. Says nothing else about it.
+#[must_use]
+pub fn not_after(der: &[u8]) -> Option<Timestamp> {
+    parse(der).ok().map(|parsed| Timestamp::from_seconds(parsed.validity().not_after.timestamp()))
+}
+
 fn read(der: &[u8]) -> Result<Certificate, &'static str> {
     let parsed = parse(der)?;
     let mut certificate = Certificate {

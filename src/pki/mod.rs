@@ -14,7 +14,7 @@ mod tests;
 mod usage;
 
 pub use authority::{Authority, Issued, Profile};
-pub use inspect::certificate;
+pub use inspect::{certificate, not_after};
 pub use key::{KeyKind, PublicParts, Signature, SigningKey};
 pub use ledger::Kind;
 pub use request::{AlternativeName, Request};

@@ -13,6 +13,7 @@ use super::tls::Material;
 use crate::clock::{Clock, Timestamp};
 use crate::error::{Code, Failure};
 use crate::identity::{Certificate, PeerIdentity};
+use crate::pki;
 use crate::telemetry::{ConnectionClosed, ConnectionCut, ConnectionOpened};
 
 /// No generation: the connection has yet to be judged.
@@ -24,6 +25,8 @@ pub(super) struct Connection {
     certificate: Arc<Certificate>,
     peer: Arc<PeerIdentity>,
     judged: AtomicU64,
+    /// When the first certificate of the chain runs out; from then on a verdict about the chain holds no longer.
+    chain_expires: Timestamp,
     activity: Arc<Activity>,
     max_age: Duration,
 }
@@ -40,8 +43,9 @@ impl Connection {
         let certificate = Arc::new(certificate);
         let peer = Arc::new(PeerIdentity::Certificate { address, certificate: Arc::clone(&certificate) });
         let activity = Arc::new(Activity::new(clock));
+        let chain_expires = chain.iter().filter_map(|one| pki::not_after(one)).min().unwrap_or(certificate.not_after);
         ConnectionOpened { address }.emit();
-        Self { chain, certificate, peer, judged: AtomicU64::new(UNJUDGED), activity, max_age }
+        Self { chain, certificate, peer, judged: AtomicU64::new(UNJUDGED), chain_expires, activity, max_age }
     }
 
     /// Who is at the other end.
@@ -96,7 +100,8 @@ impl Connection {
         if now < self.certificate.not_before || now >= self.certificate.not_after {
             return Err(Failure::new(Code::CertificateExpired, "the client certificate is not valid at this time"));
         }
-        if self.judged.load(Ordering::Acquire) == tls.generation && !tls.outdated(now) {
+        let judged = self.judged.load(Ordering::Acquire) == tls.generation;
+        if judged && now < self.chain_expires && !tls.outdated(now) {
             return Ok(());
         }
         tls.verify(&self.chain, now)?;

@@ -18,6 +18,7 @@ mod cve;
 mod documents;
 mod forge;
 mod http;
+mod intermediate;
 mod key_commands;
 mod keys;
 mod layers;
