@@ -1,6 +1,7 @@
 """Legitimate calls at a steady pace: mutual TLS, a fresh token each, a new connection now and then.
 
-Reads commands on standard input (`SECONDS` or `end`) and answers each with a line of JSON. Every connection has its share
+Reads `SECONDS` on standard input, signs as many tokens as may be needed, says `ready`, waits for another line, calls, and
+answers with a line of JSON; `end` ends it. Every connection has its share
 of the pace; a call that is late is made at once, and what could not be made in time is missing from the count.
 """
 
@@ -105,6 +106,7 @@ async def measure(tls, port, signer, rate, seconds):
     most = int((rate or 3000) * seconds / CONNECTIONS) + 2
     tokens = [[signer.token() for _ in range(most)] for _ in range(CONNECTIONS)]
     print("ready", flush=True)
+    sys.stdin.readline()
     tally = {"calls": 0, "errors": 0, "error": "", "took": []}
     begun = time.monotonic()
     share = CONNECTIONS / rate if rate else 0
@@ -120,9 +122,7 @@ async def measure(tls, port, signer, rate, seconds):
 def main():
     pki, port, rate = sys.argv[1], int(sys.argv[2]), float(sys.argv[3])
     tls, signer = wire.context(pki, "agent"), Signer(pki)
-    for line in sys.stdin:
-        if line.strip() == "end":
-            break
+    while (line := sys.stdin.readline().strip()) not in ("", "end"):
         print(json.dumps(asyncio.run(measure(tls, port, signer, rate, float(line)))), flush=True)
 
 

@@ -119,10 +119,18 @@ class Load:
         command = pinned(core, [sys.executable, f"{HERE}/load.py", door.place, str(door.port), str(rate)])
         self.child = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
 
-    def begin(self, seconds):
-        self.child.stdin.write(f"{seconds}\n")
+    def prepare(self, seconds):
+        self.tell(seconds)
+        if self.child.stdout.readline().strip() != "ready":
+            raise SystemExit("the callers cannot call")
+
+    def tell(self, word):
+        self.child.stdin.write(f"{word}\n")
         self.child.stdin.flush()
-        assert self.child.stdout.readline().strip() == "ready"
+
+    def begin(self, seconds):
+        self.prepare(seconds)
+        self.tell("go")
 
     def end(self):
         return json.loads(self.child.stdout.readline())
@@ -202,10 +210,10 @@ def one(name, expected, door, load, shim, core):
     door.forget_peak()
     size = os.path.getsize(door.audit)
     seconds = LASTS - LEAD - TAIL
+    load.prepare(seconds)
     report = attack(name, door, shim, core)
     time.sleep(LEAD)
-    # Tokens are signed before the calls begin, while the attack is on.
-    load.begin(seconds)
+    load.tell("go")
     before, begun = door.cpu(), time.monotonic()
     during = load.end()
     during["cpu"] = (door.cpu() - before) / (time.monotonic() - begun)
