@@ -54,6 +54,13 @@ fn the_table_of_verbs_is_the_programs() {
     assert!(program.len() >= 8);
 }
 
+/// With a second binary behind a feature, cargo asks which one is meant unless the manifest says.
+#[test]
+fn cargo_run_means_the_program() {
+    let manifest = fs::read_to_string(root().join("Cargo.toml")).unwrap();
+    assert!(manifest.contains("\ndefault-run = \"doorward\"\n"));
+}
+
 /// Commands of this program: lines of shell blocks, with what continues them, and inline code.
 fn commands(page: &str) -> Vec<String> {
     let joined = page.replace("\\\n", " ");
