@@ -245,6 +245,10 @@ impl Door {
         if self.recording.params
             && let Some(bare) = record.take()
         {
+            if arguments.values().is_empty() {
+                *record = Some(bare.with_params(Map::new()));
+                return;
+            }
             let params = self.guard.redact_params(Value::Object(arguments.values().clone()));
             let size = params.to_string().len();
             *record = Some(match params {
