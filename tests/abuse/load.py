@@ -41,7 +41,7 @@ class Signer:
     def token(self):
         now = int(time.time())
         claims = {"iss": "https://issuer.example", "aud": "doorward", "sub": "load", "scope": "core", "iat": now,
-                  "client_id": "load", "exp": now + 240, "jti": b64(os.urandom(16))}
+                  "client_id": "load", "exp": now + 60, "jti": b64(os.urandom(16))}
         text = f"{self.header}.{b64(json.dumps(claims).encode())}"
         r, s = decode_dss_signature(self.key.sign(text.encode(), ec.ECDSA(hashes.SHA256())))
         return f"{text}.{b64(r.to_bytes(32) + s.to_bytes(32))}"
