@@ -1,8 +1,12 @@
 //! The audit trail: what cannot be recorded is not done. A call's decision is in the journal before the tool runs; its
 //! outcome follows, and an [`Entry`] that is dropped unfinished is recorded as abandoned.
 
+pub mod chain;
+pub mod checkpoint;
 mod file;
 mod journal;
+pub mod layout;
+pub mod lines;
 mod queue;
 mod record;
 mod settings;
