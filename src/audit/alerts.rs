@@ -114,9 +114,9 @@ impl State {
         if self.sources.len() < MOST || self.sources.contains_key(&source) {
             return source;
         }
-        let window = self.section.length();
+        let (window, step) = (self.section.length(), self.section.step());
         // Looking at all of them for each newcomer would make a flood dear.
-        if self.swept.is_none_or(|swept| now.saturating_duration_since(swept) >= window / STEPS) {
+        if self.swept.is_none_or(|swept| now.saturating_duration_since(swept) >= step) {
             self.swept = Some(now);
             self.sources.retain(|_, tally| {
                 tally.forget(now, window);
@@ -130,6 +130,10 @@ impl State {
 impl AlertsSection {
     fn length(&self) -> Duration {
         Duration::from_secs(self.window)
+    }
+
+    fn step(&self) -> Duration {
+        self.length().checked_div(STEPS).unwrap_or_default()
     }
 }
 
@@ -149,11 +153,10 @@ struct Entry {
 impl Tally {
     /// How many there are within the window, if these are too many and nobody was told within it.
     fn add(&mut self, count: u64, now: Instant, section: &AlertsSection) -> Option<u64> {
-        let window = section.length();
-        self.forget(now, window);
+        self.forget(now, section.length());
         let crowded = self.seen.len() >= EXACT;
         match self.seen.back_mut() {
-            Some(entry) if crowded && now.saturating_duration_since(entry.first) < window / STEPS => {
+            Some(entry) if crowded && now.saturating_duration_since(entry.first) < section.step() => {
                 entry.last = now;
                 entry.count = entry.count.saturating_add(count);
             }
