@@ -1,15 +1,20 @@
 //! The audit trail: what cannot be recorded is not done. A call's decision is in the journal before the tool runs; its
 //! outcome follows, and an [`Entry`] that is dropped unfinished is recorded as abandoned.
 
+mod archive;
 pub mod chain;
 pub mod checkpoint;
 mod file;
+mod headfile;
 mod journal;
 pub mod layout;
 pub mod lines;
 mod queue;
 mod record;
+mod recovery;
 mod settings;
+mod signing;
+mod tail;
 mod writer;
 
 use std::sync::Arc;
@@ -20,17 +25,18 @@ use crate::clock::Clock;
 use crate::error::{Code, Failure};
 
 pub use journal::Journal;
-pub use record::{Client, Event, Outcome, Record, Verdict};
-pub use settings::{AuditSection, SyslogSection};
+pub use record::{Basis, Client, Event, Outcome, Record, Verdict};
+pub use settings::{AuditSection, CheckpointSection, Durability, SyslogSection};
 
 /// Where records go.
 #[async_trait]
 pub trait Sink: Send + Sync {
-    /// Takes one line, without its newline, and returns once it is kept.
+    /// Takes one record, a JSON object in one line without its newline, and returns once it is kept; one that is to be
+    /// `durable` as safely as this sink can keep it.
     ///
     /// # Errors
     /// [`Code::AuditUnavailable`].
-    async fn keep(&self, line: Vec<u8>) -> Result<(), Failure>;
+    async fn keep(&self, line: Vec<u8>, durable: bool) -> Result<(), Failure>;
 
     /// Takes one line without waiting; used where nobody is left to wait.
     fn leave(&self, line: Vec<u8>);
@@ -43,6 +49,9 @@ pub trait Sink: Send + Sync {
 
     /// Waits until all that was left is kept.
     async fn flush(&self);
+
+    /// Keeps what was left, and then nothing more.
+    async fn close(&self);
 }
 
 /// Begins and ends records.
@@ -68,7 +77,7 @@ impl Trail {
         // follows it all the same.
         let mut entry = Entry { trail: self.clone(), record: Some(record) };
         let kept = match &entry.record {
-            Some(record) => self.keep(record).await,
+            Some(record) => self.keep(record, true).await,
             None => Ok(()),
         };
         match kept {
@@ -85,7 +94,7 @@ impl Trail {
     /// # Errors
     /// [`Code::AuditUnavailable`].
     pub async fn note(&self, record: Record) -> Result<(), Failure> {
-        self.keep(&record).await
+        self.keep(&record, false).await
     }
 
     /// Whether records can be kept.
@@ -101,16 +110,23 @@ impl Trail {
         }
     }
 
-    /// Waits until everything is kept; used when the daemon stops.
+    /// Waits until everything is on the disk.
     pub async fn flush(&self) {
         if let Some(sink) = &self.sink {
             sink.flush().await;
         }
     }
 
-    async fn keep(&self, record: &Record) -> Result<(), Failure> {
+    /// Ends the journal as it should be ended; what comes later is refused.
+    pub async fn close(&self) {
+        if let Some(sink) = &self.sink {
+            sink.close().await;
+        }
+    }
+
+    async fn keep(&self, record: &Record, durable: bool) -> Result<(), Failure> {
         match &self.sink {
-            Some(sink) => sink.keep(line(record)?).await,
+            Some(sink) => sink.keep(line(record)?, durable).await,
             None => Ok(()),
         }
     }
@@ -136,7 +152,7 @@ impl Entry {
         match self.record.take() {
             Some(record) => {
                 let at = self.trail.clock.now();
-                self.trail.keep(&record.into_outcome(at, outcome)).await
+                self.trail.keep(&record.into_outcome(at, outcome), false).await
             }
             None => Ok(()),
         }
@@ -185,7 +201,7 @@ mod tests {
 
     #[async_trait]
     impl Sink for Memory {
-        async fn keep(&self, line: Vec<u8>) -> Result<(), Failure> {
+        async fn keep(&self, line: Vec<u8>, _: bool) -> Result<(), Failure> {
             if self.refuse {
                 return Err(Failure::new(Code::AuditUnavailable, "no"));
             }
@@ -203,6 +219,7 @@ mod tests {
         }
         fn reopen(&self) {}
         async fn flush(&self) {}
+        async fn close(&self) {}
     }
 
     fn trail(memory: Memory) -> (Trail, Arc<Memory>, Record) {

@@ -1,6 +1,7 @@
 //! Operational logs and metrics. One struct per fact; `emit` logs and counts together.
 
 mod facts;
+mod journal;
 mod logs;
 mod metrics;
 mod settings;
@@ -9,6 +10,7 @@ pub use facts::{
     AuditFailed, AuditLost, AuditRecovered, AuditWritten, CallEnded, ConnectionClosed, ConnectionCut, ConnectionOpened,
     HandshakeRefused, KeysFetched, Refused,
 };
+pub use journal::{AuditFileFailed, AuditFileRemoved, AuditUnclean};
 pub use logs::{LogGuard, start as start_logs};
 pub use metrics::{CONTENT_TYPE as METRICS_CONTENT_TYPE, text as metrics_text};
 pub use settings::{LogFormat, LogLevel, LogSection};
