@@ -9,7 +9,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use criterion::Criterion;
 use doorward::admission::{Gate, RateLimitSection, ResourcesSection};
-use doorward::audit::{Sink, Trail};
+use doorward::audit::{Basis, Sink, Trail};
 use doorward::authn::{
     AuthSection, Authenticator, Caller, Jwt, JwtAlgorithm, JwtSection, KeySet, KeySource, Local, Presented, ReplayMode,
     Scheme,
@@ -276,7 +276,13 @@ fn door(scheme: Box<dyn Scheme>, audit: bool) -> Result<Door, Failure> {
         policy: Policy::new(ScopeMap::new(&[("core".to_owned(), names)].into()), SensitiveList::default(), Vec::new()),
         guard: Guard::new(Redactor::new(&RedactionSection::default())?, Caps::new(&limits)),
         trail: Trail::new(sink, clock.clone()),
-        recording: Recording { params: true, output_size: true, client_ip: true, redactions: true },
+        recording: Recording {
+            basis: Basis { config: "c".into(), policy: "p".into() },
+            params: true,
+            output_size: true,
+            client_ip: true,
+            redactions: true,
+        },
         query_timeout: Duration::from_secs(5),
         clock,
     })
@@ -287,7 +293,7 @@ struct Gone;
 
 #[async_trait]
 impl Sink for Gone {
-    async fn keep(&self, line: Vec<u8>) -> Result<(), Failure> {
+    async fn keep(&self, line: Vec<u8>, _: bool) -> Result<(), Failure> {
         self.leave(line);
         Ok(())
     }
@@ -299,6 +305,8 @@ impl Sink for Gone {
     }
     fn reopen(&self) {}
     async fn flush(&self) {}
+
+    async fn close(&self) {}
 }
 
 #[derive(Deserialize, JsonSchema)]

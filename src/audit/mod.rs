@@ -2,15 +2,20 @@
 //! outcome follows, and an [`Entry`] that is dropped unfinished is recorded as abandoned.
 
 mod alerts;
+mod archive;
 pub mod chain;
 pub mod checkpoint;
 mod file;
+mod headfile;
 mod journal;
 pub mod layout;
 pub mod lines;
 mod queue;
 mod record;
+mod recovery;
 mod settings;
+mod signing;
+mod tail;
 mod writer;
 
 use std::sync::Arc;
@@ -24,17 +29,18 @@ use alerts::Alerts;
 
 pub use alerts::AlertsSection;
 pub use journal::Journal;
-pub use record::{Client, Event, Outcome, Record, Verdict};
-pub use settings::{AuditSection, SyslogSection};
+pub use record::{Basis, Client, Event, Outcome, Record, Verdict};
+pub use settings::{AuditSection, CheckpointSection, Durability, SyslogSection};
 
 /// Where records go.
 #[async_trait]
 pub trait Sink: Send + Sync {
-    /// Takes one line, without its newline, and returns once it is kept.
+    /// Takes one record, a JSON object in one line without its newline, and returns once it is kept; one that is to be
+    /// `durable` as safely as this sink can keep it.
     ///
     /// # Errors
     /// [`Code::AuditUnavailable`].
-    async fn keep(&self, line: Vec<u8>) -> Result<(), Failure>;
+    async fn keep(&self, line: Vec<u8>, durable: bool) -> Result<(), Failure>;
 
     /// Takes one line without waiting; used where nobody is left to wait.
     fn leave(&self, line: Vec<u8>);
@@ -47,6 +53,9 @@ pub trait Sink: Send + Sync {
 
     /// Waits until all that was left is kept.
     async fn flush(&self);
+
+    /// Keeps what was left, and then nothing more.
+    async fn close(&self);
 }
 
 /// Begins and ends records.
@@ -73,7 +82,7 @@ impl Trail {
         // follows it all the same.
         let mut entry = Entry { trail: self.clone(), record: Some(record) };
         let kept = match &entry.record {
-            Some(record) => self.keep(record).await,
+            Some(record) => self.keep(record, true).await,
             None => Ok(()),
         };
         match kept {
@@ -91,7 +100,7 @@ impl Trail {
     /// [`Code::AuditUnavailable`].
     pub async fn note(&self, record: Record) -> Result<(), Failure> {
         let _warnings = Warnings { trail: self, raised: self.alerts.see(&record, self.clock.instant()) };
-        self.keep(&record).await
+        self.keep(&record, false).await
     }
 
     /// When many refusals raise a warning, from now on; what was counted stays counted.
@@ -112,16 +121,23 @@ impl Trail {
         }
     }
 
-    /// Waits until everything is kept; used when the daemon stops.
+    /// Waits until everything is on the disk.
     pub async fn flush(&self) {
         if let Some(sink) = &self.sink {
             sink.flush().await;
         }
     }
 
-    async fn keep(&self, record: &Record) -> Result<(), Failure> {
+    /// Ends the journal as it should be ended; what comes later is refused.
+    pub async fn close(&self) {
+        if let Some(sink) = &self.sink {
+            sink.close().await;
+        }
+    }
+
+    async fn keep(&self, record: &Record, durable: bool) -> Result<(), Failure> {
         match &self.sink {
-            Some(sink) => sink.keep(line(record)?).await,
+            Some(sink) => sink.keep(line(record)?, durable).await,
             None => Ok(()),
         }
     }
@@ -163,7 +179,7 @@ impl Entry {
         match self.record.take() {
             Some(record) => {
                 let at = self.trail.clock.now();
-                self.trail.keep(&record.into_outcome(at, outcome)).await
+                self.trail.keep(&record.into_outcome(at, outcome), false).await
             }
             None => Ok(()),
         }
@@ -212,7 +228,7 @@ mod tests {
 
     #[async_trait]
     impl Sink for Memory {
-        async fn keep(&self, line: Vec<u8>) -> Result<(), Failure> {
+        async fn keep(&self, line: Vec<u8>, _: bool) -> Result<(), Failure> {
             if self.refuse {
                 return Err(Failure::new(Code::AuditUnavailable, "no"));
             }
@@ -230,6 +246,7 @@ mod tests {
         }
         fn reopen(&self) {}
         async fn flush(&self) {}
+        async fn close(&self) {}
     }
 
     fn trail(memory: Memory) -> (Trail, Arc<Memory>, Record) {

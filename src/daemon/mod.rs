@@ -31,6 +31,8 @@ pub use compose::tools;
 
 /// How long running calls may take to end when the daemon stops.
 const GRACE: Duration = Duration::from_secs(10);
+/// What the records of start and stop say.
+const VERSION: &str = concat!("doorward ", env!("CARGO_PKG_VERSION"));
 /// How often what is due now and then is done.
 const TICK: Duration = Duration::from_secs(10);
 
@@ -110,7 +112,7 @@ impl Daemon {
         state.trail().alert_at(&loaded.config.audit.alerts);
         let config = ArcSwap::from_pointee(loaded.config);
         let daemon = Self { source, state, serving, watch, config };
-        daemon.state.trail().note(daemon.event(Event::Start)).await?;
+        daemon.state.trail().note(daemon.event(Event::Start).saying(VERSION)).await?;
         Ok(daemon)
     }
 
@@ -245,10 +247,11 @@ impl Daemon {
         }
         door.settle(door.gate.settle_all()).await;
         let record = Record::new(Event::Stop, self.state.clock().now(), Client::default());
+        let record = record.under(&door.recording.basis).saying(VERSION);
         if let Err(failure) = self.state.trail().note(record).await {
             tracing::error!(reason = %failure.code(), cause = failure.cause(), "the stop could not be recorded");
         }
-        self.state.trail().flush().await;
+        self.state.trail().close().await;
     }
 
     async fn tend(&self) {
@@ -268,7 +271,7 @@ impl Daemon {
     }
 
     fn event(&self, event: Event) -> Record {
-        Record::new(event, self.state.clock().now(), Client::default())
+        Record::new(event, self.state.clock().now(), Client::default()).under(&self.door().recording.basis)
     }
 }
 

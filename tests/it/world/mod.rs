@@ -189,11 +189,12 @@ impl Estate {
         self.audit_from(0)
     }
 
-    /// What has been written to the audit log since it had this many bytes.
+    /// What has been written to the audit log since it had this many bytes, checkpoints left out.
     pub fn audit_from(&self, bytes: usize) -> Vec<Value> {
         let text = fs::read_to_string(self.path(AUDIT)).unwrap_or_default();
         let whole = text[bytes..].rfind('\n').map_or(bytes, |end| bytes + end);
-        text[bytes..whole].lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+        let records = text[bytes..whole].lines().map(|line| serde_json::from_str(line).unwrap());
+        records.filter(|record: &Value| record["event"] != "checkpoint").collect()
     }
 
     /// How many bytes the audit log has now.

@@ -102,7 +102,8 @@ audit:
     pub fn audit(&self) -> Vec<Value> {
         let text = fs::read_to_string(self.path("audit.jsonl")).unwrap_or_default();
         assert!(text.is_empty() || text.ends_with('\n'), "the last line is torn");
-        text.lines().map(|line| serde_json::from_str(line).unwrap_or_else(|_| panic!("torn: {line}"))).collect()
+        let records = text.lines().map(|line| serde_json::from_str(line).unwrap_or_else(|_| panic!("torn: {line}")));
+        records.filter(|record: &Value| record["event"] != "checkpoint").collect()
     }
 
     /// How many records of the audit log have this event and result by now; a line that is being written is none yet.
