@@ -35,6 +35,7 @@ pub(super) struct Metrics {
     keys_fetched: Family<[(&'static str, &'static str); 1], Counter>,
     audit_written: Counter,
     audit_failed: Counter,
+    audit_syncs: Counter,
 }
 
 type ToolLabel = [(&'static str, String); 1];
@@ -62,6 +63,7 @@ impl Metrics {
             keys_fetched: Family::default(),
             audit_written: Counter::default(),
             audit_failed: Counter::default(),
+            audit_syncs: Counter::default(),
         };
         // A series that begins with its first increment hides that increment from `rate`, so they all begin with zero.
         for code in Code::ALL {
@@ -85,6 +87,7 @@ impl Metrics {
         registry.register("connections_opened", "Connections ever opened", self.connections_opened.clone());
         registry.register("keys_fetched", "Fetches of a token key set", self.keys_fetched.clone());
         registry.register("audit_records", "Records in the audit log", self.audit_written.clone());
+        registry.register("audit_syncs", "Waits for the disk, each for many records", self.audit_syncs.clone());
         registry.register("audit_failures", "Records that could not be written in time", self.audit_failed.clone());
     }
 
@@ -114,6 +117,10 @@ impl Metrics {
 
     pub(super) fn audit_written(&self, records: usize) {
         self.audit_written.inc_by(u64::try_from(records).unwrap_or(u64::MAX));
+    }
+
+    pub(super) fn audit_synced(&self) {
+        self.audit_syncs.inc();
     }
 
     pub(super) fn audit_failed(&self, records: usize) {
