@@ -1,6 +1,7 @@
 //! The audit trail: what cannot be recorded is not done. A call's decision is in the journal before the tool runs; its
 //! outcome follows, and an [`Entry`] that is dropped unfinished is recorded as abandoned.
 
+mod alerts;
 mod archive;
 pub mod chain;
 pub mod checkpoint;
@@ -24,6 +25,9 @@ use async_trait::async_trait;
 use crate::clock::Clock;
 use crate::error::{Code, Failure};
 
+use alerts::Alerts;
+
+pub use alerts::AlertsSection;
 pub use journal::Journal;
 pub use record::{Basis, Client, Event, Outcome, Record, Verdict};
 pub use settings::{AuditSection, CheckpointSection, Durability, SyslogSection};
@@ -59,13 +63,14 @@ pub trait Sink: Send + Sync {
 pub struct Trail {
     sink: Option<Arc<dyn Sink>>,
     clock: Clock,
+    alerts: Arc<Alerts>,
 }
 
 impl Trail {
     /// Writes to `sink`; without one (audit switched off) nothing is kept.
     #[must_use]
     pub fn new(sink: Option<Arc<dyn Sink>>, clock: Clock) -> Self {
-        Self { sink, clock }
+        Self { sink, clock, alerts: Arc::default() }
     }
 
     /// Records the decision about a call, before its effect.
@@ -94,7 +99,13 @@ impl Trail {
     /// # Errors
     /// [`Code::AuditUnavailable`].
     pub async fn note(&self, record: Record) -> Result<(), Failure> {
+        let _warnings = Warnings { trail: self, raised: self.alerts.see(&record, self.clock.instant()) };
         self.keep(&record, false).await
+    }
+
+    /// When many refusals raise a warning, from now on; what was counted stays counted.
+    pub fn alert_at(&self, section: &AlertsSection) {
+        self.alerts.set(section);
     }
 
     /// Whether records can be kept.
@@ -135,6 +146,22 @@ impl Trail {
 fn line(record: &Record) -> Result<Vec<u8>, Failure> {
     serde_json::to_vec(record)
         .map_err(|error| Failure::new(Code::AuditUnavailable, "the audit record cannot be written").because(error))
+}
+
+/// Warnings that follow the record that raised them, also when whoever caused it hangs up before it is kept.
+struct Warnings<'a> {
+    trail: &'a Trail,
+    raised: Vec<alerts::Raised>,
+}
+
+impl Drop for Warnings<'_> {
+    fn drop(&mut self) {
+        for raised in &self.raised {
+            if let (Some(sink), Ok(line)) = (&self.trail.sink, line(&raised.record(self.trail.clock.now()))) {
+                sink.leave(line);
+            }
+        }
+    }
 }
 
 /// A call whose decision is recorded. Only [`Trail::begin`] makes one.
@@ -266,6 +293,24 @@ mod tests {
         let (trail, memory, record) = trail(Memory { stuck: true, ..Memory::default() });
         assert!(tokio::time::timeout(Duration::from_millis(10), trail.begin(record)).await.is_err());
         assert_eq!(said(&memory), [pair("decision", "permitted"), pair("outcome", "abandoned")]);
+    }
+
+    #[tokio::test]
+    async fn many_refusals_are_followed_by_a_warning_also_when_the_caller_hangs_up() {
+        for stuck in [false, true] {
+            let (trail, memory, _) = trail(Memory { stuck, ..Memory::default() });
+            trail.alert_at(&AlertsSection { auth_failures: 2, window: 60 });
+            for _ in 0..5 {
+                let record = Record::new(Event::AuthFailure, trail.clock.now(), Client::default());
+                let record = record.refused(Code::TokenExpired, None);
+                let _ = tokio::time::timeout(Duration::from_millis(10), trail.note(record)).await;
+            }
+            let lines = memory.lines.lock().unwrap();
+            let events: Vec<_> = lines.iter().map(|line| line["event"].as_str().unwrap()).collect();
+            let failure = "auth_failure";
+            assert_eq!(events, [failure, failure, failure, "warning", failure, failure], "stuck: {stuck}");
+            assert_eq!((&lines[3]["reason"], &lines[3]["count"]), (&"auth_failures".into(), &3.into()));
+        }
     }
 
     #[tokio::test]

@@ -46,6 +46,8 @@ pub enum Event {
     SessionClose,
     /// For a time this log could not be written; `count` says how many records are missing for good.
     AuditGap,
+    /// Something an operator should look at; `reason` names it.
+    Warning,
 }
 
 /// Which of a call's two records this is.
@@ -304,6 +306,18 @@ impl Record {
     pub fn succeeded(mut self) -> Self {
         self.result = Some(Verdict::Success);
         self
+    }
+
+    /// A warning of this name.
+    #[must_use]
+    pub(super) fn named(mut self, reason: &'static str) -> Self {
+        self.reason = Some(reason);
+        self
+    }
+
+    /// The refusals of who is there that it stands for: from where, as far as it says so, and how many.
+    pub(super) fn auth_failures(&self) -> Option<(Option<IpAddr>, u64)> {
+        (self.event == Event::AuthFailure).then(|| (self.client.ip, self.count.unwrap_or(1)))
     }
 
     /// A remark for the operator.

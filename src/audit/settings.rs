@@ -5,6 +5,8 @@ use std::path::PathBuf;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::alerts::AlertsSection;
+
 /// The audit log: one JSON object a line.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
@@ -35,6 +37,8 @@ pub struct AuditSection {
     pub log_client_ip: bool,
     /// Record what was redacted (never the value). Default: true.
     pub log_redactions: bool,
+    /// When many refusals are worth a warning.
+    pub alerts: AlertsSection,
     /// Forwarding to syslog. Not in this version: `enabled: true` is a finding.
     pub syslog: SyslogSection,
 }
@@ -54,6 +58,7 @@ impl Default for AuditSection {
             log_output_size: true,
             log_client_ip: true,
             log_redactions: true,
+            alerts: AlertsSection::default(),
             syslog: SyslogSection::default(),
         }
     }

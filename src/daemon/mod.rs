@@ -109,6 +109,7 @@ impl Daemon {
             }
         };
         draft.adopt();
+        state.trail().alert_at(&loaded.config.audit.alerts);
         let config = ArcSwap::from_pointee(loaded.config);
         let daemon = Self { source, state, serving, watch, config };
         daemon.state.trail().note(daemon.event(Event::Start).saying(VERSION)).await?;
@@ -150,6 +151,7 @@ impl Daemon {
                         if !Arc::ptr_eq(&door.gate, &self.door().gate) {
                             door.settle(door.gate.settle_all()).await;
                         }
+                        self.state.trail().alert_at(&loaded.config.audit.alerts);
                         Ok(self.config.swap(Arc::new(loaded.config)))
                     }
                     Err(failure) => Err(failure),

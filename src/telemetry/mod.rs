@@ -1,11 +1,13 @@
 //! Operational logs and metrics. One struct per fact; `emit` logs and counts together.
 
+mod alarms;
 mod facts;
 mod journal;
 mod logs;
 mod metrics;
 mod settings;
 
+pub use alarms::ManyAuthFailures;
 pub use facts::{
     AuditFailed, AuditLost, AuditRecovered, AuditWritten, CallEnded, ConnectionClosed, ConnectionCut, ConnectionOpened,
     HandshakeRefused, KeysFetched, Refused,

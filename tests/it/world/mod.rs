@@ -107,6 +107,11 @@ impl World {
         Self { estate, daemon }
     }
 
+    /// The door apart from its place, so that it can be stopped.
+    pub fn into_parts(self) -> (Estate, Daemon) {
+        (self.estate, self.daemon)
+    }
+
     /// Reads the configuration and its files again; it must be in order.
     pub async fn reload(&self) {
         if let Err(failure) = self.daemon.reload().await {
