@@ -13,7 +13,7 @@ use super::file::{Opened, Paper};
 use super::headfile::HeadFile;
 use super::record::{Client, Event, Record};
 use crate::clock::{Clock, Timestamp};
-use crate::telemetry::{AuditFailed, AuditRecovered, AuditUnclean, AuditWritten};
+use crate::telemetry::{AuditFailed, AuditRecovered, AuditSynced, AuditUnclean, AuditWritten};
 
 /// How often the path is looked at, and the head noted.
 const LOOK: Duration = Duration::from_secs(1);
@@ -263,19 +263,18 @@ impl<P: Paper> Writer<P> {
             count = usize::saturating_add(count, 1);
         }
         let wanted = |item: &Item| item.is_mark() || (self.habits.fsync && item.durable);
-        if count > 0
-            && items.iter().take(count).any(wanted)
-            && let Err(error) = self.paper.sync()
-        {
-            let cause: Arc<str> = error.to_string().into();
-            // They are in the file, but who waits for the disk must not be told that they are on it.
-            items
-                .iter_mut()
-                .take(count)
-                .filter(|item| wanted(item))
-                .for_each(|item| item.tell(Err(Arc::clone(&cause))));
-            self.paper.close();
-            result = Err(cause);
+        if items.iter().take(count).any(wanted) {
+            match self.paper.sync() {
+                Ok(()) => AuditSynced.emit(),
+                Err(error) => {
+                    let cause: Arc<str> = error.to_string().into();
+                    // They are in the file, but who waits for the disk must not be told that they are on it.
+                    let waiting = items.iter_mut().take(count).filter(|item| wanted(item));
+                    waiting.for_each(|item| item.tell(Err(Arc::clone(&cause))));
+                    self.paper.close();
+                    result = Err(cause);
+                }
+            }
         }
         (count, result)
     }

@@ -2,6 +2,18 @@
 
 use std::path::Path;
 
+use super::metrics::METRICS;
+
+/// The disk has what the journal wrote.
+pub struct AuditSynced;
+
+impl AuditSynced {
+    /// Counts.
+    pub fn emit(&self) {
+        METRICS.audit_synced();
+    }
+}
+
 /// A full file of the journal could not be compressed, renamed or removed; it stays as it is and is tried again.
 pub struct AuditFileFailed<'a> {
     /// Which.

@@ -35,6 +35,7 @@ pub(super) struct Metrics {
     keys_fetched: Family<[(&'static str, &'static str); 1], Counter>,
     audit_written: Counter,
     audit_failed: Counter,
+    audit_syncs: Counter,
     alarms: Family<AlarmLabel, Counter>,
 }
 
@@ -64,6 +65,7 @@ impl Metrics {
             keys_fetched: Family::default(),
             audit_written: Counter::default(),
             audit_failed: Counter::default(),
+            audit_syncs: Counter::default(),
             alarms: Family::default(),
         };
         // A series that begins with its first increment hides that increment from `rate`, so they all begin with zero.
@@ -91,6 +93,7 @@ impl Metrics {
         registry.register("connections_opened", "Connections ever opened", self.connections_opened.clone());
         registry.register("keys_fetched", "Fetches of a token key set", self.keys_fetched.clone());
         registry.register("audit_records", "Records in the audit log", self.audit_written.clone());
+        registry.register("audit_syncs", "Waits for the disk, each for many records", self.audit_syncs.clone());
         registry.register("audit_failures", "Records that could not be written in time", self.audit_failed.clone());
         registry.register("alarms", "Warnings about what an operator should look at", self.alarms.clone());
     }
@@ -121,6 +124,10 @@ impl Metrics {
 
     pub(super) fn audit_written(&self, records: usize) {
         self.audit_written.inc_by(u64::try_from(records).unwrap_or(u64::MAX));
+    }
+
+    pub(super) fn audit_synced(&self) {
+        self.audit_syncs.inc();
     }
 
     pub(super) fn audit_failed(&self, records: usize) {

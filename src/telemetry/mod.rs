@@ -12,7 +12,7 @@ pub use facts::{
     AuditFailed, AuditLost, AuditRecovered, AuditWritten, CallEnded, ConnectionClosed, ConnectionCut, ConnectionOpened,
     HandshakeRefused, KeysFetched, Refused,
 };
-pub use journal::{AuditFileFailed, AuditFileRemoved, AuditUnclean};
+pub use journal::{AuditFileFailed, AuditFileRemoved, AuditSynced, AuditUnclean};
 pub use logs::{LogGuard, start as start_logs};
 pub use metrics::{CONTENT_TYPE as METRICS_CONTENT_TYPE, text as metrics_text};
 pub use settings::{LogFormat, LogLevel, LogSection};

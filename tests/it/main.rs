@@ -37,5 +37,6 @@ mod rmcp_client;
 mod secrets;
 mod siem;
 mod teleport;
+mod torture;
 mod versions;
 mod world;

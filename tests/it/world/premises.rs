@@ -115,9 +115,11 @@ audit:
 }
 
 /// The port in `address=127.0.0.1:PORT`.
-fn port(log: &str, name: &str) -> Option<u16> {
+/// The port of the address that a log gives this name.
+pub fn port(log: &str, name: &str) -> Option<u16> {
     let (_, rest) = log.split_once(name)?;
-    rest.split_whitespace().next()?.rsplit_once(':')?.1.parse().ok()
+    let port = rest.split_whitespace().next()?.rsplit_once(':')?.1;
+    port.trim_end_matches(|c: char| !c.is_ascii_digit()).parse().ok()
 }
 
 /// A port that was free a moment ago, with the next one free as well.
