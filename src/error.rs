@@ -98,6 +98,8 @@ codes! {
     MalformedJson = "malformed_json", 400, Rpc(-32700);
     /// The JSON is nested too deeply.
     JsonTooDeep = "json_too_deep", 400, INVALID_REQUEST;
+    /// The JSON holds more values than any message of this protocol.
+    JsonTooMany = "json_too_many_values", 400, INVALID_REQUEST;
     /// An object has the same key twice.
     DuplicateKey = "duplicate_key", 400, INVALID_REQUEST;
     /// A JSON-RPC batch; MCP has none since 2025-06-18.

@@ -9,7 +9,7 @@ mod scope;
 mod subject;
 
 pub use certificate::{Certificate, Spelling, Thumbprint};
-pub use json::{StrictError, check_strict, parse_strict};
+pub use json::{MOST_VALUES, StrictError, check_strict, parse_strict};
 pub use name::{DistinguishedName, NameError, RelativeName};
 pub use peer::PeerIdentity;
 pub use principal::{Actor, Principal};

@@ -12,7 +12,7 @@ use serde_json::value::RawValue;
 use super::hygiene::single;
 use super::params::Params;
 use crate::error::{Code, Failure};
-use crate::identity::{StrictError, check_strict};
+use crate::identity::{MOST_VALUES, StrictError, check_strict};
 use crate::mcp::{self, Protocol};
 
 /// Deepest nesting of a body; the protocol's own messages need six.
@@ -200,6 +200,7 @@ fn strict(error: &StrictError) -> Failure {
         StrictError::Malformed => Failure::new(Code::MalformedJson, "the body is not one JSON text in UTF-8"),
         StrictError::DuplicateKey => Failure::new(Code::DuplicateKey, "an object in the body has a key twice"),
         StrictError::TooDeep => Failure::new(Code::JsonTooDeep, "the body is nested too deeply"),
+        StrictError::TooMany => Failure::new(Code::JsonTooMany, format!("the body has more than {MOST_VALUES} values")),
     }
 }
 

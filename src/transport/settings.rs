@@ -130,7 +130,7 @@ pub struct HttpSection {
     pub public_url: Option<String>,
     /// Authorization servers named in the protected resource metadata. Default: `auth.jwt.issuer`, if it is a URL.
     pub authorization_servers: Vec<String>,
-    /// Bytes of a request body. Default: 4194304.
+    /// Bytes of a request body. Default: 262144.
     #[schemars(range(min = 1))]
     pub max_body_bytes: usize,
     /// Bytes of all headers of a request. Default: 65536.
@@ -166,7 +166,7 @@ impl Default for HttpSection {
             cors_allowed_origins: Vec::new(),
             public_url: None,
             authorization_servers: Vec::new(),
-            max_body_bytes: 4_194_304,
+            max_body_bytes: 262_144,
             max_header_bytes: 65_536,
             header_timeout: 10,
             body_timeout: 15,

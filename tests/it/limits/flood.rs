@@ -58,7 +58,7 @@ async fn frames_that_ask_for_nothing_end_their_connection() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn bodies_that_are_requests_do_not() {
-    let world = world("").await;
+    let world = world("  max_body_bytes: 4194304").await;
     let connection = h2::open(&world.path(""), world.port, |_| {}).await;
     for _ in 0..4 {
         let calls = (0..3).map(|_| {
