@@ -7,6 +7,7 @@ mod peer;
 mod principal;
 mod scope;
 mod subject;
+mod text;
 
 pub use certificate::{Certificate, Spelling, Thumbprint};
 pub use json::{MOST_VALUES, StrictError, check_strict, parse_strict};
@@ -15,3 +16,4 @@ pub use peer::PeerIdentity;
 pub use principal::{Actor, Principal};
 pub use scope::{Scope, Scopes};
 pub use subject::{Allowlist, SubjectPattern};
+pub use text::is_hidden;

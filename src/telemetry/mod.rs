@@ -1,6 +1,7 @@
 //! Operational logs and metrics. One struct per fact; `emit` logs and counts together.
 
 mod facts;
+mod line;
 mod logs;
 mod metrics;
 mod settings;

@@ -12,7 +12,7 @@ use serde_json::value::RawValue;
 use super::hygiene::single;
 use super::params::Params;
 use crate::error::{Code, Failure};
-use crate::identity::{MOST_VALUES, StrictError, check_strict};
+use crate::identity::{MOST_VALUES, StrictError, check_strict, is_hidden};
 use crate::mcp::{self, Protocol};
 
 /// Deepest nesting of a body; the protocol's own messages need six.
@@ -85,10 +85,10 @@ pub(super) fn check(body: &[u8], headers: &HeaderMap, protocol: Protocol) -> Res
     })
 }
 
-/// A text of bounded length, or a whole number that the protocol layer can hold.
+/// A text of bounded length that may stand in a log as it is, or a whole number that the protocol layer can hold.
 fn is_id(id: &Value) -> bool {
     match id {
-        Value::String(text) => text.len() <= LONGEST_ID,
+        Value::String(text) => text.len() <= LONGEST_ID && !text.contains(is_hidden),
         Value::Number(number) => number.is_i64(),
         Value::Null | Value::Bool(_) | Value::Array(_) | Value::Object(_) => false,
     }
@@ -108,7 +108,10 @@ impl Envelope<'_> {
             return Err(Failure::new(Code::InvalidRequest, "jsonrpc must be \"2.0\""));
         }
         if !self.id.as_ref().is_none_or(is_id) {
-            return Err(Failure::new(Code::InvalidRequest, "id must be a short text or a whole number of 64 bits"));
+            return Err(Failure::new(
+                Code::InvalidRequest,
+                "id must be a short text of visible characters or a whole number of 64 bits",
+            ));
         }
         if self.method.len() > LONGEST_METHOD {
             return Err(Failure::new(Code::InvalidRequest, "the method is longer than any in use"));
@@ -263,11 +266,13 @@ mod tests {
     #[test]
     fn an_id_that_the_protocol_layer_cannot_hold_is_refused_and_not_repeated() {
         let long = format!("\"{}\"", "x".repeat(LONGEST_ID + 1));
-        for id in ["1.5", "1e3", "9223372036854775808", "null", "true", r#"{"a":1}"#, "[]", &long] {
+        let steering = [r#""x\n""#, r#""\u001b[2J""#, r#""\u0085""#, "\"\u{9b}31m\"", r#""a\u202eb""#, r#""\u2028""#];
+        let wrong = ["1.5", "1e3", "9223372036854775808", "null", "true", r#"{"a":1}"#, "[]", &long];
+        for id in wrong.into_iter().chain(steering) {
             let body = format!(r#"{{"jsonrpc":"2.0","id":{id},"method":"ping"}}"#);
             assert_eq!(refusal("2025-11-25", &body), Some((Code::InvalidRequest, Value::Null, false)), "{id}");
         }
-        for id in ["-1", "9223372036854775807", r#""""#] {
+        for id in ["-1", "9223372036854775807", r#""""#, r#""grüß 日本""#] {
             let body = format!(r#"{{"jsonrpc":"2.0","id":{id},"method":"ping"}}"#);
             assert_eq!(refusal("2025-11-25", &body), None, "{id}");
         }
