@@ -92,6 +92,8 @@ codes! {
     HeaderTooLarge = "header_too_large", 431, INVALID_REQUEST;
     /// The body is over `http.max_body_bytes`.
     BodyTooLarge = "body_too_large", 413, INVALID_REQUEST;
+    /// The bodies of all requests, or of one certificate's, have reached what `http.max_body_bytes_total` allows.
+    BodiesFull = "bodies_full", 503, INVALID_REQUEST;
     /// The body did not arrive in time.
     BodyTimeout = "body_timeout", 408, INVALID_REQUEST;
     /// The body is not one JSON text in UTF-8.

@@ -16,6 +16,7 @@ use tokio_rustls::server::TlsStream;
 use tower::Layer as _;
 
 use super::activity::Limits;
+use super::bodies::Bodies;
 use super::connection::Connection;
 use super::https::Front;
 use super::slots::Slots;
@@ -35,12 +36,13 @@ const AHEAD: usize = 2 * 1024 * 1024;
 pub(super) struct Acceptor {
     front: Arc<ArcSwap<Front>>,
     slots: Slots,
+    bodies: Bodies,
     strangers: Strangers,
 }
 
 impl Acceptor {
     pub(super) fn new(front: Arc<ArcSwap<Front>>, strangers: Strangers) -> Self {
-        Self { front, slots: Slots::default(), strangers }
+        Self { front, slots: Slots::default(), bodies: Bodies::default(), strangers }
     }
 }
 
@@ -51,9 +53,10 @@ impl<S: Send + 'static> Accept<TcpStream, S> for Acceptor {
 
     fn accept(&self, tcp: TcpStream, service: S) -> Self::Future {
         let (front, slots, strangers) = (self.front.load_full(), self.slots.clone(), self.strangers.clone());
+        let bodies = self.bodies.clone();
         Box::pin(async move {
             let address = tcp.peer_addr()?.ip().to_canonical();
-            match shake_hands(&front, &slots, tcp, address).await {
+            match shake_hands(&front, &slots, &bodies, tcp, address).await {
                 Ok(stream) => {
                     let connection = Extension(Arc::clone(stream.connection()));
                     Ok((stream, connection.layer(service)))
@@ -76,6 +79,7 @@ impl<S: Send + 'static> Accept<TcpStream, S> for Acceptor {
 async fn shake_hands(
     front: &Front,
     slots: &Slots,
+    bodies: &Bodies,
     tcp: TcpStream,
     address: IpAddr,
 ) -> Result<Stream<TlsStream<TcpStream>>, Failure> {
@@ -95,7 +99,8 @@ async fn shake_hands(
         chain.first().ok_or_else(|| Failure::new(Code::CertificateMissing, "a client certificate is required"))?;
     let certificate = pki::certificate(leaf)?;
     let max_age = Duration::from_secs(http.max_connection_age);
-    let connection = Arc::new(Connection::new(address, chain, certificate, max_age, front.door.clock.clone()));
+    let clock = front.door.clock.clone();
+    let connection = Arc::new(Connection::new(address, chain, certificate, max_age, bodies, clock));
     connection.verified(&front.tls);
     let (header, idle) = (Duration::from_secs(http.header_timeout), Duration::from_secs(http.idle_timeout));
     let last_call = front.door.query_timeout.saturating_add(idle);

@@ -24,6 +24,7 @@ use serde_json::Value;
 use super::accept::Acceptor;
 use super::activity::Running;
 use super::bearer::{self, Challenge};
+use super::bodies::{Room, Share};
 use super::body::{self, Explained, Held, Looked};
 use super::connection::Connection;
 use super::hygiene::{self, Names};
@@ -204,7 +205,9 @@ async fn call(outside: Outside<'_>, parts: &mut http::request::Parts, body: Body
         let failure = Failure::new(Code::InsufficientScope, "the token has no scope that opens anything here");
         return Err(inside.refuse(&failure, Value::Null).await);
     }
-    let body = match read_message(front, parts, body).await {
+    // Held until there is an answer: what was read of it may be with the protocol layer until then.
+    let mut share = outside.connection.bodies().share(Room::from(&front.http));
+    let body = match read_message(front, parts, body, &mut share).await {
         Ok(body) => body,
         Err(refused) => {
             let mut answer = inside.refuse(&refused.failure, refused.id).await;
@@ -222,17 +225,23 @@ async fn call(outside: Outside<'_>, parts: &mut http::request::Parts, body: Body
     let passage = Passage { door: Arc::clone(&front.door), caller: Arc::clone(&caller), received, started };
     request.extensions_mut().insert(passage);
     let response = front.endpoint.answer(request).await;
+    drop(share);
     Ok(inside.watch(response.map(Body::new)).await)
 }
 
 /// The message in a POST: media types, body, content. Other methods, where they are served at all, have none.
-async fn read_message(front: &Front, parts: &http::request::Parts, body: Body) -> Result<Bytes, Refused> {
+async fn read_message(
+    front: &Front,
+    parts: &http::request::Parts,
+    body: Body,
+    share: &mut Share<'_>,
+) -> Result<Bytes, Refused> {
     if parts.method != Method::POST {
         return Ok(Bytes::new());
     }
     hygiene::check_media(&parts.headers)?;
     let limit = Duration::from_secs(front.http.body_timeout);
-    let body = hygiene::read(body, front.http.max_body_bytes, limit).await?;
+    let body = hygiene::read(body, front.http.max_body_bytes, limit, share).await?;
     message::check(&body, &parts.headers, front.endpoint.protocol())?;
     Ok(body)
 }

@@ -3,13 +3,14 @@
 use std::time::Duration;
 
 use axum::body::Body;
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use http::header::{ACCEPT, CONTENT_ENCODING, CONTENT_TYPE, HOST, ORIGIN, USER_AGENT};
 use http::request::Parts;
 use http::{HeaderMap, HeaderName};
 use http_body::Body as _;
-use http_body_util::{BodyExt as _, LengthLimitError, Limited};
+use http_body_util::BodyExt as _;
 
+use super::bodies::Share;
 use crate::error::{Code, Failure};
 use crate::mcp::Protocol;
 
@@ -175,18 +176,34 @@ pub(super) fn strip(headers: &mut HeaderMap, protocol: Protocol) {
     headers.remove(USER_AGENT);
 }
 
-/// Reads the body, up to `most` bytes and for at most `limit`. One that is announced as too large is not read at all.
-pub(super) async fn read(body: Body, most: usize, limit: Duration) -> Result<Bytes, Failure> {
+/// Reads the body, up to `most` bytes and for at most `limit`, each byte counted in `share`. One that is announced as too
+/// large is not read at all.
+pub(super) async fn read(body: Body, most: usize, limit: Duration, share: &mut Share<'_>) -> Result<Bytes, Failure> {
     let too_large = || Failure::new(Code::BodyTooLarge, format!("the body is over {most} bytes"));
     if usize::try_from(body.size_hint().lower()).map_or(true, |announced| announced > most) {
         return Err(too_large());
     }
-    match tokio::time::timeout(limit, Limited::new(body, most).collect()).await {
-        Ok(Ok(collected)) => Ok(collected.to_bytes()),
-        Ok(Err(error)) if error.is::<LengthLimitError>() => Err(too_large()),
-        Ok(Err(error)) => Err(Failure::new(Code::InvalidRequest, "the body did not arrive whole").because(error)),
-        Err(_) => Err(Failure::new(Code::BodyTimeout, "the body did not arrive in time")),
-    }
+    let arriving = async {
+        let (mut body, mut first, mut whole) = (body, Bytes::new(), BytesMut::new());
+        while let Some(frame) = body.frame().await {
+            let broken = |error| Failure::new(Code::InvalidRequest, "the body did not arrive whole").because(error);
+            let Ok(piece) = frame.map_err(broken)?.into_data() else { continue };
+            if first.len().saturating_add(whole.len()).saturating_add(piece.len()) > most {
+                return Err(too_large());
+            }
+            share.take(piece.len())?;
+            // Most bodies come in one piece, which need not be copied. Of several each would keep the buffer it came in.
+            if whole.is_empty() && first.is_empty() {
+                first = piece;
+            } else {
+                whole.extend_from_slice(&std::mem::take(&mut first));
+                whole.extend_from_slice(&piece);
+            }
+        }
+        Ok(if whole.is_empty() { first } else { whole.freeze() })
+    };
+    let late = |_| Failure::new(Code::BodyTimeout, "the body did not arrive in time");
+    tokio::time::timeout(limit, arriving).await.map_err(late)?
 }
 
 #[cfg(test)]

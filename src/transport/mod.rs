@@ -3,6 +3,7 @@
 mod accept;
 mod activity;
 mod bearer;
+mod bodies;
 mod body;
 mod connection;
 #[cfg(any(test, fuzzing))]

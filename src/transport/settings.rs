@@ -133,6 +133,10 @@ pub struct HttpSection {
     /// Bytes of a request body. Default: 262144.
     #[schemars(range(min = 1))]
     pub max_body_bytes: usize,
+    /// Bytes of all request bodies that are held at once; one certificate may take a quarter, and in any case one body.
+    /// Default: 33554432.
+    #[schemars(range(min = 1))]
+    pub max_body_bytes_total: usize,
     /// Bytes of all headers of a request. Default: 65536.
     #[schemars(range(min = 1))]
     pub max_header_bytes: usize,
@@ -167,6 +171,7 @@ impl Default for HttpSection {
             public_url: None,
             authorization_servers: Vec::new(),
             max_body_bytes: 262_144,
+            max_body_bytes_total: 33_554_432,
             max_header_bytes: 65_536,
             header_timeout: 10,
             body_timeout: 15,

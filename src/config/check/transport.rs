@@ -89,6 +89,13 @@ impl Check<'_> {
                 }
             }
         }
+        if http.max_body_bytes > http.max_body_bytes_total {
+            self.find(
+                "http.max_body_bytes_total",
+                format!("has no room for one body of max_body_bytes, {}", http.max_body_bytes),
+                "allow several at once",
+            );
+        }
         if let Some(Err(problem)) = http.public_url.as_deref().map(https_url) {
             self.find("http.public_url", problem, "");
         }
