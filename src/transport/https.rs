@@ -163,10 +163,18 @@ async fn route(front: &Front, connection: &Connection, request: Request) -> Resp
     let checked = connection
         .check(&front.tls, front.door.clock.now())
         .and_then(|()| hygiene::check_size(&parts, front.http.max_header_bytes))
+        .and_then(|()| hygiene::check_framing(&parts.headers))
         .and_then(|()| front.names.check(&parts));
     let origin = match checked {
         Ok(origin) => origin,
-        Err(failure) => return outside.refuse(&failure).await,
+        Err(failure) => {
+            let mut response = outside.refuse(&failure).await;
+            // Where such a request ends is not sure, so nothing behind it is read.
+            if failure.code() == Code::HeaderMalformed && parts.version <= Version::HTTP_11 {
+                response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+            }
+            return response;
+        }
     };
     let response = match (parts.uri.path(), &parts.method) {
         ("/mcp", &Method::OPTIONS) if origin.is_some() => preflight(),

@@ -4,7 +4,9 @@ use std::time::Duration;
 
 use axum::body::Body;
 use bytes::{Bytes, BytesMut};
-use http::header::{ACCEPT, CONTENT_ENCODING, CONTENT_TYPE, HOST, ORIGIN, USER_AGENT};
+use http::header::{
+    ACCEPT, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, HOST, ORIGIN, TRANSFER_ENCODING, USER_AGENT,
+};
 use http::request::Parts;
 use http::{HeaderMap, HeaderName};
 use http_body::Body as _;
@@ -99,6 +101,26 @@ fn authority(text: &str) -> Option<Authority> {
     let host = parsed.host();
     let host = host.strip_suffix('.').unwrap_or(host).to_ascii_lowercase();
     (!host.is_empty()).then_some(Authority { host, port })
+}
+
+/// How the body is framed must be beyond doubt, or something on the way may see its end elsewhere (RFC 9112 section 6.1): no
+/// coding but `chunked`, said once, and no length beside it.
+///
+/// The HTTP library drops a length beside a coding before anybody sees it, and closes the connection after its answer; what
+/// stands here is for the day that it does not.
+///
+/// # Errors
+/// [`Code::HeaderMalformed`].
+pub(super) fn check_framing(headers: &HeaderMap) -> Result<(), Failure> {
+    let mut codings = headers.get_all(TRANSFER_ENCODING).iter();
+    let plain = match (codings.next(), codings.next()) {
+        (None, _) => true,
+        (Some(only), None) => only.as_bytes().eq_ignore_ascii_case(b"chunked") && !headers.contains_key(CONTENT_LENGTH),
+        (Some(_), Some(_)) => false,
+    };
+    let unclear =
+        || Failure::new(Code::HeaderMalformed, "Transfer-Encoding may only be: chunked, once, without a length");
+    if plain { Ok(()) } else { Err(unclear()) }
 }
 
 /// The value of a header that may stand once.
@@ -249,6 +271,25 @@ mod tests {
             assert_eq!(code(&names, "/mcp", &headers), Some(Code::OriginNotAllowed), "{origin}");
         }
         assert_eq!(code(&names, "/mcp", &[("host", "door.example"), ("origin", "https://app.example")]), None);
+    }
+
+    #[test]
+    fn a_body_is_framed_in_one_way() {
+        let judge = |headers: &[(&str, &str)]| check_framing(&parts("/", headers).headers).map_err(|f| f.code());
+        for good in [&[][..], &[("content-length", "5")], &[("transfer-encoding", "Chunked")]] {
+            assert_eq!(judge(good), Ok(()), "{good:?}");
+        }
+        for bad in [
+            &[("transfer-encoding", "gzip, chunked")][..],
+            &[("transfer-encoding", "chunked, chunked")],
+            &[("transfer-encoding", "chunked"), ("transfer-encoding", "chunked")],
+            &[("transfer-encoding", "chunked"), ("content-length", "5")],
+            &[("content-length", "5"), ("transfer-encoding", "chunked")],
+            &[("transfer-encoding", "identity")],
+            &[("transfer-encoding", "")],
+        ] {
+            assert_eq!(judge(bad), Err(Code::HeaderMalformed), "{bad:?}");
+        }
     }
 
     #[test]
