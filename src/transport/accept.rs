@@ -19,8 +19,8 @@ use super::activity::Limits;
 use super::bodies::Bodies;
 use super::connection::Connection;
 use super::https::Front;
-use super::slots::Slots;
-use super::strangers::Strangers;
+use super::slots::{Slots, network};
+use super::strangers::{Reason, Stranger, Strangers};
 use super::stream::Stream;
 use super::tls;
 use crate::audit::Client;
@@ -56,14 +56,16 @@ impl<S: Send + 'static> Accept<TcpStream, S> for Acceptor {
         let bodies = self.bodies.clone();
         Box::pin(async move {
             let address = tcp.peer_addr()?.ip().to_canonical();
-            match shake_hands(&front, &slots, &bodies, tcp, address).await {
+            match shake_hands(&front, &slots, &bodies, &strangers, tcp, address).await {
                 Ok(stream) => {
                     let connection = Extension(Arc::clone(stream.connection()));
                     Ok((stream, connection.layer(service)))
                 }
                 Err(failure) => {
                     let cause = failure.cause().unwrap_or_default();
-                    if strangers.due(address, failure.code(), front.door.clock.instant()) {
+                    let refusal = Reason { code: failure.code(), known: false };
+                    let (stranger, client) = (Stranger::at(address), || Client::at(network(address)));
+                    if strangers.due(stranger, refusal, client, front.door.clock.instant()) {
                         HandshakeRefused { address, code: failure.code(), cause: &cause }.emit();
                         front.door.turn_away(Client::at(address), &failure).await;
                     } else {
@@ -80,6 +82,7 @@ async fn shake_hands(
     front: &Front,
     slots: &Slots,
     bodies: &Bodies,
+    strangers: &Strangers,
     tcp: TcpStream,
     address: IpAddr,
 ) -> Result<Stream<TlsStream<TcpStream>>, Failure> {
@@ -110,9 +113,14 @@ async fn shake_hands(
     let body = http.max_body_bytes.saturating_mul(2);
     let [idle_bytes, body_bytes] = [ahead, body].map(|bytes| u64::try_from(bytes).unwrap_or(u64::MAX));
     let limits = Limits { first: header, header, idle, max_age, last_call, idle_bytes, body_bytes };
-    let (door, peer) = (Arc::clone(&front.door), Arc::clone(connection.peer()));
+    let (door, peer, strangers) = (Arc::clone(&front.door), Arc::clone(connection.peer()), strangers.clone());
     let report = Box::new(move |failure: Failure| {
-        tokio::spawn(async move { door.turn_away(Client::from(&*peer), &failure).await });
+        let refusal = Reason { code: failure.code(), known: false };
+        if strangers.due_from(&peer, refusal, door.clock.instant()) {
+            tokio::spawn(async move { door.turn_away(Client::from(&*peer), &failure).await });
+        } else {
+            Refused { code: failure.code() }.emit();
+        }
     });
     Ok(Stream::new(stream, connection, limits, slot, report))
 }

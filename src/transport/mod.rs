@@ -20,6 +20,7 @@ mod slots;
 mod strangers;
 mod stream;
 pub mod tls;
+mod turned;
 mod unheard;
 
 pub use bearer::Challenge;
