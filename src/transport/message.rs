@@ -174,13 +174,13 @@ impl Envelope<'_> {
         if headers.contains_key(METHOD_HEADER) && stated(headers, &METHOD_HEADER).as_deref() != Some(&*self.method) {
             return differs(&METHOD_HEADER);
         }
-        match params.subject(&self.method) {
-            Some(subject) if headers.contains_key(NAME_HEADER) => match stated(headers, &NAME_HEADER).and_then(decoded)
-            {
-                Some(name) if name == subject => Ok(()),
-                _ => differs(&NAME_HEADER),
-            },
-            _ => Ok(()),
+        if !headers.contains_key(NAME_HEADER) {
+            return Ok(());
+        }
+        // A message that is about nothing has no name either.
+        match (stated(headers, &NAME_HEADER).and_then(decoded), params.subject(&self.method)) {
+            (Some(name), Some(subject)) if name == subject => Ok(()),
+            _ => differs(&NAME_HEADER),
         }
     }
 }
@@ -260,6 +260,16 @@ mod tests {
             let mut headers = headers.clone();
             headers.insert(&name, value.parse().unwrap());
             assert_eq!(judge(&headers), Err(Code::HeaderMismatch), "{name}: {value}");
+        }
+        headers.remove(METHOD_HEADER);
+        headers.insert(NAME_HEADER, "get_uptime".parse().unwrap());
+        for (method, params) in
+            [("ping", "{}"), ("tools/list", r#"{"name":"get_uptime"}"#), ("tools/call", r#"{"name":1}"#)]
+        {
+            let body = format!(r#"{{"jsonrpc":"2.0","id":1,"method":"{method}","params":{params}}}"#);
+            let judged =
+                check(body.as_bytes(), &headers, Protocol::Stateless).map_err(|refused| refused.failure.code());
+            assert_eq!(judged, Err(Code::HeaderMismatch), "{method}");
         }
     }
 
