@@ -183,9 +183,8 @@ async fn route(outside: Outside<'_>, request: Request) -> Response {
             "/.well-known/oauth-protected-resource" | "/.well-known/oauth-protected-resource/mcp",
             &Method::GET | &Method::HEAD,
         ) => reply::json(front.challenge.metadata()),
-        (path @ ("/health" | "/ready" | "/metrics"), &Method::GET | &Method::HEAD) => {
-            probe::answer(path, front.readiness.as_ref())
-        }
+        // Not /metrics: whoever may call need not know how much others do.
+        (path @ ("/health" | "/ready"), &Method::GET | &Method::HEAD) => probe::answer(path, front.readiness.as_ref()),
         _ => outside.refuse(&Failure::new(Code::NotFound, "nothing is served at this path")).await,
     };
     with_cors(response, origin)

@@ -184,11 +184,12 @@ impl Default for HttpSection {
     }
 }
 
-/// `/health`, `/ready` and `/metrics` on a listener of their own, without certificate or token.
+/// `/health`, `/ready` and `/metrics` on a listener of their own, without certificate or token; over https there are only the
+/// first two, behind the certificate.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct MetricsSection {
-    /// Default: true with https.
+    /// Whether there is this listener; without it there are no metrics. Default: true with https.
     pub enabled: bool,
     /// Default: 127.0.0.1:9464.
     #[schemars(extend("format" = "address-port"))]

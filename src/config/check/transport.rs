@@ -110,7 +110,7 @@ impl Check<'_> {
             self.find(
                 "metrics.bind",
                 format!("{} can be reached from outside, and asks for no certificate", metrics.bind),
-                "bind to 127.0.0.1; over https the same is served behind the client certificate",
+                "bind to 127.0.0.1, and let an agent on this machine pass them on; /health and /ready are served over https too",
             );
         }
         let same_ip = tls.bind.ip() == metrics.bind.ip() || tls.bind.ip().is_unspecified();
