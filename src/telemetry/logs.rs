@@ -27,9 +27,10 @@ const DAYS: usize = 14;
 const HELD_AT_WARN: [&str; 9] =
     ["rmcp", "hyper", "h2", "rustls", "reqwest", "tower", "axum", "tokio_rustls", "jsonwebtoken"];
 
-/// Warns of every refusal of the protocol with the caller's own id, which may be a thousand bytes of anything. Each of these
-/// refusals has a record and is counted, so a caller gains nothing but lines of the log.
-const HELD_AT_ERROR: &str = "rmcp::service";
+/// A module of the protocol's crate, by its path. It warns of every refusal of the protocol with the caller's own id, which may
+/// be a thousand bytes of anything. Each of these refusals has a record and is counted, so nothing is lost but lines that a
+/// caller would fill the log with.
+const HELD_AT_ERROR: [&str; 2] = ["rmcp", "service"];
 
 /// Held for as long as log lines are to be written; dropping it writes those that wait.
 pub struct LogGuard {
@@ -91,7 +92,7 @@ fn filter(level: LogLevel) -> Targets {
         LogLevel::Trace => LevelFilter::TRACE,
     };
     let held = level.min(LevelFilter::WARN);
-    let targets = Targets::new().with_default(level).with_target(HELD_AT_ERROR, LevelFilter::ERROR);
+    let targets = Targets::new().with_default(level).with_target(HELD_AT_ERROR.join("::"), LevelFilter::ERROR);
     HELD_AT_WARN.iter().fold(targets, |targets, target| targets.with_target(*target, held))
 }
 
