@@ -3,6 +3,7 @@
 mod alarms;
 mod facts;
 mod journal;
+mod line;
 mod logs;
 mod metrics;
 mod settings;
