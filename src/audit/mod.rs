@@ -9,7 +9,9 @@ pub mod layout;
 pub mod lines;
 mod queue;
 mod record;
+pub mod search;
 mod settings;
+pub mod verify;
 mod writer;
 
 use std::sync::Arc;
