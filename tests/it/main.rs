@@ -11,6 +11,7 @@
     reason = "a test fails by panicking"
 )]
 
+mod audit_commands;
 mod clients;
 mod commands;
 mod coverage;

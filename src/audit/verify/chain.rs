@@ -155,7 +155,7 @@ impl<'a> Examiner<'a> {
         self.last.extend_from_slice(line);
         self.records = self.records.saturating_add(1);
         if self.begun.is_none() {
-            self.begun = Some((Edge { seq: head.seq, ts: stamp(line) }, head.hash));
+            self.begun = Some((Edge { seq: head.seq, ts: stamp(line).map(str::to_owned) }, head.hash));
         }
         if self.reading == Some(place.file) {
             if let Some(read) = self.read.last_mut() {
@@ -261,7 +261,7 @@ impl<'a> Examiner<'a> {
         };
         Report {
             files: self.read,
-            last: self.known.map(|known| Edge { seq: known.head.seq, ts: stamp(&self.last) }),
+            last: self.known.map(|known| Edge { seq: known.head.seq, ts: stamp(&self.last).map(str::to_owned) }),
             first: self.begun.map(|(edge, _)| edge),
             records: self.records,
             checkpoints: self.checkpoints,

@@ -121,7 +121,7 @@ impl Files {
     }
 
     /// Opens a file, under the name it has now: a running daemon rotates and compresses.
-    pub(super) fn open(&self, index: usize) -> Result<Lines, Failure> {
+    pub(in crate::audit) fn open(&self, index: usize) -> Result<Lines, Failure> {
         let Some((first, path)) = self.files.get(index) else {
             return Err(Failure::new(Code::Internal, "there is no such file"));
         };

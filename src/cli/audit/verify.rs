@@ -42,10 +42,10 @@ enum Keys {
 impl Keys {
     fn find(args: &Args, files: &Files) -> Result<Self, Failure> {
         if !args.keys.is_empty() {
-            return args.keys.iter().map(public_key).collect::<Result<_, _>>().map(Self::Given);
+            return args.keys.iter().map(|path| Ok(public_key(path)?.0)).collect::<Result<_, _>>().map(Self::Given);
         }
         match files.public_key() {
-            Some(path) => public_key(&path).map(|key| Self::Beside(path, key)),
+            Some(path) => public_key(&path).map(|(key, _)| Self::Beside(path, key)),
             None => Ok(Self::None),
         }
     }
