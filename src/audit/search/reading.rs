@@ -73,7 +73,8 @@ impl Reading {
     /// Reads a line; `None` when it is not a record.
     #[must_use]
     pub fn of(line: &[u8]) -> Option<Self> {
-        serde_json::from_slice(line).ok()
+        // A list of values would pass for a struct.
+        line.starts_with(b"{").then(|| serde_json::from_slice(line).ok()).flatten()
     }
 
     /// `alice via coding-bot`, or what else is known of the other end.
@@ -82,6 +83,18 @@ impl Reading {
         let user = self.user.clone().or_else(|| self.client.subject.clone()).or_else(|| self.client.ip.clone())?;
         let agents = if self.user.is_some() { self.agent.as_slice() } else { &[] };
         Some(agents.iter().fold(user, |who, agent| format!("{who} via {agent}")))
+    }
+
+    /// What a checkpoint covers and why it was made: `records up to 41, interval`.
+    #[must_use]
+    pub fn covers(&self) -> Option<String> {
+        #[derive(Deserialize)]
+        struct Statement {
+            covers: u64,
+            cause: String,
+        }
+        let Statement { covers, cause } = serde_json::from_str(self.checkpoint.as_ref()?.get()).ok()?;
+        Some(format!("records up to {covers}, {cause}"))
     }
 
     /// The rules that decided, with commas between them.
@@ -111,6 +124,9 @@ mod tests {
         assert_eq!(record.rules().unwrap(), "a, b");
         let record = read(r#"{"client":{"subject":"CN=x","ip":"10.0.0.1"},"policy":["a"]}"#);
         assert_eq!((record.who().unwrap(), record.rules().unwrap()), ("CN=x".to_owned(), "a".to_owned()));
+        let record = read(r#"{"checkpoint":{"covers":41,"cause":"interval","key":"k"}}"#);
+        assert_eq!(record.covers().unwrap(), "records up to 41, interval");
+        assert!(read("{}").covers().is_none());
         assert!(read("{}").who().is_none() && read("{}").rules().is_none());
         assert!(Reading::of(b"{\"seq\":").is_none() && Reading::of(b"[1]").is_none());
     }

@@ -62,12 +62,7 @@ impl Files {
         let mut files = Vec::with_capacity(paths.len());
         for path in paths {
             // Asked now, so that a file that cannot be read at all is told before a long work begins.
-            let opened = Lines::open(&path).map_err(|error| unreadable(&path, &error));
-            match opened {
-                Ok(_) => {}
-                Err(failure) if is_damage(&path) => drop(failure),
-                Err(failure) => return Err(failure),
-            }
+            Lines::open(&path).map_err(|error| unreadable(&path, &error))?;
             files.push((number_in(&path).or_else(|| first_record(&path)), path));
         }
         files.sort();
@@ -149,11 +144,6 @@ impl Files {
 
 fn unreadable(path: &Path, error: &io::Error) -> Failure {
     Failure::new(Code::Io, "the journal cannot be read").because(format!("{}: {error}", path.display()))
-}
-
-/// Whether a file can be read as such, so that it is its content that is wrong.
-fn is_damage(path: &Path) -> bool {
-    std::fs::File::open(path).and_then(|file| file.metadata()).is_ok_and(|metadata| metadata.is_file())
 }
 
 fn compressed(path: &Path) -> PathBuf {

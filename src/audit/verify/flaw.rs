@@ -1,14 +1,15 @@
 //! What can be wrong with a journal, in words a person understands.
 
 use std::fmt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
-use serde::Serialize;
+use serde::{Serialize, Serializer};
 
 /// The first line that is not as it was written.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize)]
 pub struct Finding {
     /// The file it is in.
+    #[serde(serialize_with = "shown")]
     pub file: PathBuf,
     /// Its line, counted from 1.
     pub line: u64,
@@ -18,6 +19,11 @@ pub struct Finding {
     /// What is wrong.
     #[serde(flatten)]
     pub flaw: Flaw,
+}
+
+/// A path as text, even if it is not UTF-8.
+pub(super) fn shown<S: Serializer>(path: &Path, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.collect_str(&path.display())
 }
 
 impl fmt::Display for Finding {

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use serde::Serialize;
 
-use super::flaw::Finding;
+use super::flaw::{Finding, shown};
 
 /// What was read and what is proven.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize)]
@@ -34,6 +34,7 @@ pub struct Report {
 #[derive(Clone, PartialEq, Eq, Debug, Serialize)]
 pub struct FileRead {
     /// Where it is.
+    #[serde(serialize_with = "shown")]
     pub path: PathBuf,
     /// Its first record.
     pub first: u64,

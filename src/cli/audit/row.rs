@@ -63,6 +63,7 @@ fn colour(record: &Reading) -> Colour {
 /// What is not in a column.
 pub(super) fn remark(record: &Reading) -> String {
     let mut parts = Vec::new();
+    parts.extend(record.covers());
     if let Some(ms) = record.duration_ms {
         parts.push(format!("{ms} ms"));
     }

@@ -6,7 +6,7 @@ use super::place::Place;
 use super::row;
 use crate::audit::chain::Link;
 use crate::audit::search::{Follower, Journal};
-use crate::cli::signals::{Signals, Told};
+use crate::cli::signals::Signals;
 use crate::cli::terminal::Output;
 use crate::cli::{Exit, Outcome, block_on};
 use crate::error::Code;
@@ -57,7 +57,7 @@ async fn follow(mut follower: Follower, mut output: Output, json: bool) -> Outco
         follower.poll(&mut |line| row::show(&mut output, line, json))?;
         output.flush();
         tokio::select! {
-            told = signals.next() => if told == Told::Stop { break },
+            _ = signals.next() => break,
             () = tokio::time::sleep(LOOK) => {}
         }
     }

@@ -67,6 +67,8 @@ pub(super) fn run(args: &Args, clock: &Clock) -> Outcome {
         Some(path) => Elsewhere::read(path, keys.all())?,
         None => (Elsewhere::default(), None),
     };
+    // A checkpoint that has arrived elsewhere is in the journal by now, perhaps in a file that was begun meanwhile.
+    let files = if args.checkpoints.is_some() { Files::gather(&args.files)? } else { files };
     let mut meter = Meter::new(clock.instant());
     let verified = verify(&files, keys.all(), elsewhere, &mut |progress| {
         meter.show(clock.instant(), || {
