@@ -183,14 +183,14 @@ mod tests {
     fn journal(home: &Path) -> Journal {
         let layout = Layout::of(&home.join("audit.jsonl"));
         let mut head = Head::START;
-        for file in 0..4_i64 {
+        let mut at = Timestamp::from_seconds(0);
+        for file in 0..4 {
             let mut page = Vec::new();
-            let first = head.seq + 1;
-            for record in 0..10 {
-                let at = Timestamp::from_seconds((file * 10 + record) * 60);
+            let path = if file == 3 { layout.active().to_owned() } else { layout.rotated(head.seq.saturating_add(1)) };
+            for _ in 0..10 {
                 head = head.append(format!("{{\"v\":1,\"ts\":\"{at}\"}}").as_bytes(), &mut page).unwrap();
+                at = at.plus(Duration::from_secs(60));
             }
-            let path = if file == 3 { layout.active().to_owned() } else { layout.rotated(first) };
             fs::write(path, page).unwrap();
         }
         Journal::find(layout).unwrap()
@@ -200,7 +200,7 @@ mod tests {
     fn files_outside_the_time_are_not_read() {
         let home = tempfile::tempdir().unwrap();
         let journal = journal(home.path());
-        let at = |minute: i64| Some(Timestamp::from_seconds(minute * 60));
+        let at = |minute: i64| Some(Timestamp::from_seconds(minute.saturating_mul(60)));
         for (since, until, files) in [
             (None, None, &[0, 1, 2, 3][..]),
             (at(25), None, &[2, 3]),
@@ -222,7 +222,7 @@ mod tests {
             let lines = journal.last(count).unwrap();
             assert_eq!(lines.len(), count.min(40));
             let last = lines.last().map(|line| stamp(line).unwrap().to_owned());
-            assert_eq!(last, (count > 0).then(|| Timestamp::from_seconds(39 * 60).to_string()));
+            assert_eq!(last, (count > 0).then(|| Timestamp::from_seconds(2340).to_string()));
         }
         assert!(Journal::find(Layout::of(&home.path().join("other.jsonl"))).is_err());
         assert!(Journal::find(Layout::of(&home.path().join("absent/audit.jsonl"))).is_err());

@@ -159,7 +159,7 @@ mod tests {
 
         fn rotate(&mut self) {
             fs::rename(self.layout().active(), self.layout().rotated(self.first)).unwrap();
-            self.first = self.head.seq + 1;
+            self.first = self.head.seq.saturating_add(1);
         }
     }
 

@@ -16,6 +16,9 @@ const DIGITS: usize = 12;
 /// A daemon writes a line at once, so the rest of one comes soon or never.
 const PATIENCE: Duration = Duration::from_millis(300);
 
+/// How often files are listed again at most.
+const LISTED: usize = 10;
+
 /// What stands beside a journal and holds no records of its own.
 const COMPANIONS: [&str; 6] = ["key", "pub", "head", "cursor", "lock", "tmp"];
 
@@ -34,6 +37,20 @@ impl Files {
     /// # Errors
     /// [`Code::Io`] when one of them is not there or cannot be read, or none of them is a journal file.
     pub fn gather(given: &[PathBuf]) -> Result<Self, Failure> {
+        // A running daemon renames files while they are listed; two lists that agree are of one moment.
+        let mut before = Self::list(given);
+        for _ in 0..LISTED {
+            let now = Self::list(given);
+            let agree = matches!((&before, &now), (Ok(before), Ok(now)) if before.files == now.files);
+            before = now;
+            if agree {
+                break;
+            }
+        }
+        before
+    }
+
+    fn list(given: &[PathBuf]) -> Result<Self, Failure> {
         let mut paths = Vec::new();
         let mut skipped = Vec::new();
         for path in given {
@@ -64,6 +81,13 @@ impl Files {
             // Asked now, so that a file that cannot be read at all is told before a long work begins.
             Lines::open(&path).map_err(|error| unreadable(&path, &error))?;
             files.push((number_in(&path).or_else(|| first_record(&path)), path));
+        }
+        // One that was just begun says nothing, and may be another one when it is read.
+        let is_begun = |(first, path): &(Option<u64>, PathBuf)| {
+            first.is_some() || std::fs::metadata(path).is_ok_and(|metadata| metadata.len() > 0)
+        };
+        if files.iter().any(is_begun) {
+            files.retain(is_begun);
         }
         files.sort();
         Ok(Self { files, skipped, patience: PATIENCE })
@@ -120,10 +144,11 @@ impl Files {
         let Some((first, path)) = self.files.get(index) else {
             return Err(Failure::new(Code::Internal, "there is no such file"));
         };
+        // In the order in which a file goes through them, so that it cannot slip past.
         let mut names = vec![path.clone(), compressed(path)];
         if let Some(first) = first {
             let rotated = Layout::of(path).rotated(*first);
-            names.extend([compressed(&rotated), rotated]);
+            names.extend([rotated.clone(), compressed(&rotated)]);
         }
         let numbered = number_in(path).is_some();
         for (attempt, name) in names.iter().enumerate() {

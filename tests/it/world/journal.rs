@@ -85,8 +85,9 @@ impl Ledger {
 
     /// Both records of a call; every fourth is a refusal, which is one.
     pub fn call(&mut self, number: u64) {
+        let even = number.is_multiple_of(2);
         let id = format!("{number:08x}{}", "c0ffee".repeat(4));
-        let (user, tool) = (["alice", "bob"][number as usize % 2], ["get_cpu_info", "get_uptime"][number as usize % 2]);
+        let (user, tool) = if even { ("alice", "get_cpu_info") } else { ("bob", "get_uptime") };
         let client = json!({"transport": "https", "ip": format!("10.0.0.{}", number % 3), "subject": "CN=coding-bot",
             "certificate": "ab".repeat(32), "jwt_sub": user});
         let mut record = json!({"event": "query", "stage": "decision", "id": id, "query": tool, "client": client,
@@ -141,7 +142,9 @@ impl Ledger {
         fs::rename(self.layout.active(), &to).unwrap();
         if compress {
             let packed = gzip(&fs::read(&to).unwrap());
-            fs::write(format!("{}.gz", to.display()), packed).unwrap();
+            let (whole, part) = (format!("{}.gz", to.display()), format!("{}.gz.tmp", to.display()));
+            fs::write(&part, packed).unwrap();
+            fs::rename(part, whole).unwrap();
             fs::remove_file(to).unwrap();
         }
         self.first = self.head.seq + 1;
