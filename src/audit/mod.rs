@@ -13,9 +13,11 @@ pub mod lines;
 mod queue;
 mod record;
 mod recovery;
+pub mod search;
 mod settings;
 mod signing;
 mod tail;
+pub mod verify;
 mod writer;
 
 use std::sync::Arc;

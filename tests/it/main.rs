@@ -13,6 +13,7 @@
 
 mod alarm;
 mod audit_page;
+mod audit_commands;
 mod clients;
 mod commands;
 mod coverage;
@@ -36,6 +37,7 @@ mod review;
 mod rmcp_client;
 mod secrets;
 mod siem;
+mod tamper;
 mod teleport;
 mod torture;
 mod versions;

@@ -6,6 +6,7 @@ pub mod child;
 pub mod der;
 pub mod h2;
 pub mod issuer;
+pub mod journal;
 pub mod premises;
 pub mod program;
 pub mod talk;
