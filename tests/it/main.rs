@@ -12,8 +12,8 @@
 )]
 
 mod alarm;
-mod audit_page;
 mod audit_commands;
+mod audit_page;
 mod clients;
 mod commands;
 mod coverage;
