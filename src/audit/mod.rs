@@ -4,12 +4,14 @@
 pub mod chain;
 pub mod checkpoint;
 mod file;
+mod follow;
 mod journal;
 pub mod layout;
 pub mod lines;
 mod queue;
 mod record;
 mod settings;
+pub mod syslog;
 mod writer;
 
 use std::sync::Arc;
@@ -21,7 +23,8 @@ use crate::error::{Code, Failure};
 
 pub use journal::Journal;
 pub use record::{Client, Event, Outcome, Record, Verdict};
-pub use settings::{AuditSection, SyslogSection};
+pub use settings::AuditSection;
+pub use syslog::SyslogSection;
 
 /// Where records go.
 #[async_trait]

@@ -5,6 +5,8 @@ use std::path::PathBuf;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::syslog::SyslogSection;
+
 /// The audit log: one JSON object a line.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
@@ -28,7 +30,7 @@ pub struct AuditSection {
     pub log_client_ip: bool,
     /// Record what was redacted (never the value). Default: true.
     pub log_redactions: bool,
-    /// Forwarding to syslog. Not in this version: `enabled: true` is a finding.
+    /// Forwarding to syslog.
     pub syslog: SyslogSection,
 }
 
@@ -46,23 +48,5 @@ impl Default for AuditSection {
             log_redactions: true,
             syslog: SyslogSection::default(),
         }
-    }
-}
-
-/// Forwarding to syslog.
-#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields, default)]
-pub struct SyslogSection {
-    /// Default: false.
-    pub enabled: bool,
-    /// RFC 5424 facility by name. Default: auth.
-    pub facility: String,
-    /// APP-NAME. Default: doorward.
-    pub tag: String,
-}
-
-impl Default for SyslogSection {
-    fn default() -> Self {
-        Self { enabled: false, facility: "auth".to_owned(), tag: "doorward".to_owned() }
     }
 }

@@ -12,6 +12,7 @@ use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::Registry;
 
+use super::forwarding::Forwarding;
 use crate::error::Code;
 
 /// The media type of [`text`].
@@ -35,6 +36,7 @@ pub(super) struct Metrics {
     keys_fetched: Family<[(&'static str, &'static str); 1], Counter>,
     audit_written: Counter,
     audit_failed: Counter,
+    pub(super) forwarding: Forwarding,
 }
 
 type ToolLabel = [(&'static str, String); 1];
@@ -62,6 +64,7 @@ impl Metrics {
             keys_fetched: Family::default(),
             audit_written: Counter::default(),
             audit_failed: Counter::default(),
+            forwarding: Forwarding::default(),
         };
         // A series that begins with its first increment hides that increment from `rate`, so they all begin with zero.
         for code in Code::ALL {
@@ -86,6 +89,7 @@ impl Metrics {
         registry.register("keys_fetched", "Fetches of a token key set", self.keys_fetched.clone());
         registry.register("audit_records", "Records in the audit log", self.audit_written.clone());
         registry.register("audit_failures", "Records that could not be written in time", self.audit_failed.clone());
+        self.forwarding.register(registry);
     }
 
     pub(super) fn refused(&self, code: Code) {

@@ -1,6 +1,7 @@
 //! Operational logs and metrics. One struct per fact; `emit` logs and counts together.
 
 mod facts;
+mod forwarding;
 mod logs;
 mod metrics;
 mod settings;
@@ -8,6 +9,10 @@ mod settings;
 pub use facts::{
     AuditFailed, AuditLost, AuditRecovered, AuditWritten, CallEnded, ConnectionClosed, ConnectionCut, ConnectionOpened,
     HandshakeRefused, KeysFetched, Refused,
+};
+pub use forwarding::{
+    ForwardBroken, ForwardCut, ForwardDropped, ForwardLag, ForwardRecovered, ForwardRestarted, ForwardSent,
+    ForwardUnended,
 };
 pub use logs::{LogGuard, start as start_logs};
 pub use metrics::{CONTENT_TYPE as METRICS_CONTENT_TYPE, text as metrics_text};
