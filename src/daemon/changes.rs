@@ -3,9 +3,10 @@
 use crate::config::Config;
 
 /// Keys, or sections, that are looked at only when the daemon starts.
-const AT_START: [&str; 9] = [
+const AT_START: [&str; 10] = [
     "audit.enabled",
     "audit.path",
+    "audit.syslog",
     "auth.jwt.jti_cache_size",
     "http.header_timeout",
     "http.max_concurrent_streams",

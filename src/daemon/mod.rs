@@ -15,6 +15,7 @@ use arc_swap::ArcSwap;
 use rustix::process::getuid;
 use tokio::sync::Mutex;
 
+use crate::audit::syslog::Forwarder;
 use crate::audit::{Client, Event, Record};
 use crate::clock::Clock;
 use crate::config::{self, Config, Environment, Loaded, Watch};
@@ -31,6 +32,8 @@ pub use compose::tools;
 
 /// How long running calls may take to end when the daemon stops.
 const GRACE: Duration = Duration::from_secs(10);
+/// How long the last records may take to reach the syslog collector when the daemon stops.
+const FORWARDING: Duration = Duration::from_secs(2);
 /// How often what is due now and then is done.
 const TICK: Duration = Duration::from_secs(10);
 
@@ -64,6 +67,7 @@ pub struct Daemon {
     state: Arc<State>,
     serving: Serving,
     watch: Mutex<Watch>,
+    forwarder: Option<Forwarder>,
     /// What is in force, as far as it can be changed without a restart.
     config: ArcSwap<Config>,
 }
@@ -107,8 +111,12 @@ impl Daemon {
             }
         };
         draft.adopt();
+        let audit = &loaded.config.audit;
+        let forwarder = (loaded.config.audits() && audit.syslog.enabled)
+            .then(|| Forwarder::start(&audit.syslog, &audit.path, state.clock().clone()))
+            .transpose()?;
         let config = ArcSwap::from_pointee(loaded.config);
-        let daemon = Self { source, state, serving, watch, config };
+        let daemon = Self { source, state, serving, watch, forwarder, config };
         daemon.state.trail().note(daemon.event(Event::Start)).await?;
         Ok(daemon)
     }
@@ -247,6 +255,10 @@ impl Daemon {
             tracing::error!(reason = %failure.code(), cause = failure.cause(), "the stop could not be recorded");
         }
         self.state.trail().flush().await;
+        // Last of all, so that the record of the stop leaves too.
+        if let Some(forwarder) = self.forwarder {
+            forwarder.stop(FORWARDING).await;
+        }
     }
 
     async fn tend(&self) {

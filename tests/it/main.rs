@@ -33,6 +33,7 @@ mod replay;
 mod review;
 mod rmcp_client;
 mod secrets;
+mod syslog;
 mod teleport;
 mod versions;
 mod world;

@@ -38,8 +38,6 @@ const DATAGRAMS: u64 = 1_024;
 const AGE: Duration = Duration::from_secs(5);
 /// The same on a connection that has proven nothing yet: whether a certificate is refused shows only then.
 const FIRST_AGE: Duration = Duration::from_millis(300);
-/// How long a silent collector is waited for.
-const SILENCE: Duration = Duration::from_secs(30);
 /// How often the metrics are set.
 const REPORT: Duration = Duration::from_secs(1);
 /// After so many waits without an end a collector is one that does not end its side.
@@ -91,6 +89,8 @@ struct Work {
     form: Form,
     clock: Clock,
     bell: Arc<Bell>,
+    /// How long a silent collector is waited for.
+    silence: Duration,
     follower: Follower,
     cursor: Cursor,
     wire: Option<Wire>,
@@ -159,6 +159,7 @@ impl Work {
             credentials,
             clock,
             bell,
+            silence: Duration::from_secs(section.timeout),
             cursor,
             wire: None,
             held: None,
@@ -205,7 +206,7 @@ impl Work {
                 Err(error) => tracing::warn!(%error, "the audit journal could not be read for forwarding"),
             }
         }
-        let late = self.bell.rung().is_some() && self.bell.left(&self.clock, SILENCE) < SETTLE;
+        let late = self.bell.rung().is_some() && self.bell.left(&self.clock, FOREVER) < SETTLE;
         let Some(found) = self.held.filter(|_| !late) else { return self.idle() };
         self.send(found)?;
         if self.pending.0 >= self.batch || self.pending.1 >= BYTES || self.is_aged(AGE) {
@@ -223,7 +224,7 @@ impl Work {
         if ending || self.is_aged(age) {
             self.confirm()?;
         } else if let Some(wire) = &mut self.wire {
-            let patience = patience(&self.bell, &self.clock);
+            let patience = patience(&self.bell, &self.clock, self.silence);
             wire.flush(&patience)?;
         }
         Ok(if ending { Next::End } else { Next::Rest })
@@ -274,7 +275,7 @@ impl Work {
             self.wire = Some(Wire::connect(&self.target, secured.as_ref())?);
         }
         let Some(wire) = &mut self.wire else { return Err(io::ErrorKind::NotConnected.into()) };
-        let patience = patience(&self.bell, &self.clock);
+        let patience = patience(&self.bell, &self.clock, self.silence);
         let is_cut = loop {
             let is_cut = self.form.write(&self.line, &fields, &mut self.message);
             match wire.send(&self.message, &patience) {
@@ -300,7 +301,7 @@ impl Work {
     /// Asks whether what was sent is taken, and if so, moves the mark.
     fn confirm(&mut self) -> io::Result<()> {
         let Some(wire) = self.wire.take() else { return Ok(()) };
-        let (taken, wire) = wire.confirm(&patience(&self.bell, &self.clock))?;
+        let (taken, wire) = wire.confirm(&patience(&self.bell, &self.clock, self.silence))?;
         self.wire = wire;
         match taken {
             Taken::All => {
@@ -383,9 +384,10 @@ impl Work {
 
 /// What is kept of the time to end for asking whether all was taken.
 const SETTLE: Duration = Duration::from_millis(800);
+const FOREVER: Duration = Duration::MAX;
 
-fn patience<'a>(bell: &'a Bell, clock: &'a Clock) -> impl Fn(Duration) -> bool + use<'a> {
-    |silent| silent < bell.left(clock, SILENCE)
+fn patience<'a>(bell: &'a Bell, clock: &'a Clock, most: Duration) -> impl Fn(Duration) -> bool + use<'a> {
+    move |silent| silent < bell.left(clock, most)
 }
 
 fn most_records(target: &Target) -> u64 {

@@ -28,6 +28,9 @@ pub struct SyslogSection {
     /// over TCP and TLS.
     #[schemars(range(min = 480, max = 1_048_576))]
     pub max_message_bytes: Option<u32>,
+    /// Seconds for which a collector that takes nothing, or does not end a connection, is waited for. Default: 30
+    #[schemars(range(min = 1, max = 600))]
+    pub timeout: u64,
     /// With `tls://`: the authorities that the collector's certificate must come from, PEM. Default: the system's.
     pub ca: Option<PathBuf>,
     /// With `tls://`: the certificate to show, PEM.
@@ -49,6 +52,7 @@ impl Default for SyslogSection {
             format: Format::Json,
             enterprise_id: 32473,
             max_message_bytes: None,
+            timeout: 30,
             ca: None,
             cert: None,
             key: None,
