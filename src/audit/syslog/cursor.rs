@@ -30,6 +30,8 @@ pub(super) struct Cursor {
     path: PathBuf,
     /// What is taken.
     pub(super) mark: Mark,
+    /// Whether the mark is known: without it the journal's first record is where everything begins.
+    pub(super) known: bool,
     /// The collector has ended its side when we ended ours: so one that does not has not taken everything.
     pub(super) ends: bool,
 }
@@ -49,9 +51,9 @@ impl Cursor {
     /// what is wrong with one that is there.
     pub(super) fn load(path: PathBuf, target: &str) -> (Self, Option<String>) {
         match read(&path) {
-            Ok(Some((mark, of, ends))) => (Self { path, mark, ends: ends && of == target }, None),
-            Ok(None) => (Self { path, mark: Mark::START, ends: false }, None),
-            Err(cause) => (Self { path, mark: Mark::START, ends: false }, Some(cause)),
+            Ok(Some((mark, of, ends))) => (Self { path, mark, known: true, ends: ends && of == target }, None),
+            Ok(None) => (Self { path, mark: Mark::START, known: false, ends: false }, None),
+            Err(cause) => (Self { path, mark: Mark::START, known: false, ends: false }, Some(cause)),
         }
     }
 

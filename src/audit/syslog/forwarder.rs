@@ -237,7 +237,7 @@ impl Work {
     /// Looks at a record that was read: whether it belongs to what was sent before it.
     fn accept(&mut self, found: &Found) -> bool {
         if !std::mem::replace(&mut self.fits, true) {
-            if self.cursor.mark.seq == 0 {
+            if !std::mem::replace(&mut self.cursor.known, true) {
                 // What was deleted before there was a cursor was never to be sent.
                 let seq = found.link.seq.saturating_sub(1);
                 self.cursor.mark = Mark { seq, hash: found.link.prev, place: None };
@@ -261,7 +261,7 @@ impl Work {
     fn begin_anew(&mut self, cause: &str) {
         ForwardRestarted { cause }.emit();
         self.cursor.mark = Mark::START;
-        self.fits = false;
+        (self.cursor.known, self.fits) = (false, false);
         self.rewind();
     }
 

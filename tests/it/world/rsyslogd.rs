@@ -3,7 +3,7 @@
 
 use std::fs;
 use std::net::{Ipv4Addr, TcpListener, TcpStream};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::Duration;
 
 use doorward::clock::Clock;
@@ -100,7 +100,13 @@ impl Rsyslogd {
     /// What its parsers made of the messages.
     pub fn parsed(&self) -> Vec<Value> {
         let text = fs::read_to_string(self.path("parsed")).unwrap_or_default();
-        text.lines().filter_map(|line| serde_json::from_str(line).ok()).collect()
+        let parse = |line| {
+            let mut parsed: Value = serde_json::from_str(line).ok()?;
+            // It writes an object as text.
+            parsed["data"] = serde_json::from_str(parsed["data"].as_str()?).ok()?;
+            Some(parsed)
+        };
+        text.lines().filter_map(parse).collect()
     }
 
     /// `ca/ca.crt`, `server`, `door` (permitted), `stranger` (not permitted), and an authority that nobody trusts.
@@ -173,7 +179,7 @@ ruleset(name="write") {{
 input(type="imudp" address="127.0.0.1" port="{udp}" ruleset="write")
 input(type="imptcp" address="127.0.0.1" port="{tcp}" ruleset="write")
 input(type="imtcp" address="127.0.0.1" port="{tls}" ruleset="write" {tls_stream})
-input(type="imuxsock" socket="{socket}" useSysTimeStamp="off" usePIDFromSystem="off" useSpecialParser="off" rateLimit.interval="0" ruleset="write")
+input(type="imuxsock" socket="{socket}" useSysTimeStamp="off" ignoreTimestamp="off" usePIDFromSystem="off" useSpecialParser="off" rateLimit.interval="0" ruleset="write")
 "#,
             work = self.directory.path().display(),
             ca = path("ca/ca.crt"),
@@ -183,9 +189,4 @@ input(type="imuxsock" socket="{socket}" useSysTimeStamp="off" usePIDFromSystem="
             socket = path("log.sock"),
         )
     }
-}
-
-/// A file's name as text.
-pub fn text(path: &Path) -> String {
-    path.display().to_string()
 }
