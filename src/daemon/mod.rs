@@ -34,6 +34,8 @@ pub use compose::tools;
 const GRACE: Duration = Duration::from_secs(10);
 /// How long the last records may take to reach the syslog collector when the daemon stops.
 const FORWARDING: Duration = Duration::from_secs(2);
+/// What the records of start and stop say.
+const VERSION: &str = concat!("doorward ", env!("CARGO_PKG_VERSION"));
 /// How often what is due now and then is done.
 const TICK: Duration = Duration::from_secs(10);
 
@@ -111,13 +113,14 @@ impl Daemon {
             }
         };
         draft.adopt();
+        state.trail().alert_at(&loaded.config.audit.alerts);
         let audit = &loaded.config.audit;
         let forwarder = (loaded.config.audits() && audit.syslog.enabled)
             .then(|| Forwarder::start(&audit.syslog, &audit.path, state.clock().clone()))
             .transpose()?;
         let config = ArcSwap::from_pointee(loaded.config);
         let daemon = Self { source, state, serving, watch, forwarder, config };
-        daemon.state.trail().note(daemon.event(Event::Start)).await?;
+        daemon.state.trail().note(daemon.event(Event::Start).saying(VERSION)).await?;
         Ok(daemon)
     }
 
@@ -156,6 +159,7 @@ impl Daemon {
                         if !Arc::ptr_eq(&door.gate, &self.door().gate) {
                             door.settle(door.gate.settle_all()).await;
                         }
+                        self.state.trail().alert_at(&loaded.config.audit.alerts);
                         Ok(self.config.swap(Arc::new(loaded.config)))
                     }
                     Err(failure) => Err(failure),
@@ -251,10 +255,11 @@ impl Daemon {
         }
         door.settle(door.gate.settle_all()).await;
         let record = Record::new(Event::Stop, self.state.clock().now(), Client::default());
+        let record = record.under(&door.recording.basis).saying(VERSION);
         if let Err(failure) = self.state.trail().note(record).await {
             tracing::error!(reason = %failure.code(), cause = failure.cause(), "the stop could not be recorded");
         }
-        self.state.trail().flush().await;
+        self.state.trail().close().await;
         // Last of all, so that the record of the stop leaves too.
         if let Some(forwarder) = self.forwarder {
             forwarder.stop(FORWARDING).await;
@@ -278,7 +283,7 @@ impl Daemon {
     }
 
     fn event(&self, event: Event) -> Record {
-        Record::new(event, self.state.clock().now(), Client::default())
+        Record::new(event, self.state.clock().now(), Client::default()).under(&self.door().recording.basis)
     }
 }
 

@@ -3,6 +3,7 @@
 mod certificate;
 mod json;
 mod name;
+mod network;
 mod peer;
 mod principal;
 mod scope;
@@ -11,6 +12,7 @@ mod subject;
 pub use certificate::{Certificate, Spelling, Thumbprint};
 pub use json::{StrictError, check_strict, parse_strict};
 pub use name::{DistinguishedName, NameError, RelativeName};
+pub use network::Network;
 pub use peer::PeerIdentity;
 pub use principal::{Actor, Principal};
 pub use scope::{Scope, Scopes};

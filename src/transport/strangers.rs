@@ -6,8 +6,8 @@ use std::net::IpAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use super::slots::network;
 use crate::error::Code;
+use crate::identity::Network;
 
 /// Refusals of one network within this time share its lines.
 const WINDOW: Duration = Duration::from_secs(10);
@@ -41,7 +41,7 @@ impl Strangers {
     /// Whether this refusal has a record of its own; if not, it is counted.
     pub(super) fn due(&self, address: IpAddr, code: Code, now: Instant) -> bool {
         let mut seen = self.lock();
-        let network = Some(network(address));
+        let network = Some(Network::of(address).address());
         let key = if seen.contains_key(&network) || seen.len() < MOST { network } else { None };
         let entry = seen.entry(key).or_insert_with(|| Seen { since: now, lines: 0, folded: HashMap::new() });
         // With something counted the window goes on until that is recorded.
