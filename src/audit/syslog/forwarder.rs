@@ -1,7 +1,7 @@
 //! The forwarder: what a collector has not taken is sent again. Two marks move over the journal, `sent` and, behind it,
 //! `taken`; whatever breaks, sending goes on from `taken`, so records may come twice and none is left out.
 
-use std::io;
+use std::io::{self, ErrorKind};
 use std::path::Path;
 use std::sync::Arc;
 use std::thread::JoinHandle;
@@ -274,7 +274,7 @@ impl Work {
                 .map_err(|failure| io::Error::other(format!("{failure}: {}", failure.cause().unwrap_or_default())))?;
             self.wire = Some(Wire::connect(&self.target, secured.as_ref())?);
         }
-        let Some(wire) = &mut self.wire else { return Err(io::ErrorKind::NotConnected.into()) };
+        let Some(wire) = &mut self.wire else { return Err(ErrorKind::NotConnected.into()) };
         let patience = patience(&self.bell, &self.clock, self.silence);
         let is_cut = loop {
             let is_cut = self.form.write(&self.line, &fields, &mut self.message);
@@ -318,7 +318,7 @@ impl Work {
                 self.batch = self.batch.checked_div(4).unwrap_or_default().max(16);
                 self.waits = self.waits.saturating_add(1);
                 if self.cursor.ends || self.waits < WAITS || self.bell.rung().is_some() {
-                    return Err(io::Error::new(io::ErrorKind::TimedOut, "the collector does not end its side"));
+                    return Err(io::Error::new(ErrorKind::TimedOut, "the collector does not end its side"));
                 }
                 ForwardUnended { target: &self.target, again: self.waits > WAITS }.emit();
             }
@@ -347,7 +347,15 @@ impl Work {
     /// The connection broke: whatever the collector is not known to have is sent again.
     fn go_back(&mut self, error: &io::Error) {
         let begins = self.outage.is_none();
-        ForwardBroken { target: &self.target, cause: error, begins, unconfirmed: self.pending.0 }.emit();
+        // Not every collector says why it breaks a connection whose certificate it does not like.
+        let hint = match (error.kind(), &self.target) {
+            (ErrorKind::BrokenPipe | ErrorKind::ConnectionReset, Target::Tls(_)) if !self.proven => {
+                "; the collector may have refused this side's certificate"
+            }
+            _ => "",
+        };
+        let cause = format!("{error}{hint}");
+        ForwardBroken { target: &self.target, cause: &cause, begins, unconfirmed: self.pending.0 }.emit();
         let now = self.clock.instant();
         self.outage.get_or_insert(now);
         self.rewind();

@@ -16,7 +16,7 @@ fn records() -> usize {
 fn write(journal: &mut Written, count: usize, done: &AtomicBool) {
     const PAGE: usize = 50;
     const FILES: usize = 12;
-    let (mut rotated, pause) = (Vec::new(), Duration::from_millis(8));
+    let (mut rotated, pause) = (Vec::new(), Duration::from_millis(15));
     for page in 0..count / PAGE {
         journal.append_many(PAGE);
         if page % (count / PAGE / FILES).max(1) == 7 {
@@ -48,7 +48,11 @@ async fn torment(kind: &str) {
         let mut round = 0;
         while !writing.is_finished() || round < 4 {
             collector.start();
-            std::thread::sleep(short);
+            // It goes in the midst of what it is sent.
+            let (before, waited) = (collector.size(), Instant::now());
+            while collector.size() < before + 200_000 && waited.elapsed() < Duration::from_secs(3) {
+                std::thread::sleep(Duration::from_millis(2));
+            }
             match round % 2 {
                 0 => collector.stop(),
                 _ => collector.freeze_and_kill(short),

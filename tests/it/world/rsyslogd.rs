@@ -97,6 +97,11 @@ impl Rsyslogd {
         lines.map(|line| line.strip_prefix("\u{feff}".as_bytes()).unwrap_or(line).to_vec()).collect()
     }
 
+    /// Bytes of messages that came.
+    pub fn size(&self) -> u64 {
+        fs::metadata(self.path("messages")).map_or(0, |metadata| metadata.len())
+    }
+
     /// What its parsers made of the messages.
     pub fn parsed(&self) -> Vec<Value> {
         let text = fs::read_to_string(self.path("parsed")).unwrap_or_default();
