@@ -133,3 +133,77 @@ impl UdpPeer {
         self.socket.take_error()?.map_or(Ok(()), Err)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn patience(silent: Duration) -> bool {
+        silent < Duration::from_millis(200)
+    }
+
+    fn receive(socket: &UnixDatagram, count: usize) {
+        for _ in 0..count {
+            let _ = socket.recv(&mut [0; 8192]).unwrap();
+        }
+    }
+
+    #[test]
+    fn a_queue_is_drained_when_the_peer_has_taken_the_last_datagram() {
+        let home = tempfile::tempdir().unwrap();
+        let path = home.path().join("log");
+        let socket = UnixDatagram::bind(&path).unwrap();
+        let peer = UnixPeer::connect(&path).unwrap();
+        // Whatever their size, one that is left is noticed. Each look leaves an empty one, and one more if all is well.
+        for size in [1, 200, 384, 2000] {
+            for count in [1, 3] {
+                for _ in 0..count {
+                    peer.send(&vec![b'x'; size], &patience).unwrap();
+                }
+                assert!(!peer.is_drained(&patience).unwrap(), "{count} of {size}");
+                receive(&socket, count.saturating_add(1));
+                assert!(peer.is_drained(&patience).unwrap(), "{count} of {size}");
+                receive(&socket, 2);
+            }
+        }
+    }
+
+    #[test]
+    fn a_peer_that_goes_with_a_full_queue_has_drained_nothing() {
+        let home = tempfile::tempdir().unwrap();
+        let path = home.path().join("log");
+        let socket = UnixDatagram::bind(&path).unwrap();
+        let peer = UnixPeer::connect(&path).unwrap();
+        peer.send(b"one", &patience).unwrap();
+        std::thread::scope(|scope| {
+            let asking = scope.spawn(|| peer.is_drained(&|silent| silent < Duration::from_secs(20)));
+            std::thread::sleep(Duration::from_millis(100));
+            drop(socket);
+            assert!(asking.join().unwrap().is_err());
+        });
+        assert!(UnixPeer::connect(&path).is_err());
+    }
+
+    #[test]
+    fn a_full_queue_is_waited_for_and_no_longer() {
+        let home = tempfile::tempdir().unwrap();
+        let path = home.path().join("log");
+        let _socket = UnixDatagram::bind(&path).unwrap();
+        let peer = UnixPeer::connect(&path).unwrap();
+        let error = (0..2000).find_map(|_| peer.send(&[b'x'; 1000], &patience).err()).unwrap();
+        assert_eq!(error.kind(), ErrorKind::TimedOut);
+    }
+
+    #[test]
+    fn udp_says_what_was_refused() {
+        let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
+        let peer = UdpPeer::connect("127.0.0.1", socket.local_addr().unwrap().port()).unwrap();
+        peer.send(b"one", &patience).unwrap();
+        assert_eq!(socket.recv(&mut [0; 8]).unwrap(), 3);
+        peer.look().unwrap();
+        drop(socket);
+        peer.send(b"two", &patience).unwrap();
+        std::thread::sleep(Duration::from_millis(50));
+        assert!(peer.look().is_err());
+    }
+}

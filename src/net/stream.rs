@@ -212,3 +212,6 @@ pub(super) fn be_patient(error: io::Error, silent: &mut Duration, patience: Pati
     }
     if patience(*silent) { Ok(()) } else { Err(io::Error::new(ErrorKind::TimedOut, "the collector takes nothing")) }
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,3 +1,7 @@
+//! A journal under the follower that is rotated, compressed, renamed, cut off and damaged.
+
+#![expect(clippy::arithmetic_side_effects, reason = "sums of a few small numbers")]
+
 use std::fs::OpenOptions;
 use std::io::Write as _;
 use std::path::PathBuf;

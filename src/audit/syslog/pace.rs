@@ -6,8 +6,9 @@ use std::time::{Duration, Instant};
 use crate::clock::Clock;
 use crate::secret::random;
 
-/// Longest pause between two tries.
+/// Longest pause between two tries, and to a collector on the same machine, which costs nothing to ask.
 const LONGEST: Duration = Duration::from_secs(30);
+const LONGEST_HERE: Duration = Duration::from_secs(1);
 const SHORTEST: Duration = Duration::from_millis(100);
 
 /// Told from outside that it is time to end.
@@ -44,15 +45,20 @@ impl Bell {
 }
 
 /// Pauses that grow from try to try, each a little by chance, so that many who lost one collector do not come back at once.
-#[derive(Default)]
 pub(super) struct Backoff {
     tries: u32,
+    longest: Duration,
 }
 
 impl Backoff {
+    /// From the first try; `here` for a collector on the same machine.
+    pub(super) fn new(here: bool) -> Self {
+        Self { tries: 0, longest: if here { LONGEST_HERE } else { LONGEST } }
+    }
+
     /// The next pause.
     pub(super) fn next(&mut self) -> Duration {
-        let longest = SHORTEST.saturating_mul(2_u32.saturating_pow(self.tries)).min(LONGEST);
+        let longest = SHORTEST.saturating_mul(2_u32.saturating_pow(self.tries)).min(self.longest);
         self.tries = self.tries.saturating_add(1);
         let half = longest.checked_div(2).unwrap_or(longest);
         let [chance] = random::<1>().unwrap_or([255]);
@@ -67,11 +73,13 @@ impl Backoff {
 
 #[cfg(test)]
 mod tests {
+    #![expect(clippy::arithmetic_side_effects, reason = "parts of a short time")]
+
     use super::*;
 
     #[test]
     fn pauses_grow_to_their_limit_and_begin_anew() {
-        let mut backoff = Backoff::default();
+        let mut backoff = Backoff::new(false);
         let pauses: Vec<Duration> = (0..40).map(|_| backoff.next()).collect();
         assert!(pauses[0] <= SHORTEST && pauses[0] >= SHORTEST / 2, "{pauses:?}");
         assert!(pauses[10..].iter().all(|pause| *pause <= LONGEST && *pause >= LONGEST / 2), "{pauses:?}");

@@ -2,6 +2,7 @@
 //! received: the messages alone, and what its own parsers made of them.
 
 use std::fs;
+use std::io::{Read as _, Seek as _, SeekFrom};
 use std::net::{Ipv4Addr, TcpListener, TcpStream};
 use std::path::PathBuf;
 use std::time::Duration;
@@ -100,6 +101,15 @@ impl Rsyslogd {
     /// Bytes of messages that came.
     pub fn size(&self) -> u64 {
         fs::metadata(self.path("messages")).map_or(0, |metadata| metadata.len())
+    }
+
+    /// Whether this message is among those that came last.
+    pub fn has_lately(&self, message: &[u8]) -> bool {
+        let Ok(mut file) = fs::File::open(self.path("messages")) else { return false };
+        let mut end = Vec::new();
+        file.seek(SeekFrom::Start(self.size().saturating_sub(8 << 20))).unwrap();
+        file.read_to_end(&mut end).unwrap();
+        end.split(|byte| *byte == b'\n').any(|line| line.ends_with(message))
     }
 
     /// What its parsers made of the messages.

@@ -1,3 +1,7 @@
+//! Events read by a parser of their own.
+
+#![expect(clippy::arithmetic_side_effects, reason = "positions in a short text")]
+
 use std::collections::BTreeMap;
 
 use proptest::prelude::*;

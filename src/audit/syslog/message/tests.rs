@@ -1,3 +1,7 @@
+//! Messages read by a parser of their own, written from RFC 5424 section 6.
+
+#![expect(clippy::arithmetic_side_effects, reason = "positions in a short text")]
+
 use proptest::prelude::*;
 
 use super::*;
