@@ -29,6 +29,7 @@ impl UnixPeer {
     /// When there is none, or nobody has it open.
     pub fn connect(path: &Path) -> io::Result<Self> {
         let socket = UnixDatagram::unbound()?;
+        #[expect(clippy::disallowed_methods, reason = "this module is where outbound connections are made")]
         socket.connect(path)?;
         socket.set_write_timeout(Some(STEP))?;
         let room = socket_send_buffer_size(&socket)?.checked_div(2).unwrap_or_default();
@@ -108,6 +109,7 @@ impl UdpPeer {
             SocketAddr::V6(_) => (Ipv6Addr::UNSPECIFIED, 0).into(),
         };
         let socket = UdpSocket::bind(own)?;
+        #[expect(clippy::disallowed_methods, reason = "this module is where outbound connections are made")]
         socket.connect(address)?;
         socket.set_write_timeout(Some(STEP))?;
         Ok(Self { socket })
@@ -156,7 +158,7 @@ mod tests {
         let peer = UnixPeer::connect(&path).unwrap();
         // Whatever their size, one that is left is noticed. Each look leaves an empty one, and one more if all is well.
         for size in [1, 200, 384, 2000] {
-            for count in [1, 3] {
+            for count in [1_usize, 3] {
                 for _ in 0..count {
                     peer.send(&vec![b'x'; size], &patience).unwrap();
                 }

@@ -65,7 +65,9 @@ impl Stream {
     pub fn connect(host: &str, port: u16, secured: Option<&Secured>, limit: Duration) -> io::Result<Self> {
         let mut last = io::Error::new(ErrorKind::NotFound, "the name has no address");
         for address in (host, port).to_socket_addrs()?.take(ADDRESSES) {
-            match TcpStream::connect_timeout(&address, limit) {
+            #[expect(clippy::disallowed_methods, reason = "this module is where outbound connections are made")]
+            let connected = TcpStream::connect_timeout(&address, limit);
+            match connected {
                 Ok(tcp) => return Self::shake_hands(tcp, secured, limit),
                 Err(error) => last = error,
             }

@@ -143,6 +143,23 @@ impl ForwardUnended<'_> {
     }
 }
 
+/// A file of the journal cannot be read.
+pub struct ForwardUnreadable<'a> {
+    /// Why.
+    pub cause: &'a dyn Display,
+    /// Whether it could before.
+    pub begins: bool,
+}
+
+impl ForwardUnreadable<'_> {
+    /// Logs, once.
+    pub fn emit(&self) {
+        if self.begins {
+            tracing::warn!(cause = %self.cause, "the audit journal cannot be read for forwarding");
+        }
+    }
+}
+
 /// Forwarding begins with the oldest record there is.
 pub struct ForwardRestarted<'a> {
     /// Why.

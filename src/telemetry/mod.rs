@@ -15,7 +15,7 @@ pub use facts::{
 };
 pub use forwarding::{
     ForwardBroken, ForwardCut, ForwardDropped, ForwardLag, ForwardRecovered, ForwardRestarted, ForwardSent,
-    ForwardUnended,
+    ForwardUnended, ForwardUnreadable,
 };
 pub use journal::{AuditFileFailed, AuditFileRemoved, AuditSynced, AuditUnclean};
 pub use logs::{LogGuard, start as start_logs};

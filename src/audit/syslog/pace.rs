@@ -73,8 +73,6 @@ impl Backoff {
 
 #[cfg(test)]
 mod tests {
-    #![expect(clippy::arithmetic_side_effects, reason = "parts of a short time")]
-
     use super::*;
 
     #[test]

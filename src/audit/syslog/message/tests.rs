@@ -60,7 +60,7 @@ fn parse(message: &[u8]) -> Parsed {
             }
         };
         data.push((name.to_owned(), value));
-        match quoted[close + 1..].strip_prefix(' ') {
+        match quoted.split_at(close + 1).1.strip_prefix(' ') {
             Some(more) => left = more,
             None => break,
         }
