@@ -9,8 +9,8 @@ use std::time::{Duration, Instant};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::record::{Client, Event, Record};
-use crate::clock::Timestamp;
+use super::record::{Client, Record};
+use crate::clock::{Clock, Timestamp};
 use crate::identity::Network;
 use crate::telemetry::ManyAuthFailures;
 
@@ -61,7 +61,7 @@ enum Source {
 
 /// There were more than the limit.
 #[derive(PartialEq, Eq, Debug)]
-pub(super) struct Raised {
+struct Raised {
     /// `None` for all together.
     source: Option<Source>,
     count: u64,
@@ -74,15 +74,11 @@ impl Alerts {
         self.lock().section = section.clone();
     }
 
-    /// Counts what a record says; whatever this raises is logged and counted already, and wants to be recorded.
-    pub(super) fn see(&self, record: &Record, now: Instant) -> Vec<Raised> {
+    /// Counts what a record says. Whatever this raises is logged and counted already; these are the records of it.
+    pub(super) fn see(&self, record: &Record, clock: &Clock) -> Vec<Record> {
         let Some((address, count)) = record.auth_failures() else { return Vec::new() };
-        let raised = self.count(address.map(Network::of), count, now);
-        for Raised { source, count, section } in &raised {
-            let source = source.map(|source| source.to_string());
-            ManyAuthFailures { source: source.as_deref(), count: *count, window: section.window }.emit();
-        }
-        raised
+        let raised = self.count(address.map(Network::of), count, clock.instant());
+        raised.iter().map(|raised| raised.tell(record, clock.now())).collect()
     }
 
     /// A refusal whose source is not known counts among all.
@@ -179,19 +175,18 @@ impl Tally {
 }
 
 impl Raised {
-    /// The record of it.
-    pub(super) fn record(&self, at: Timestamp) -> Record {
-        let Self { source, count, section } = self;
-        let (client, from) = match source {
-            Some(Source::Network(network)) => {
-                (Client { ip: Some(network.address()), ..Client::default() }, network.to_string())
-            }
-            Some(other @ Source::Other) => (Client::default(), other.to_string()),
-            None => (Client::default(), "all sources together".to_owned()),
+    /// Logs and counts it, and makes the record of it.
+    fn tell(&self, cause: &Record, at: Timestamp) -> Record {
+        let Self { source, count, section: AlertsSection { auth_failures, window } } = self;
+        let name = source.map(|source| source.to_string());
+        ManyAuthFailures { source: name.as_deref(), count: *count, window: *window }.emit();
+        let ip = match source {
+            Some(Source::Network(network)) => Some(network.address()),
+            Some(Source::Other) | None => None,
         };
-        let AlertsSection { auth_failures, window } = section;
-        Record::new(Event::Warning, at, client)
-            .named("auth_failures")
+        let from = name.as_deref().unwrap_or("all sources together");
+        cause
+            .warning("auth_failures", at, Client { ip, ..Client::default() })
             .counted(*count)
             .saying(&format!("{count} refusals from {from} within {window} s; more than {auth_failures} are a warning"))
     }

@@ -102,7 +102,7 @@ impl Trail {
     /// # Errors
     /// [`Code::AuditUnavailable`].
     pub async fn note(&self, record: Record) -> Result<(), Failure> {
-        let _warnings = Warnings { trail: self, raised: self.alerts.see(&record, self.clock.instant()) };
+        let _warnings = Warnings { trail: self, records: self.alerts.see(&record, &self.clock) };
         self.keep(&record, false).await
     }
 
@@ -154,13 +154,13 @@ fn line(record: &Record) -> Result<Vec<u8>, Failure> {
 /// Warnings that follow the record that raised them, also when whoever caused it hangs up before it is kept.
 struct Warnings<'a> {
     trail: &'a Trail,
-    raised: Vec<alerts::Raised>,
+    records: Vec<Record>,
 }
 
 impl Drop for Warnings<'_> {
     fn drop(&mut self) {
-        for raised in &self.raised {
-            if let (Some(sink), Ok(line)) = (&self.trail.sink, line(&raised.record(self.trail.clock.now()))) {
+        for record in &self.records {
+            if let (Some(sink), Ok(line)) = (&self.trail.sink, line(record)) {
                 sink.leave(line);
             }
         }

@@ -308,11 +308,10 @@ impl Record {
         self
     }
 
-    /// A warning of this name.
-    #[must_use]
-    pub(super) fn named(mut self, reason: &'static str) -> Self {
-        self.reason = Some(reason);
-        self
+    /// A warning of this name, under the configuration of the record that raised it.
+    pub(super) fn warning(&self, reason: &'static str, at: Timestamp, client: Client) -> Self {
+        let (reason, config) = (Some(reason), self.config.clone());
+        Self { reason, config, ..Self::new(Event::Warning, at, client) }
     }
 
     /// The refusals of who is there that it stands for: from where, as far as it says so, and how many.
