@@ -1,5 +1,6 @@
 //! Forwarding to a real rsyslogd: what its parsers read, and that nothing is missing whatever becomes of it.
 
+mod backlog;
 mod journal;
 mod outages;
 mod refused;

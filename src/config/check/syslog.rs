@@ -15,7 +15,7 @@ impl Check<'_> {
         let target = match Target::parse(&syslog.target) {
             Ok(target) => Some(target),
             Err(problem) => {
-                self.find("audit.syslog.target", problem, "such as unix:/dev/log or tls://siem.example.com:6514");
+                self.find("audit.syslog.target", problem, "write unix:/dev/log, or tls://siem.example.com:6514");
                 None
             }
         };
