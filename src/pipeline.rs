@@ -65,6 +65,20 @@ impl Door {
     /// # Errors
     /// The refusal, already recorded.
     pub async fn identify(&self, peer: &Arc<PeerIdentity>, presented: &Presented) -> Result<Arc<Caller>, Failure> {
+        self.identify_if_due(peer, presented, |_| true).await
+    }
+
+    /// The same for askers who may be many: a refusal has a record of its own if `due` says so. If not it is counted by who
+    /// said so, and recorded by [`Door::turned_away`].
+    ///
+    /// # Errors
+    /// The refusal.
+    pub async fn identify_if_due(
+        &self,
+        peer: &Arc<PeerIdentity>,
+        presented: &Presented,
+        due: impl FnOnce(Code) -> bool,
+    ) -> Result<Arc<Caller>, Failure> {
         let now = self.clock.now();
         match self.authenticator.authenticate(peer, presented, now).await {
             Ok(caller) => {
@@ -73,7 +87,11 @@ impl Door {
                 Ok(Arc::new(caller))
             }
             Err(failure) => {
-                self.turn_away(Client::from(&**peer), &failure).await;
+                if due(failure.code()) {
+                    self.turn_away(Client::from(&**peer), &failure).await;
+                } else {
+                    Refused { code: failure.code() }.emit();
+                }
                 Err(failure)
             }
         }
@@ -182,9 +200,9 @@ impl Door {
         self.keep(record.refused(failure.code(), failure.cause())).await;
     }
 
-    /// Records that so many were refused for the same reason before they were known.
-    pub async fn turned_away(&self, client: Client, code: Code, count: u64) {
-        let record = self.bare(Event::AuthFailure, client);
+    /// Records that so many were refused for the same reason before there was a call; each was counted when it happened.
+    pub async fn turned_away(&self, client: Client, event: Event, code: Code, count: u64) {
+        let record = self.bare(event, client);
         self.keep(record.refused(code, None).counted(count)).await;
     }
 

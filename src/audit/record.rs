@@ -8,7 +8,7 @@ use serde_json::{Map, Value};
 
 use crate::clock::Timestamp;
 use crate::error::Code;
-use crate::identity::{PeerIdentity, Principal, Scopes};
+use crate::identity::{PeerIdentity, Principal, Scopes, is_hidden};
 
 /// What happened.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize)]
@@ -383,16 +383,6 @@ fn printable(text: &str, most: usize) -> String {
         }
     }
     safe
-}
-
-/// Characters that a terminal obeys, or that change how others look, or that nobody sees.
-fn is_hidden(c: char) -> bool {
-    c.is_control()
-        || matches!(
-            c,
-            '\u{ad}' | '\u{61c}' | '\u{180e}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}'
-                | '\u{2060}'..='\u{206f}' | '\u{feff}' | '\u{fff9}'..='\u{fffb}' | '\u{e0000}'..='\u{e007f}'
-        )
 }
 
 /// A stranger's values: JSON escapes line feeds and the like, but not the control characters from U+007F to U+009F.

@@ -4,6 +4,7 @@ mod alarms;
 mod facts;
 mod forwarding;
 mod journal;
+mod line;
 mod logs;
 mod metrics;
 mod settings;

@@ -3,6 +3,7 @@
 mod accept;
 mod activity;
 mod bearer;
+mod bodies;
 mod body;
 mod connection;
 #[cfg(any(test, fuzzing))]
@@ -19,6 +20,7 @@ mod slots;
 mod strangers;
 mod stream;
 pub mod tls;
+mod turned;
 mod unheard;
 
 pub use bearer::Challenge;
