@@ -9,6 +9,7 @@ pub mod issuer;
 pub mod journal;
 pub mod premises;
 pub mod program;
+pub mod rsyslogd;
 pub mod talk;
 pub mod tokens;
 pub mod wire;
