@@ -6,6 +6,7 @@ mod archive;
 pub mod chain;
 pub mod checkpoint;
 mod file;
+mod follow;
 mod headfile;
 mod journal;
 pub mod layout;
@@ -15,6 +16,7 @@ mod record;
 mod recovery;
 mod settings;
 mod signing;
+pub mod syslog;
 mod tail;
 mod writer;
 
@@ -30,7 +32,8 @@ use alerts::Alerts;
 pub use alerts::AlertsSection;
 pub use journal::Journal;
 pub use record::{Basis, Client, Event, Outcome, Record, Verdict};
-pub use settings::{AuditSection, CheckpointSection, Durability, SyslogSection};
+pub use settings::{AuditSection, CheckpointSection, Durability};
+pub use syslog::SyslogSection;
 
 /// Where records go.
 #[async_trait]

@@ -15,6 +15,7 @@ use arc_swap::ArcSwap;
 use rustix::process::getuid;
 use tokio::sync::Mutex;
 
+use crate::audit::syslog::Forwarder;
 use crate::audit::{Client, Event, Record};
 use crate::clock::Clock;
 use crate::config::{self, Config, Environment, Loaded, Watch};
@@ -31,6 +32,8 @@ pub use compose::tools;
 
 /// How long running calls may take to end when the daemon stops.
 const GRACE: Duration = Duration::from_secs(10);
+/// How long the last records may take to reach the syslog collector when the daemon stops.
+const FORWARDING: Duration = Duration::from_secs(2);
 /// What the records of start and stop say.
 const VERSION: &str = concat!("doorward ", env!("CARGO_PKG_VERSION"));
 /// How often what is due now and then is done.
@@ -66,6 +69,7 @@ pub struct Daemon {
     state: Arc<State>,
     serving: Serving,
     watch: Mutex<Watch>,
+    forwarder: Option<Forwarder>,
     /// What is in force, as far as it can be changed without a restart.
     config: ArcSwap<Config>,
 }
@@ -110,8 +114,12 @@ impl Daemon {
         };
         draft.adopt();
         state.trail().alert_at(&loaded.config.audit.alerts);
+        let audit = &loaded.config.audit;
+        let forwarder = (loaded.config.audits() && audit.syslog.enabled)
+            .then(|| Forwarder::start(&audit.syslog, &audit.path, state.clock().clone()))
+            .transpose()?;
         let config = ArcSwap::from_pointee(loaded.config);
-        let daemon = Self { source, state, serving, watch, config };
+        let daemon = Self { source, state, serving, watch, forwarder, config };
         daemon.state.trail().note(daemon.event(Event::Start).saying(VERSION)).await?;
         Ok(daemon)
     }
@@ -252,6 +260,10 @@ impl Daemon {
             tracing::error!(reason = %failure.code(), cause = failure.cause(), "the stop could not be recorded");
         }
         self.state.trail().close().await;
+        // Last of all, so that the record of the stop leaves too.
+        if let Some(forwarder) = self.forwarder {
+            forwarder.stop(FORWARDING).await;
+        }
     }
 
     async fn tend(&self) {

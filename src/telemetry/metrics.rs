@@ -12,6 +12,7 @@ use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::Registry;
 
+use super::forwarding::Forwarding;
 use crate::error::Code;
 
 /// The media type of [`text`].
@@ -37,6 +38,7 @@ pub(super) struct Metrics {
     audit_failed: Counter,
     audit_syncs: Counter,
     alarms: Family<AlarmLabel, Counter>,
+    pub(super) forwarding: Forwarding,
 }
 
 type ToolLabel = [(&'static str, String); 1];
@@ -67,6 +69,7 @@ impl Metrics {
             audit_failed: Counter::default(),
             audit_syncs: Counter::default(),
             alarms: Family::default(),
+            forwarding: Forwarding::default(),
         };
         // A series that begins with its first increment hides that increment from `rate`, so they all begin with zero.
         for code in Code::ALL {
@@ -96,6 +99,7 @@ impl Metrics {
         registry.register("audit_syncs", "Waits for the disk, each for many records", self.audit_syncs.clone());
         registry.register("audit_failures", "Records that could not be written in time", self.audit_failed.clone());
         registry.register("alarms", "Warnings about what an operator should look at", self.alarms.clone());
+        self.forwarding.register(registry);
     }
 
     pub(super) fn refused(&self, code: Code) {

@@ -2,6 +2,7 @@
 
 mod alarms;
 mod facts;
+mod forwarding;
 mod journal;
 mod logs;
 mod metrics;
@@ -11,6 +12,10 @@ pub use alarms::ManyAuthFailures;
 pub use facts::{
     AuditFailed, AuditLost, AuditRecovered, AuditWritten, CallEnded, ConnectionClosed, ConnectionCut, ConnectionOpened,
     HandshakeRefused, KeysFetched, Refused,
+};
+pub use forwarding::{
+    ForwardBroken, ForwardCut, ForwardDropped, ForwardLag, ForwardRecovered, ForwardRestarted, ForwardSent,
+    ForwardUnended,
 };
 pub use journal::{AuditFileFailed, AuditFileRemoved, AuditSynced, AuditUnclean};
 pub use logs::{LogGuard, start as start_logs};

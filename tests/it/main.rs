@@ -36,6 +36,7 @@ mod review;
 mod rmcp_client;
 mod secrets;
 mod siem;
+mod syslog;
 mod teleport;
 mod torture;
 mod versions;

@@ -8,6 +8,7 @@ pub mod h2;
 pub mod issuer;
 pub mod premises;
 pub mod program;
+pub mod rsyslogd;
 pub mod talk;
 pub mod tokens;
 pub mod wire;
