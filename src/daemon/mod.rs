@@ -166,7 +166,10 @@ impl Daemon {
                 record.refused(failure.code(), Some(detail))
             }
         };
-        self.state.trail().note(record).await?;
+        // What is in force is in force, whether or not that can be recorded.
+        if let Err(failure) = self.state.trail().note(record).await {
+            tracing::error!(reason = %failure.code(), cause = failure.cause(), "the reload could not be recorded");
+        }
         result.map(|_| ())
     }
 
