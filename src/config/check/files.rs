@@ -33,7 +33,8 @@ pub(super) fn private(path: &Path) -> Result<(), Wrong> {
     Ok(())
 }
 
-/// A file that this process can append to or create.
+/// A file that this process can append to or create, and no symbolic link: who could set one could have the log written
+/// elsewhere, so the journal follows none.
 pub(super) fn writable(path: &Path) -> Result<(), String> {
     let directory = match path.parent() {
         Some(parent) if parent.as_os_str().is_empty() => Path::new("."),
@@ -52,7 +53,10 @@ pub(super) fn writable(path: &Path) -> Result<(), String> {
     if access(directory, Access::WRITE_OK | Access::EXEC_OK).is_err() {
         return Err(format!("the directory {} cannot be written to", directory.display()));
     }
-    match std::fs::metadata(path) {
+    match std::fs::symlink_metadata(path) {
+        Ok(metadata) if metadata.is_symlink() => {
+            Err(format!("{} is a symbolic link; name the file itself", path.display()))
+        }
         Ok(metadata) if !metadata.is_file() => Err(format!("{} is not a file", path.display())),
         Ok(_) if access(path, Access::WRITE_OK).is_err() => Err(format!("{} cannot be written to", path.display())),
         Ok(_) | Err(_) => Ok(()),
@@ -81,6 +85,10 @@ mod tests {
         assert!(writable(&path.join("below")).unwrap_err().ends_with("is not a directory"));
         std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o640)).unwrap();
         assert!(readable(&path).is_ok());
+        let link = directory.path().join("link");
+        std::os::unix::fs::symlink(&path, &link).unwrap();
+        assert!(writable(&path).is_ok() && readable(&link).is_ok());
+        assert!(writable(&link).unwrap_err().contains("is a symbolic link"));
         assert!(matches!(private(&path), Err(Wrong::Exposed(problem)) if problem.contains("mode 0640")));
         std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o400)).unwrap();
         assert!(private(&path).is_ok());
