@@ -12,6 +12,7 @@ use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::Registry;
 
+use crate::clock::Timestamp;
 use crate::error::Code;
 
 /// The media type of [`text`].
@@ -35,6 +36,7 @@ pub(super) struct Metrics {
     keys_fetched: Family<[(&'static str, &'static str); 1], Counter>,
     audit_written: Counter,
     audit_failed: Counter,
+    not_after: Family<[(&'static str, &'static str); 1], Gauge>,
 }
 
 type ToolLabel = [(&'static str, String); 1];
@@ -62,6 +64,7 @@ impl Metrics {
             keys_fetched: Family::default(),
             audit_written: Counter::default(),
             audit_failed: Counter::default(),
+            not_after: Family::default(),
         };
         // A series that begins with its first increment hides that increment from `rate`, so they all begin with zero.
         for code in Code::ALL {
@@ -86,6 +89,8 @@ impl Metrics {
         registry.register("keys_fetched", "Fetches of a token key set", self.keys_fetched.clone());
         registry.register("audit_records", "Records in the audit log", self.audit_written.clone());
         registry.register("audit_failures", "Records that could not be written in time", self.audit_failed.clone());
+        let help = "When what is in a file runs out, in seconds since 1970";
+        registry.register("not_after_seconds", help, self.not_after.clone());
     }
 
     pub(super) fn refused(&self, code: Code) {
@@ -118,6 +123,14 @@ impl Metrics {
 
     pub(super) fn audit_failed(&self, records: usize) {
         self.audit_failed.inc_by(u64::try_from(records).unwrap_or(u64::MAX));
+    }
+
+    /// A file that is not named any more has no end.
+    pub(super) fn files_last(&self, ends: &[(&'static str, Timestamp)]) {
+        self.not_after.clear();
+        for (key, at) in ends {
+            self.not_after.get_or_create(&[("file", *key)]).set(at.seconds());
+        }
     }
 
     fn text(&self) -> String {
@@ -157,6 +170,8 @@ mod tests {
         metrics.keys_fetched(false);
         metrics.audit_written(7);
         metrics.audit_failed(2);
+        metrics.files_last(&[("tls.cert", Timestamp::from_seconds(1)), ("tls.client_crl", Timestamp::from_seconds(2))]);
+        metrics.files_last(&[("tls.cert", Timestamp::from_seconds(1_800_000_000))]);
         let text = metrics.text();
         for line in [
             "doorward_refusals_total{reason=\"token_replayed\"} 1",
@@ -171,9 +186,11 @@ mod tests {
             "doorward_keys_fetched_total{ok=\"false\"} 1",
             "doorward_audit_records_total 7",
             "doorward_audit_failures_total 2",
+            "doorward_not_after_seconds{file=\"tls.cert\"} 1800000000",
         ] {
             assert!(text.lines().any(|have| have == line), "{line}\n{text}");
         }
+        assert!(!text.contains("tls.client_crl"), "{text}");
     }
 
     #[test]

@@ -5,6 +5,7 @@ mod activity;
 mod bearer;
 mod body;
 mod connection;
+mod files;
 #[cfg(any(test, fuzzing))]
 pub mod fuzzing;
 mod https;
@@ -14,14 +15,17 @@ mod params;
 mod probe;
 mod publish;
 mod reply;
+mod resource;
 mod settings;
 mod slots;
+pub mod stdio;
 mod strangers;
 mod stream;
 pub mod tls;
 mod unheard;
 
 pub use bearer::Challenge;
+pub use files::{Ending, Fault, TlsFiles};
 pub use https::{Front, Server};
 pub use hygiene::Names;
 pub use probe::{Probes, Readiness};

@@ -324,7 +324,7 @@ async fn a_changed_file_is_noticed_within_seconds() {
 async fn with_an_outdated_revocation_list_nobody_comes_in() {
     let world = World::with(Choice { list_life: Some(Duration::from_secs(3000)), ..Choice::default() }).await;
     for name in ["good", "second"] {
-        assert_refused(&world, name, "certificate_revoked").await;
+        assert_refused(&world, name, "revocation_unknown").await;
     }
     world.authority().crl(DAY, &Clock::system()).unwrap();
     world.reload().await;
@@ -340,9 +340,9 @@ async fn a_revocation_list_that_runs_out_shuts_open_connections_until_there_is_a
     clock.advance(Duration::from_secs(290));
     assert_eq!(bot.call().await, "200");
     clock.advance(Duration::from_secs(11));
-    assert_eq!(bot.call().await, "403 certificate_revoked");
+    assert_eq!(bot.call().await, "403 revocation_unknown");
     world.authority().crl(DAY, &Clock::system()).unwrap();
-    assert_eq!(bot.call().await, "403 certificate_revoked");
+    assert_eq!(bot.call().await, "403 revocation_unknown");
     world.reload().await;
     assert_eq!(bot.call().await, "200");
 }

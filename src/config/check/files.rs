@@ -33,8 +33,18 @@ pub(super) fn private(path: &Path) -> Result<(), Wrong> {
     Ok(())
 }
 
-/// A file that this process can append to or create, and no symbolic link: who could set one could have the log written
-/// elsewhere, so the journal follows none.
+/// As [`writable`], and no symbolic link: the journal follows none, for who could set one could have records written
+/// elsewhere.
+pub(super) fn journal(path: &Path) -> Result<(), String> {
+    match std::fs::symlink_metadata(path) {
+        Ok(metadata) if metadata.is_symlink() => {
+            Err(format!("{} is a symbolic link; name the file itself", path.display()))
+        }
+        Ok(_) | Err(_) => writable(path),
+    }
+}
+
+/// A file that this process can append to or create.
 pub(super) fn writable(path: &Path) -> Result<(), String> {
     let directory = match path.parent() {
         Some(parent) if parent.as_os_str().is_empty() => Path::new("."),
@@ -53,10 +63,7 @@ pub(super) fn writable(path: &Path) -> Result<(), String> {
     if access(directory, Access::WRITE_OK | Access::EXEC_OK).is_err() {
         return Err(format!("the directory {} cannot be written to", directory.display()));
     }
-    match std::fs::symlink_metadata(path) {
-        Ok(metadata) if metadata.is_symlink() => {
-            Err(format!("{} is a symbolic link; name the file itself", path.display()))
-        }
+    match std::fs::metadata(path) {
         Ok(metadata) if !metadata.is_file() => Err(format!("{} is not a file", path.display())),
         Ok(_) if access(path, Access::WRITE_OK).is_err() => Err(format!("{} cannot be written to", path.display())),
         Ok(_) | Err(_) => Ok(()),
@@ -87,8 +94,8 @@ mod tests {
         assert!(readable(&path).is_ok());
         let link = directory.path().join("link");
         std::os::unix::fs::symlink(&path, &link).unwrap();
-        assert!(writable(&path).is_ok() && readable(&link).is_ok());
-        assert!(writable(&link).unwrap_err().contains("is a symbolic link"));
+        assert!(journal(&path).is_ok() && writable(&link).is_ok());
+        assert!(journal(&link).unwrap_err().contains("is a symbolic link"));
         assert!(matches!(private(&path), Err(Wrong::Exposed(problem)) if problem.contains("mode 0640")));
         std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o400)).unwrap();
         assert!(private(&path).is_ok());

@@ -131,6 +131,12 @@ impl Running {
         stdin.write_all(text.as_bytes()).and_then(|()| stdin.flush()).unwrap();
     }
 
+    /// Ends its standard input.
+    pub fn close(mut self) -> Self {
+        drop(self.child.stdin.take());
+        self
+    }
+
     pub fn signal(&self, signal: Signal) {
         let pid = i32::try_from(self.child.id()).unwrap();
         kill_process(Pid::from_raw(pid).unwrap(), signal).unwrap();
