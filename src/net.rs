@@ -154,7 +154,10 @@ fn unreachable(error: &reqwest::Error) -> &'static str {
         }
         // What an error of the system's wraps is not its source.
         let wrapped = system.and_then(io::Error::get_ref);
-        next = wrapped.map(|wrapped| wrapped as &(dyn Error + 'static)).or_else(|| error.source());
+        next = match wrapped {
+            Some(wrapped) => Some(wrapped),
+            None => error.source(),
+        };
     }
     "the remote party cannot be reached"
 }

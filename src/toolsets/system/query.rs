@@ -284,6 +284,16 @@ mod tests {
         assert_eq!(output.into_structured(), json!({"done": true}));
     }
 
+    #[test]
+    fn what_hangs_holds_its_threads_over_a_reload() {
+        let (host, limits, threads) = (Arc::new(Host::this()), Arc::default(), Threads::default());
+        let before = HostTool::<Endless>::new(&host, &limits, &threads);
+        let _held = before.threads.try_acquire_many(5).unwrap();
+        let after = HostTool::<Endless>::new(&host, &limits, &threads);
+        assert_eq!(after.threads.available_permits(), THREADS - 5);
+        assert_eq!(HostTool::<Hanging>::new(&host, &limits, &threads).threads.available_permits(), THREADS);
+    }
+
     #[tokio::test]
     async fn a_query_nobody_waits_for_stops() {
         let (endless, arguments) = made::<Endless>();
