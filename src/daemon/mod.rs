@@ -22,7 +22,7 @@ use crate::config::{self, Config, Environment, Loaded, Refused, Watch};
 use crate::error::{Code, Failure};
 use crate::identity::PeerIdentity;
 use crate::pipeline::Door;
-use crate::telemetry::FilesLast;
+use crate::telemetry::{FilesLast, ToolOffered};
 use crate::transport::{Front, Probes, Readiness, Server, TransportKind, stdio};
 
 use draft::Draft;
@@ -123,6 +123,7 @@ impl Daemon {
         let config = Arc::new(ArcSwap::new(Arc::clone(&started)));
         let daemon = Self { source, state, serving, watch, config, started, expiry: Expiry::default() };
         daemon.tell_ends();
+        tools().iter().for_each(|tool| ToolOffered { tool }.emit());
         daemon.state.trail().note(daemon.event(Event::Start)).await?;
         Ok(daemon)
     }
