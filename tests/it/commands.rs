@@ -187,13 +187,14 @@ fn check_tells_every_finding_with_its_place() {
     }
     fs::write(home.path().join("wrong.yaml"), "transprot: https\nauth:\n  jwt:\n    max_ttl: never\n").unwrap();
     let ended = doorward(home.path(), &["check", "--config", "wrong.yaml"]);
-    assert_eq!((ended.status, ended.stderr.as_str()), (1, "wrong.yaml: 2 findings\n"), "{ended:?}");
+    assert_eq!((ended.status, ended.stderr.as_str()), (1, "wrong.yaml: 3 findings\n"), "{ended:?}");
     let lines: Vec<&str> = ended.stdout.lines().collect();
     assert!(lines[0].starts_with("wrong.yaml:1:1: transprot: ") && lines[0].contains("did you mean transport?"));
-    assert!(lines[1].starts_with("wrong.yaml:4:14: auth.jwt.max_ttl: "), "{lines:?}");
+    assert!(lines[1].starts_with("wrong.yaml:3:3: auth.jwt: nothing reads auth: no transport is written"), "{lines:?}");
+    assert!(lines[2].starts_with("wrong.yaml:4:14: auth.jwt.max_ttl: "), "{lines:?}");
     let ended = doorward(home.path(), &["check", "--config", "wrong.yaml", "--json"]);
     let report: Value = serde_json::from_str(&ended.stdout).unwrap();
-    let finding = &report["findings"][1];
+    let finding = &report["findings"][2];
     assert_eq!((ended.status, &finding["line"], &finding["column"]), (1, &4.into(), &14.into()));
     assert_eq!((&finding["file"], &finding["key"]), (&"wrong.yaml".into(), &"auth.jwt.max_ttl".into()));
 }
