@@ -1,5 +1,6 @@
 //! The composition root: one configuration becomes everything that serves, and the next one replaces it whole.
 
+mod aside;
 mod changes;
 mod compose;
 mod draft;
@@ -25,6 +26,7 @@ use crate::pipeline::Door;
 use crate::telemetry::{FilesLast, ToolOffered};
 use crate::transport::{Front, Probes, Readiness, Server, TransportKind, stdio};
 
+use aside::{aside, composed};
 use draft::Draft;
 use expiry::Expiry;
 use readiness::InForce;
@@ -34,6 +36,8 @@ pub use compose::tools;
 
 /// How long running calls may take to end when the daemon stops.
 const GRACE: Duration = Duration::from_secs(10);
+/// What the records of start and stop say.
+const VERSION: &str = concat!("doorward ", env!("CARGO_PKG_VERSION"));
 /// How often what is due now and then is done.
 const TICK: Duration = Duration::from_secs(10);
 
@@ -119,12 +123,13 @@ impl Daemon {
             }
         };
         draft.adopt();
+        state.trail().alert_at(&loaded.config.audit.alerts);
         let started = Arc::new(loaded.config);
         let config = Arc::new(ArcSwap::new(Arc::clone(&started)));
         let daemon = Self { source, state, serving, watch, config, started, expiry: Expiry::default() };
         daemon.tell_ends();
         tools().iter().for_each(|tool| ToolOffered { tool }.emit());
-        daemon.state.trail().note(daemon.event(Event::Start)).await?;
+        daemon.state.trail().note(daemon.event(Event::Start).saying(VERSION)).await?;
         Ok(daemon)
     }
 
@@ -165,6 +170,7 @@ impl Daemon {
                 if !Arc::ptr_eq(&door.gate, &self.door().gate) {
                     door.settle(door.gate.settle_all()).await;
                 }
+                self.state.trail().alert_at(&config.audit.alerts);
                 self.tell_ends();
                 let waiting = changes::waiting(&self.started, &config);
                 if !waiting.is_empty() {
@@ -284,10 +290,11 @@ impl Daemon {
         }
         door.settle(door.gate.settle_all()).await;
         let record = Record::new(Event::Stop, self.state.clock().now(), Client::default());
+        let record = record.under(&door.recording.basis).saying(VERSION);
         if let Err(failure) = self.state.trail().note(record).await {
             tracing::error!(reason = %failure.code(), cause = failure.cause(), "the stop could not be recorded");
         }
-        self.state.trail().flush().await;
+        self.state.trail().close().await;
     }
 
     async fn tend(&self) {
@@ -316,7 +323,7 @@ impl Daemon {
     }
 
     fn event(&self, event: Event) -> Record {
-        Record::new(event, self.state.clock().now(), Client::default())
+        Record::new(event, self.state.clock().now(), Client::default()).under(&self.door().recording.basis)
     }
 }
 
@@ -327,21 +334,6 @@ pub struct Listeners {
     pub main: Option<TcpListener>,
     /// For probes.
     pub probes: Option<TcpListener>,
-}
-
-/// Reads files and compiles patterns away from the threads that serve.
-async fn aside<T: Send + 'static>(work: impl FnOnce() -> Result<T, Failure> + Send + 'static) -> Result<T, Failure> {
-    let broken = |error| Failure::new(Code::Internal, "the configuration could not be read").because(error);
-    tokio::task::spawn_blocking(work).await.map_err(broken)?
-}
-
-/// What `compose` makes of a configuration, and what it took from the daemon's memory for it.
-async fn composed<T: Send + 'static>(
-    loaded: Loaded,
-    mut draft: Draft,
-    compose: fn(&Loaded, &mut Draft) -> Result<T, Failure>,
-) -> Result<(Loaded, Draft, T), Failure> {
-    aside(move || compose(&loaded, &mut draft).map(|made| (loaded, draft, made))).await
 }
 
 fn listen(address: SocketAddr) -> Result<TcpListener, Failure> {

@@ -3,6 +3,7 @@
 mod accept;
 mod activity;
 mod bearer;
+mod bodies;
 mod body;
 mod connection;
 mod files;
@@ -22,6 +23,7 @@ pub mod stdio;
 mod strangers;
 mod stream;
 pub mod tls;
+mod turned;
 mod unheard;
 
 pub use bearer::Challenge;
