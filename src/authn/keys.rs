@@ -112,6 +112,12 @@ impl KeySet {
         self.keys.len()
     }
 
+    /// Whether a key of the set is for this algorithm.
+    #[must_use]
+    pub fn serves(&self, algorithm: JwtAlgorithm) -> bool {
+        self.keys.iter().any(|key| key.algorithms.contains(&algorithm))
+    }
+
     /// Tells one set from another.
     pub(super) fn generation(&self) -> u64 {
         self.generation

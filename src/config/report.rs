@@ -1,6 +1,7 @@
 //! All that is wrong with a configuration, in one report: each finding with its place, its key, the problem, the way out.
 
 use std::fmt;
+use std::path::PathBuf;
 
 use serde::Serialize;
 
@@ -13,6 +14,10 @@ use crate::error::{Code, Failure};
 pub enum Severity {
     /// The configuration is refused.
     Finding,
+    /// Found by `check`, and said by `serve`, which goes on: what has run out can be renewed at any moment, and to keep an
+    /// old configuration for it would keep in whom the new one shuts out.
+    #[serde(rename = "finding")]
+    Lapsed,
     /// Worth knowing; nothing is refused for it.
     Note,
 }
@@ -36,6 +41,10 @@ impl Finding {
 
     pub(super) fn note(place: Place, key: &KeyPath, problem: impl Into<String>) -> Self {
         Self { severity: Severity::Note, ..Self::new(place, key, problem) }
+    }
+
+    pub(super) fn lapsed(place: Place, key: &KeyPath, problem: impl Into<String>) -> Self {
+        Self { severity: Severity::Lapsed, ..Self::new(place, key, problem) }
     }
 
     pub(super) fn advise(mut self, advice: impl Into<String>) -> Self {
@@ -99,6 +108,9 @@ impl fmt::Display for Finding {
 #[derive(Clone, Default, PartialEq, Eq, Debug, Serialize)]
 pub struct Report {
     findings: Vec<Finding>,
+    /// The files that the configuration names: what is wrong may be in one of them.
+    #[serde(skip)]
+    files: Vec<PathBuf>,
 }
 
 impl Report {
@@ -107,7 +119,18 @@ impl Report {
             (one.severity, &one.place, &one.key).cmp(&(other.severity, &other.place, &other.key))
         });
         findings.dedup();
-        Self { findings }
+        Self { findings, files: Vec::new() }
+    }
+
+    pub(super) fn about(mut self, files: Vec<PathBuf>) -> Self {
+        self.files = files;
+        self
+    }
+
+    /// The files that the configuration names, as far as it could be read.
+    #[must_use]
+    pub fn files(&self) -> &[PathBuf] {
+        &self.files
     }
 
     /// Findings first, then notes.
@@ -116,16 +139,16 @@ impl Report {
         &self.findings
     }
 
-    /// How many of them refuse the configuration.
+    /// How many of them are more than notes.
     #[must_use]
     pub fn count(&self) -> usize {
-        self.findings.iter().filter(|finding| finding.severity == Severity::Finding).count()
+        self.findings.iter().filter(|finding| finding.severity != Severity::Note).count()
     }
 
     /// Whether the configuration is refused.
     #[must_use]
     pub fn refuses(&self) -> bool {
-        self.count() > 0
+        self.findings.iter().any(|finding| finding.severity == Severity::Finding)
     }
 }
 

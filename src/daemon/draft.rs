@@ -9,6 +9,7 @@ use crate::admission::{Gate, ResourcesSection};
 use crate::authn::{Jwks, JwtSection};
 use crate::error::{Code, Failure};
 use crate::net::{Options, Outbound};
+use crate::toolsets::system::Threads;
 
 /// Between two looks at keys that are on their way.
 const LOOK: Duration = Duration::from_millis(20);
@@ -18,6 +19,7 @@ const LOOK: Duration = Duration::from_millis(20);
 pub(super) struct Held {
     pub(super) gate: Option<(ResourcesSection, Arc<Gate>)>,
     keys: Option<Fetched>,
+    threads: Threads,
 }
 
 /// Published keys, and what they were fetched by.
@@ -36,15 +38,15 @@ impl Held {
 }
 
 /// The memory as it would be.
-pub(super) struct Draft<'a> {
-    pub(super) state: &'a State,
+pub(super) struct Draft {
+    pub(super) state: Arc<State>,
     held: Held,
 }
 
-impl<'a> Draft<'a> {
+impl Draft {
     /// Begins with the memory as it is.
-    pub(super) fn of(state: &'a State) -> Self {
-        Self { state, held: state.held() }
+    pub(super) fn of(state: &Arc<State>) -> Self {
+        Self { state: Arc::clone(state), held: state.held() }
     }
 
     /// The gate in force; a new one only when its own section has changed, so that a reload forgives nothing.
@@ -57,6 +59,11 @@ impl<'a> Draft<'a> {
                 gate
             }
         }
+    }
+
+    /// The threads of host queries; no section of the configuration has a word about them.
+    pub(super) fn threads(&self) -> &Threads {
+        &self.held.threads
     }
 
     /// The published keys. Those at hand stay, unless they come from somewhere else now or by the word of other

@@ -1,8 +1,10 @@
 //! The composition root: one configuration becomes everything that serves, and the next one replaces it whole.
 
+mod aside;
 mod changes;
 mod compose;
 mod draft;
+mod expiry;
 mod readiness;
 mod state;
 
@@ -17,15 +19,18 @@ use tokio::sync::Mutex;
 
 use crate::audit::syslog::Forwarder;
 use crate::audit::{Client, Event, Record};
-use crate::clock::Clock;
-use crate::config::{self, Config, Environment, Loaded, Watch};
+use crate::clock::{Clock, Timestamp};
+use crate::config::{self, Config, Environment, Loaded, Refused, Watch};
 use crate::error::{Code, Failure};
 use crate::identity::PeerIdentity;
-use crate::mcp;
 use crate::pipeline::Door;
-use crate::transport::{Front, Probes, Server, TransportKind};
+use crate::telemetry::{FilesLast, ToolOffered};
+use crate::transport::{Front, Probes, Readiness, Server, TransportKind, stdio};
 
+use aside::{aside, composed};
 use draft::Draft;
+use expiry::Expiry;
+use readiness::InForce;
 use state::State;
 
 pub use compose::tools;
@@ -52,26 +57,32 @@ impl Source {
     ///
     /// # Errors
     /// [`Code::Config`] with every finding in the cause.
-    pub fn load(&self) -> Result<Loaded, Failure> {
+    pub fn load(&self, now: Timestamp) -> Result<Loaded, Failure> {
+        Ok(self.read(now)?)
+    }
+
+    fn read(&self, now: Timestamp) -> Result<Loaded, Refused> {
         let names = tools();
         let names: Vec<&str> = names.iter().map(String::as_str).collect();
-        let loaded = match &self.path {
-            Some(path) => config::load(path, &self.environment, &names)?,
-            None => config::defaults(&self.environment, &names)?,
-        };
-        Ok(loaded)
+        match &self.path {
+            Some(path) => config::load(path, &self.environment, &names, now),
+            None => config::defaults(&self.environment, &names, now),
+        }
     }
 }
 
 /// A running daemon.
 pub struct Daemon {
-    source: Source,
+    source: Arc<Source>,
     state: Arc<State>,
     serving: Serving,
     watch: Mutex<Watch>,
     forwarder: Option<Forwarder>,
     /// What is in force, as far as it can be changed without a restart.
-    config: ArcSwap<Config>,
+    config: Arc<ArcSwap<Config>>,
+    /// What was in force first.
+    started: Arc<Config>,
+    expiry: Expiry,
 }
 
 enum Serving {
@@ -85,28 +96,31 @@ impl Daemon {
     /// # Errors
     /// What keeps the daemon from serving; nothing is left running then.
     pub async fn start(source: Source, clock: Clock, listeners: Listeners) -> Result<Self, Failure> {
-        let loaded = source.load()?;
+        let (source, now) = (Arc::new(source), clock.now());
+        let reader = Arc::clone(&source);
+        let loaded = aside(move || reader.load(now)).await?;
         // Looked at before they are read: what changes in between is a change.
         let watch = Mutex::new(Watch::new(loaded.files().to_vec()).await);
         let state = Arc::new(State::new(&loaded, clock)?);
-        let mut draft = Draft::of(&state);
-        let serving = match loaded.config.transport {
+        let draft = Draft::of(&state);
+        let (loaded, draft, serving) = match loaded.config.transport {
             TransportKind::Https => {
-                let front = compose::front(&loaded, &mut draft)?;
+                let (loaded, draft, front) = composed(loaded, draft, compose::front).await?;
                 let main = listeners.main.map_or_else(|| listen(loaded.config.tls.bind), Ok)?;
                 let probes = match (&listeners.probes, loaded.config.metrics.enabled) {
                     (_, false) => None,
                     (None, true) => Some(listen(loaded.config.metrics.bind)?),
                     (Some(_), true) => listeners.probes,
                 };
-                let probes = probes.map(|listener| Probes::start(listener, state.readiness())).transpose()?;
                 let front = Arc::new(ArcSwap::from_pointee(front));
+                let ready: Arc<dyn Readiness> = Arc::new(InForce(Arc::clone(&front)));
+                let probes = probes.map(|listener| Probes::start(listener, ready)).transpose()?;
                 let server = Server::start(main, Arc::clone(&front))?;
-                Serving::Https { front, server, probes }
+                (loaded, draft, Serving::Https { front, server, probes })
             }
             TransportKind::Stdio => {
-                let door = compose::door(&loaded, &mut draft)?;
-                Serving::Stdio { door: Arc::new(ArcSwap::new(Arc::new(door))) }
+                let (loaded, draft, door) = composed(loaded, draft, compose::door).await?;
+                (loaded, draft, Serving::Stdio { door: Arc::new(ArcSwap::from_pointee(door)) })
             }
             TransportKind::Unix | TransportKind::Pipe | TransportKind::Http => {
                 return Err(Failure::new(Code::Config, "this transport is not served"));
@@ -118,8 +132,11 @@ impl Daemon {
         let forwarder = (loaded.config.audits() && audit.syslog.enabled)
             .then(|| Forwarder::start(&audit.syslog, &audit.path, state.clock().clone()))
             .transpose()?;
-        let config = ArcSwap::from_pointee(loaded.config);
-        let daemon = Self { source, state, serving, watch, forwarder, config };
+        let started = Arc::new(loaded.config);
+        let config = Arc::new(ArcSwap::new(Arc::clone(&started)));
+        let daemon = Self { source, state, serving, watch, forwarder, config, started, expiry: Expiry::default() };
+        daemon.tell_ends();
+        tools().iter().for_each(|tool| ToolOffered { tool }.emit());
         daemon.state.trail().note(daemon.event(Event::Start).saying(VERSION)).await?;
         Ok(daemon)
     }
@@ -131,6 +148,12 @@ impl Daemon {
             Serving::Https { server, .. } => Some(server.address),
             Serving::Stdio { .. } => None,
         }
+    }
+
+    /// Whether it keeps an audit log.
+    #[must_use]
+    pub fn audits(&self) -> bool {
+        self.started.audits()
     }
 
     /// Where probes reach it.
@@ -150,20 +173,18 @@ impl Daemon {
     pub async fn reload(&self) -> Result<(), Failure> {
         self.state.trail().reopen();
         let door = self.door();
-        let result = match self.source.load() {
-            Ok(loaded) => {
-                // Also when it comes to nothing: what is wrong may be in a file that only the new configuration names.
-                self.watch.lock().await.set(loaded.files().to_vec()).await;
-                match self.replace(&loaded).await {
-                    Ok(()) => {
-                        if !Arc::ptr_eq(&door.gate, &self.door().gate) {
-                            door.settle(door.gate.settle_all()).await;
-                        }
-                        self.state.trail().alert_at(&loaded.config.audit.alerts);
-                        Ok(self.config.swap(Arc::new(loaded.config)))
-                    }
-                    Err(failure) => Err(failure),
+        let result = match self.replace().await {
+            Ok(config) => {
+                if !Arc::ptr_eq(&door.gate, &self.door().gate) {
+                    door.settle(door.gate.settle_all()).await;
                 }
+                self.state.trail().alert_at(&config.audit.alerts);
+                self.tell_ends();
+                let waiting = changes::waiting(&self.started, &config);
+                if !waiting.is_empty() {
+                    tracing::warn!(keys = waiting.join(", "), "these take effect only after a restart");
+                }
+                Ok(self.config.swap(Arc::new(config)))
             }
             Err(failure) => Err(failure),
         };
@@ -178,27 +199,45 @@ impl Daemon {
                 record.refused(failure.code(), Some(detail))
             }
         };
-        self.state.trail().note(record).await?;
+        // What is in force is in force, whether or not that can be recorded.
+        if let Err(failure) = self.state.trail().note(record).await {
+            tracing::error!(reason = %failure.code(), cause = failure.cause(), "the reload could not be recorded");
+        }
         result.map(|_| ())
     }
 
-    async fn replace(&self, loaded: &Loaded) -> Result<(), Failure> {
-        let mut draft = Draft::of(&self.state);
-        match (&self.serving, loaded.config.transport) {
+    async fn replace(&self) -> Result<Config, Failure> {
+        let (source, now) = (Arc::clone(&self.source), self.state.clock().now());
+        let loaded = match aside(move || Ok(source.read(now))).await? {
+            Ok(loaded) => loaded,
+            Err(refused) => {
+                // What is wrong may be in a file that only this configuration names; those in force are still watched.
+                if let Refused::Found(report) = &refused {
+                    let files = report.files().iter().cloned().chain(self.config.load().files());
+                    self.watch.lock().await.add(files.collect()).await;
+                }
+                return Err(refused.into());
+            }
+        };
+        self.watch.lock().await.set(loaded.files().to_vec()).await;
+        let draft = Draft::of(&self.state);
+        let loaded = match (&self.serving, loaded.config.transport) {
             (Serving::Https { front, .. }, TransportKind::Https) => {
-                let next = compose::front(loaded, &mut draft)?;
+                let (loaded, draft, next) = composed(loaded, draft, compose::front).await?;
                 draft.settle().await;
                 draft.adopt();
                 front.store(Arc::new(next));
+                loaded
             }
             (Serving::Stdio { door }, TransportKind::Stdio) => {
-                let next = compose::door(loaded, &mut draft)?;
+                let (loaded, draft, next) = composed(loaded, draft, compose::door).await?;
                 draft.adopt();
                 door.store(Arc::new(next));
+                loaded
             }
             _ => return Err(Failure::new(Code::Config, "another transport takes effect only after a restart")),
-        }
-        Ok(())
+        };
+        Ok(loaded.config)
     }
 
     /// Serves standard input and output until the other end closes them. Over https it never ends.
@@ -207,11 +246,15 @@ impl Daemon {
             Serving::Stdio { door } => Some(Arc::clone(door)),
             Serving::Https { .. } => None,
         };
+        let config = Arc::clone(&self.config);
         async move {
             let Some(door) = door else { return std::future::pending().await };
-            let peer = PeerIdentity::Stdio { uid: getuid().as_raw() };
-            let streams = (tokio::io::stdin(), tokio::io::stdout());
-            mcp::serve_streams(streams, Arc::new(move || door.load_full()), peer).await
+            let local = stdio::Local {
+                door: Arc::new(move || door.load_full()),
+                longest: Arc::new(move || config.load().http.max_body_bytes),
+                peer: PeerIdentity::Stdio { uid: getuid().as_raw() },
+            };
+            stdio::serve((tokio::io::stdin(), tokio::io::stdout()), local).await
         }
     }
 
@@ -270,8 +313,17 @@ impl Daemon {
         let door = self.door();
         door.gate.sweep();
         door.settle(door.gate.settle(self.state.clock())).await;
-        if let Serving::Https { server, .. } = &self.serving {
+        if let Serving::Https { server, front, .. } = &self.serving {
+            self.expiry.warn(front.load().tls.endings(), self.state.clock().now());
             server.tend().await;
+        }
+    }
+
+    /// Measures when the files in force run out.
+    fn tell_ends(&self) {
+        if let Serving::Https { front, .. } = &self.serving {
+            let ends: Vec<_> = front.load().tls.endings().iter().map(|ending| (ending.key, ending.at)).collect();
+            FilesLast { ends: &ends }.emit();
         }
     }
 

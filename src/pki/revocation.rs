@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use rcgen::{CertificateRevocationListParams, RevokedCertParams, SerialNumber};
-use rustls::pki_types::CertificateRevocationListDer;
+use rustls::crypto::aws_lc_rs;
 use x509_parser::prelude::{CertificateRevocationList, FromDer as _};
 
 use super::authority::{Authority, BACKDATED, date, unsigned};
@@ -97,23 +97,41 @@ impl Authority {
     }
 }
 
-/// When a revocation list in DER is out of date: its `nextUpdate` (RFC 5280 section 5.1.2.5).
+/// From when to when a revocation list in DER holds: its `thisUpdate` and `nextUpdate` (RFC 5280 section 5.1.2.4 and 5).
 ///
 /// # Errors
 /// [`Code::Config`] when it cannot be read, or does not say when.
-pub fn next_update(der: &[u8]) -> Result<Timestamp, Failure> {
+pub fn validity(der: &[u8]) -> Result<(Timestamp, Timestamp), Failure> {
     let unfit = |why| Failure::new(Code::Config, "a revocation list cannot be used").because(why);
     let contents = contents(der).map_err(unfit)?;
-    contents.next_update.ok_or_else(|| unfit("it does not say when the next one is due"))
+    let until = contents.next_update.ok_or_else(|| unfit("it does not say when the next one is due"))?;
+    Ok((contents.this_update, until))
 }
 
-/// The earliest `nextUpdate` of all lists; `None` when there are no lists.
-///
-/// # Errors
-/// As [`next_update`], for the first list that is unfit.
-pub fn earliest_next_update(lists: &[CertificateRevocationListDer<'_>]) -> Result<Option<Timestamp>, Failure> {
-    let times = lists.iter().map(|list| next_update(list)).collect::<Result<Vec<_>, _>>()?;
-    Ok(times.into_iter().min())
+/// Whether a revocation list is an authority's.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Signed {
+    /// By the authority's key.
+    Well,
+    /// In the authority's name, by another key.
+    Badly,
+    /// In another name; or one of the two cannot be read.
+    Foreign,
+}
+
+/// Judges the name and the signature of a list by the certificate of an authority, both in DER (RFC 5280 section 6.3.3).
+#[must_use]
+pub fn signed_by(list: &[u8], authority: &[u8]) -> Signed {
+    let (Ok(([], list)), Ok(authority)) = (CertificateRevocationList::from_der(list), inspect::parse(authority)) else {
+        return Signed::Foreign;
+    };
+    if list.issuer().as_raw() != authority.subject().as_raw() {
+        return Signed::Foreign;
+    }
+    let (key, signature) = (&authority.public_key().subject_public_key.data, &list.signature_value.data);
+    let known = aws_lc_rs::default_provider().signature_verification_algorithms.all;
+    let signed = known.iter().any(|known| known.verify_signature(key, list.tbs_cert_list.as_ref(), signature).is_ok());
+    if signed { Signed::Well } else { Signed::Badly }
 }
 
 /// What a revocation list says.
@@ -186,8 +204,7 @@ mod tests {
     #[test]
     fn what_is_not_a_list_is_refused() {
         for der in [&b""[..], b"\x30\x00", b"list"] {
-            assert_eq!(next_update(der).unwrap_err().code(), Code::Config);
+            assert_eq!(validity(der).unwrap_err().code(), Code::Config);
         }
-        assert_eq!(earliest_next_update(&[]).unwrap(), None);
     }
 }

@@ -56,6 +56,18 @@ impl Usage {
     }
 }
 
+/// Whether a certificate in DER may be a server's (RFC 5280 section 4.2.1.12). One whose extensions cannot be read may not.
+#[must_use]
+pub fn serves(der: &[u8]) -> bool {
+    Usage::of(der).is_some_and(|usage| usage.server)
+}
+
+/// Whether a certificate in DER is an authority's (RFC 5280 section 4.2.1.9). One whose extensions cannot be read is not.
+#[must_use]
+pub fn vouches(der: &[u8]) -> bool {
+    Usage::of(der).is_some_and(|usage| usage.authority)
+}
+
 fn address(name: &GeneralName<'_>) -> Option<String> {
     let GeneralName::IPAddress(bytes) = name else { return None };
     let four = <[u8; 4]>::try_from(*bytes).ok().map(|octets| std::net::Ipv4Addr::from(octets).to_string());

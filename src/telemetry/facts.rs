@@ -54,6 +54,54 @@ impl ConnectionCut {
     }
 }
 
+/// A certificate or a revocation list runs out soon, or has run out.
+pub struct RunsOut<'a> {
+    /// The key of the configuration that names the file.
+    pub key: &'static str,
+    /// The file and what is in it.
+    pub what: &'a str,
+    /// When.
+    pub at: Timestamp,
+    /// Whether that time has come.
+    pub over: bool,
+}
+
+impl RunsOut<'_> {
+    /// Logs.
+    pub fn emit(&self) {
+        match self.over {
+            false => tracing::warn!(key = self.key, at = %self.at, "{} runs out soon", self.what),
+            true => tracing::error!(key = self.key, at = %self.at, "{} has run out", self.what),
+        }
+    }
+}
+
+/// The files of TLS that are in force, each with its end.
+pub struct FilesLast<'a> {
+    /// The key of the configuration that names the file, and when what is in it runs out.
+    pub ends: &'a [(&'static str, Timestamp)],
+}
+
+impl FilesLast<'_> {
+    /// Measures, in place of what was said of the files before.
+    pub fn emit(&self) {
+        METRICS.files_last(self.ends);
+    }
+}
+
+/// A tool can be called from now on.
+pub struct ToolOffered<'a> {
+    /// Which one.
+    pub tool: &'a str,
+}
+
+impl ToolOffered<'_> {
+    /// Begins to count.
+    pub fn emit(&self) {
+        METRICS.offered(self.tool);
+    }
+}
+
 /// A call ran to its end.
 pub struct CallEnded<'a> {
     /// Which tool; it exists, so the label cannot be grown by a caller.

@@ -13,6 +13,7 @@ use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::Registry;
 
 use super::forwarding::Forwarding;
+use crate::clock::Timestamp;
 use crate::error::Code;
 
 /// The media type of [`text`].
@@ -36,6 +37,7 @@ pub(super) struct Metrics {
     keys_fetched: Family<[(&'static str, &'static str); 1], Counter>,
     audit_written: Counter,
     audit_failed: Counter,
+    not_after: Family<[(&'static str, &'static str); 1], Gauge>,
     audit_syncs: Counter,
     alarms: Family<AlarmLabel, Counter>,
     pub(super) forwarding: Forwarding,
@@ -67,6 +69,7 @@ impl Metrics {
             keys_fetched: Family::default(),
             audit_written: Counter::default(),
             audit_failed: Counter::default(),
+            not_after: Family::default(),
             audit_syncs: Counter::default(),
             alarms: Family::default(),
             forwarding: Forwarding::default(),
@@ -98,12 +101,21 @@ impl Metrics {
         registry.register("audit_records", "Records in the audit log", self.audit_written.clone());
         registry.register("audit_syncs", "Waits for the disk, each for many records", self.audit_syncs.clone());
         registry.register("audit_failures", "Records that could not be written in time", self.audit_failed.clone());
+        let help = "When what is in a file runs out, in seconds since 1970";
+        registry.register("not_after_seconds", help, self.not_after.clone());
         registry.register("alarms", "Warnings about what an operator should look at", self.alarms.clone());
         self.forwarding.register(registry);
     }
 
     pub(super) fn refused(&self, code: Code) {
         self.refusals.get_or_create(&[("reason", code.as_str())]).inc();
+    }
+
+    /// A tool that there is begins with no calls, for the same reason.
+    pub(super) fn offered(&self, tool: &str) {
+        let tool = [("tool", tool.to_owned())];
+        drop(self.durations.get_or_create(&tool));
+        drop(self.calls.get_or_create(&(tool, [("result", "success")])));
     }
 
     pub(super) fn call(&self, tool: &str, result: Option<Code>, took: Duration) {
@@ -138,6 +150,14 @@ impl Metrics {
         self.audit_failed.inc_by(u64::try_from(records).unwrap_or(u64::MAX));
     }
 
+    /// A file that is not named any more has no end.
+    pub(super) fn files_last(&self, ends: &[(&'static str, Timestamp)]) {
+        self.not_after.clear();
+        for (key, at) in ends {
+            self.not_after.get_or_create(&[("file", *key)]).set(at.seconds());
+        }
+    }
+
     /// `source`: whether it is about one source, or about all together.
     pub(super) fn alarm(&self, alarm: &'static str, source: bool) {
         let scope = if source { "source" } else { "all" };
@@ -170,6 +190,15 @@ mod tests {
     }
 
     #[test]
+    fn a_tool_begins_with_no_calls() {
+        let metrics = Metrics::new();
+        metrics.offered("get_uptime");
+        let text = metrics.text();
+        assert!(text.contains("doorward_calls_total{tool=\"get_uptime\",result=\"success\"} 0\n"), "{text}");
+        assert!(text.contains("doorward_call_duration_seconds_count{tool=\"get_uptime\"} 0\n"), "{text}");
+    }
+
+    #[test]
     fn what_happens_is_counted() {
         let metrics = Metrics::new();
         metrics.refused(Code::TokenReplayed);
@@ -181,6 +210,8 @@ mod tests {
         metrics.keys_fetched(false);
         metrics.audit_written(7);
         metrics.audit_failed(2);
+        metrics.files_last(&[("tls.cert", Timestamp::from_seconds(1)), ("tls.client_crl", Timestamp::from_seconds(2))]);
+        metrics.files_last(&[("tls.cert", Timestamp::from_seconds(1_800_000_000))]);
         metrics.alarm("auth_failures", true);
         let text = metrics.text();
         for line in [
@@ -196,11 +227,13 @@ mod tests {
             "doorward_keys_fetched_total{ok=\"false\"} 1",
             "doorward_audit_records_total 7",
             "doorward_audit_failures_total 2",
+            "doorward_not_after_seconds{file=\"tls.cert\"} 1800000000",
             "doorward_alarms_total{alarm=\"auth_failures\",scope=\"source\"} 1",
             "doorward_alarms_total{alarm=\"auth_failures\",scope=\"all\"} 0",
         ] {
             assert!(text.lines().any(|have| have == line), "{line}\n{text}");
         }
+        assert!(!text.contains("tls.client_crl"), "{text}");
     }
 
     #[test]

@@ -6,6 +6,7 @@ mod bearer;
 mod bodies;
 mod body;
 mod connection;
+mod files;
 #[cfg(any(test, fuzzing))]
 pub mod fuzzing;
 mod https;
@@ -15,8 +16,10 @@ mod params;
 mod probe;
 mod publish;
 mod reply;
+mod resource;
 mod settings;
 mod slots;
+pub mod stdio;
 mod strangers;
 mod stream;
 pub mod tls;
@@ -24,6 +27,7 @@ mod turned;
 mod unheard;
 
 pub use bearer::Challenge;
+pub use files::{Ending, Fault, TlsFiles};
 pub use https::{Front, Server};
 pub use hygiene::Names;
 pub use probe::{Probes, Readiness};

@@ -1,20 +1,20 @@
 //! Everything that proves a channel: the server's key, the client authorities, revocation lists and the allowlist,
 //! loaded together and replaced together.
 
-use std::path::Path;
 use std::sync::Arc;
 
 use rustls::crypto::{CryptoProvider, aws_lc_rs};
 use rustls::pki_types::{CertificateDer, UnixTime};
 use rustls::server::danger::ClientCertVerifier;
 use rustls::server::{NoServerSessionStorage, WebPkiClientVerifier};
-use rustls::{CertificateError, RootCertStore, ServerConfig, SupportedProtocolVersion};
+use rustls::sign::SingleCertAndKey;
+use rustls::{CertificateError, ServerConfig, SupportedProtocolVersion};
 
+use super::files::{Ending, TlsFiles};
 use super::{TlsSection, TlsVersion};
 use crate::clock::Timestamp;
 use crate::error::{Code, Failure};
 use crate::identity::{Allowlist, Certificate, SubjectPattern};
-use crate::pki;
 
 /// What one set of files makes of a connection.
 pub struct Material {
@@ -24,28 +24,22 @@ pub struct Material {
     pub generation: u64,
     verifier: Arc<dyn ClientCertVerifier>,
     allowlist: Allowlist,
-    /// When the first revocation list runs out.
-    crl_expires: Option<Timestamp>,
+    endings: Vec<Ending>,
 }
 
 impl Material {
-    /// Reads every file that `section` names.
+    /// Makes of the files that `section` names what serves.
     ///
     /// # Errors
     /// [`Code::Config`], the cause naming the file and what is wrong with it.
     pub fn load(section: &TlsSection, generation: u64) -> Result<Self, Failure> {
+        let TlsFiles { own, roots, lists, endings } = TlsFiles::read(section).map_err(|faults| {
+            let faults: Vec<String> = faults.iter().map(|fault| format!("{}: {}", fault.key, fault.problem)).collect();
+            Failure::new(Code::Config, "the files of tls cannot be used").because(faults.join("; "))
+        })?;
         let provider = provider();
-        let chain = pki::store::certificates(named(section.cert.as_deref(), "tls.cert")?)?;
-        let key = pki::store::private_key(named(section.key.as_deref(), "tls.key")?)?;
-        let mut roots = RootCertStore::empty();
-        for authority in pki::store::certificates(named(section.client_ca.as_deref(), "tls.client_ca")?)? {
-            roots.add(authority).map_err(|error| unusable("tls.client_ca", error))?;
-        }
         let mut builder = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), Arc::clone(&provider));
-        let mut crl_expires = None;
-        if let Some(path) = &section.client_crl {
-            let lists = pki::store::revocation_lists(path)?;
-            crl_expires = pki::earliest_next_update(&lists)?;
+        if !lists.is_empty() {
             // The builder's default refuses an unknown status; that an outdated list refuses too must be asked for.
             builder = builder.with_crls(lists).enforce_revocation_expiration();
         }
@@ -54,8 +48,7 @@ impl Material {
             .with_protocol_versions(versions(section.min_version))
             .map_err(|error| unusable("tls.min_version", error))?
             .with_client_cert_verifier(Arc::clone(&verifier))
-            .with_single_cert(chain, key)
-            .map_err(|error| unusable("tls.key", error))?;
+            .with_cert_resolver(Arc::new(SingleCertAndKey::from(own)));
         config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
         config.max_early_data_size = 0;
         // A resumed session would skip the certificate and revocation checks.
@@ -66,13 +59,19 @@ impl Material {
             .iter()
             .map(|entry| SubjectPattern::parse(entry).map_err(|error| unusable("tls.allowed_subjects", error)));
         let allowlist = Allowlist::new(entries.collect::<Result<_, _>>()?);
-        Ok(Self { config: Arc::new(config), generation, verifier, allowlist, crl_expires })
+        Ok(Self { config: Arc::new(config), generation, verifier, allowlist, endings })
+    }
+
+    /// When each file runs out.
+    #[must_use]
+    pub fn endings(&self) -> &[Ending] {
+        &self.endings
     }
 
     /// Whether some revocation list has run out by `now`; then nobody passes until there is a new one.
     #[must_use]
     pub fn outdated(&self, now: Timestamp) -> bool {
-        self.crl_expires.is_some_and(|expires| now >= expires)
+        self.endings.iter().any(|ending| ending.key == "tls.client_crl" && now >= ending.at)
     }
 
     /// Judges a chain as a handshake would at the time `now`.
@@ -127,7 +126,7 @@ pub(super) fn refusal(error: &rustls::Error) -> Failure {
             CertificateError::ExpiredRevocationList
             | CertificateError::ExpiredRevocationListContext { .. }
             | CertificateError::UnknownRevocationStatus => {
-                (Code::CertificateRevoked, "whether the client certificate is revoked cannot be told")
+                (Code::RevocationUnknown, "whether the client certificate is revoked cannot be told")
             }
             CertificateError::BadEncoding => (Code::CertificateMalformed, "the client certificate cannot be read"),
             _ => (Code::CertificateUntrusted, "the client certificate is not trusted"),
@@ -145,10 +144,6 @@ fn versions(lowest: TlsVersion) -> &'static [&'static SupportedProtocolVersion] 
         TlsVersion::Tls12 => &ALSO_TLS12,
         TlsVersion::Tls13 => &ONLY_TLS13,
     }
-}
-
-fn named<'a>(path: Option<&'a Path>, key: &'static str) -> Result<&'a Path, Failure> {
-    path.ok_or_else(|| Failure::new(Code::Config, format!("{key} is required with https")))
 }
 
 fn unusable(key: &'static str, error: impl std::error::Error) -> Failure {

@@ -37,6 +37,7 @@ mod review;
 mod rmcp_client;
 mod secrets;
 mod siem;
+mod stdio;
 mod syslog;
 mod tamper;
 mod teleport;

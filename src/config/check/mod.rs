@@ -4,6 +4,7 @@
 mod auth;
 mod files;
 mod hosts;
+mod material;
 mod queries;
 mod syslog;
 mod transport;
@@ -15,6 +16,7 @@ use super::load::Secrets;
 use super::place::KeyPath;
 use super::report::Finding;
 use super::tree::Node;
+use crate::clock::Timestamp;
 use crate::transport::TransportKind;
 
 /// What there is to check.
@@ -25,6 +27,7 @@ pub(super) struct Given<'a> {
     /// The names of the tools there are.
     pub(super) tools: &'a [&'a str],
     pub(super) secrets: &'a Secrets,
+    pub(super) now: Timestamp,
     /// The values that did not fit the schema and so have their findings already.
     pub(super) left_out: &'a [KeyPath],
 }
@@ -34,6 +37,7 @@ pub(super) fn check(given: &Given<'_>) -> Vec<Finding> {
     let mut check = Check { given, config: given.config, findings: Vec::new() };
     check.transport();
     check.auth();
+    check.material();
     check.queries();
     check.findings
 }
