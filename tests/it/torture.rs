@@ -173,6 +173,17 @@ async fn a_daemon_killed_at_any_moment_has_recorded_every_call_it_answered() {
     running.signal(Signal::TERM);
     assert_eq!(running.end(SOON).status, 0);
     let records = whole(&premises.path("audit.jsonl"));
+    // The program says of its own journal what is found here by other means.
+    let verified: Value = serde_json::from_str(&premises.doorward("audit verify . --key audit.pub --json")).unwrap();
+    let all = Value::from(records.len());
+    assert_eq!(
+        (&verified["records"], &verified["proof"]["seq"], &verified["finding"]),
+        (&all, &all, &Value::Null),
+        "{verified}"
+    );
+    let id = records.iter().find_map(|record| record["id"].as_str()).unwrap();
+    let shown = premises.doorward(&format!("audit show {id} --path audit.jsonl"));
+    assert!(shown.contains("get_uptime") && shown.contains("permit"), "{shown}");
     let outcomes: HashSet<&str> = records
         .iter()
         .filter(|record| record["stage"] == "outcome" && record["result"] == "success")
