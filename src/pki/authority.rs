@@ -22,6 +22,10 @@ use crate::secret::{Secret, random};
 /// Clocks differ: a certificate is valid from this long before it was made.
 pub(super) const BACKDATED: Duration = Duration::from_secs(60);
 
+/// The files of an authority beside its certificate and key.
+const RECORD: &str = "index.jsonl";
+const LIST: &str = "ca.crl";
+
 /// A new authority.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Profile {
@@ -92,7 +96,8 @@ impl Authority {
         }
         store::make_directory(directory)?;
         let (key_path, path) = (directory.join("ca.key"), directory.join("ca.crt"));
-        [&key_path, &path].into_iter().try_for_each(|path| store::ready(path, Existing::Keep))?;
+        let [record, list] = [RECORD, LIST].map(|name| directory.join(name));
+        [&key_path, &path, &record, &list].into_iter().try_for_each(|path| store::ready(path, Existing::Keep))?;
         let now = clock.now();
         let serial = random::<16>()?;
         let key = KeyPair::generate().map_err(unsigned)?;
@@ -104,7 +109,7 @@ impl Authority {
         store::write_private(&key_path, private.expose().as_bytes(), Existing::Keep)?;
         store::write_public(&path, made.pem().as_bytes(), Existing::Keep)?;
         let authority = Self::open(directory)?;
-        let mut ledger = authority.ledger()?;
+        let mut ledger = Ledger::create(&record)?;
         ledger.append(issued(&authority.certificate, Kind::Authority, now))?;
         Ok(authority)
     }
@@ -151,7 +156,7 @@ impl Authority {
     /// The file with its newest revocation list, for `tls.client_crl`.
     #[must_use]
     pub fn list_path(&self) -> PathBuf {
-        self.directory.join("ca.crl")
+        self.directory.join(LIST)
     }
 
     /// Issues a certificate for a new ECDSA P-256 key. It is on the record before it exists.
@@ -190,7 +195,7 @@ impl Authority {
     }
 
     pub(super) fn ledger(&self) -> Result<Ledger, Failure> {
-        Ledger::open(&self.directory.join("index.jsonl"))
+        Ledger::open(&self.directory.join(RECORD))
     }
 }
 

@@ -1,5 +1,6 @@
 //! Revocation: the authority's side (revoke, sign a list) and the reader's (when a list is out of date).
 
+use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -8,7 +9,7 @@ use rustls::pki_types::CertificateRevocationListDer;
 use x509_parser::prelude::{CertificateRevocationList, FromDer as _};
 
 use super::authority::{Authority, BACKDATED, date, unsigned};
-use super::ledger::{self, Entry};
+use super::ledger::{self, Entry, Ledger, REMEDY};
 use super::store::{self, Existing};
 use super::{inspect, name};
 use crate::clock::{Clock, Timestamp};
@@ -67,7 +68,8 @@ impl Authority {
     /// Signs the list of all revoked certificates and writes it to `ca.crl`. It is out of date after `lifetime`.
     ///
     /// # Errors
-    /// [`Code::Config`] when the lifetime is under a minute, [`Code::Io`] when it cannot be recorded or written.
+    /// [`Code::Config`] when the lifetime is under a minute, or the list that is there knows more than the record, which is
+    /// then an old one or another's; [`Code::Io`] when it cannot be recorded or written.
     pub fn crl(&self, lifetime: Duration, clock: &Clock) -> Result<RevocationList, Failure> {
         if lifetime < Duration::from_secs(60) {
             return Err(Failure::new(Code::Config, "a revocation list is valid for a minute at least"));
@@ -77,6 +79,8 @@ impl Authority {
         // Held until the list is written, so that an older list never lands on top of a newer one.
         let mut ledger = self.ledger()?;
         let number = ledger.list_number().saturating_add(1);
+        let path = self.list_path();
+        self.follows(&path, number, &ledger)?;
         let revoked_certs = ledger.revoked().map(entry).collect::<Result<Vec<_>, _>>()?;
         let revoked = revoked_certs.len();
         let parameters = CertificateRevocationListParams {
@@ -91,9 +95,39 @@ impl Authority {
         let pem = list.pem().map_err(unsigned)?;
         let until = next_update.to_string();
         ledger.append(Entry::Listed { at: now.to_string(), number, revoked, next_update: until })?;
-        let path = self.list_path();
         store::write_public(&path, pem.as_bytes(), Existing::Replace)?;
         Ok(RevocationList { pem, der: list.der().to_vec(), number, revoked, next_update, path })
+    }
+}
+
+impl Authority {
+    /// Whether a list of this number, made from this record, may take the place of the one at `path`: nobody who is revoked
+    /// there is let in again, and no number is given twice.
+    fn follows(&self, path: &Path, number: u64, ledger: &Ledger) -> Result<(), Failure> {
+        if path.symlink_metadata().is_err() {
+            return Ok(());
+        }
+        let refuse = |why: &str| {
+            let text = format!("{}: {why}, so index.jsonl is not the whole record; {REMEDY}", path.display());
+            Failure::new(Code::Config, "no new revocation list is signed").because(text)
+        };
+        for list in store::revocation_lists(path)? {
+            let contents = contents(&list).map_err(|why| store::wrong(path, why))?;
+            if contents.issuer != self.certificate().subject {
+                return Err(store::wrong(path, &format!("a list of {}; move it away", contents.issuer)));
+            }
+            let last = contents.number.as_deref().map(str::parse::<u64>);
+            if last.is_some_and(|last| last.is_err() || last.is_ok_and(|last| last >= number)) {
+                return Err(refuse(&format!(
+                    "the next number is {number}, and the list there has that or a higher one"
+                )));
+            }
+            let recorded: HashSet<&str> = ledger.revoked().map(|(serial, _)| serial).collect();
+            if let Some(serial) = contents.revoked.iter().find(|serial| !recorded.contains(serial.as_str())) {
+                return Err(refuse(&format!("the list there revokes {serial}, and the record does not know of it")));
+            }
+        }
+        Ok(())
     }
 }
 
