@@ -5,10 +5,12 @@ pub mod describe;
 mod inspect;
 mod key;
 mod ledger;
+pub mod lists;
 mod name;
 mod public;
 mod request;
 mod revocation;
+mod signature;
 pub mod store;
 #[cfg(test)]
 mod tests;
@@ -21,3 +23,4 @@ pub use ledger::Kind;
 pub use public::PublicKey;
 pub use request::{AlternativeName, Request};
 pub use revocation::{RevocationList, earliest_next_update, next_update};
+pub use usage::{is_authority, is_for_servers};

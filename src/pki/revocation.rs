@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use rcgen::{CertificateRevocationListParams, RevokedCertParams, SerialNumber};
 use rustls::pki_types::CertificateRevocationListDer;
+use x509_parser::oid_registry::OID_X509_EXT_ISSUER_DISTRIBUTION_POINT;
 use x509_parser::prelude::{CertificateRevocationList, FromDer as _};
 
 use super::authority::{Authority, BACKDATED, date, unsigned};
@@ -153,10 +154,14 @@ pub fn earliest_next_update(lists: &[CertificateRevocationListDer<'_>]) -> Resul
 /// What a revocation list says.
 pub(super) struct Contents {
     pub(super) issuer: DistinguishedName,
+    /// The issuer's name in DER.
+    pub(super) raw_issuer: Vec<u8>,
     pub(super) number: Option<String>,
     pub(super) this_update: Timestamp,
     pub(super) next_update: Option<Timestamp>,
     pub(super) revoked: Vec<String>,
+    /// The issuing distribution point in DER; empty for a list of everything.
+    pub(super) scope: Vec<u8>,
 }
 
 pub(super) fn contents(der: &[u8]) -> Result<Contents, &'static str> {
@@ -165,9 +170,11 @@ pub(super) fn contents(der: &[u8]) -> Result<Contents, &'static str> {
         Ok(_) => return Err("there is something after the revocation list"),
         Err(_) => return Err("not a revocation list in DER"),
     };
+    let scope = list.extensions().iter().find(|extension| extension.oid == OID_X509_EXT_ISSUER_DISTRIBUTION_POINT);
     let at = |time: x509_parser::time::ASN1Time| Timestamp::from_seconds(time.timestamp());
     Ok(Contents {
         issuer: name::distinguished_name(list.issuer().as_raw())?,
+        raw_issuer: list.issuer().as_raw().to_vec(),
         number: list.crl_number().map(ToString::to_string),
         this_update: at(list.last_update()),
         next_update: list.next_update().map(at),
@@ -175,6 +182,7 @@ pub(super) fn contents(der: &[u8]) -> Result<Contents, &'static str> {
             .iter_revoked_certificates()
             .map(|one| inspect::serial(one.raw_serial()))
             .collect::<Result<_, _>>()?,
+        scope: scope.map(|extension| extension.value.to_vec()).unwrap_or_default(),
     })
 }
 

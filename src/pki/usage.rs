@@ -56,6 +56,18 @@ impl Usage {
     }
 }
 
+/// Whether a certificate in DER is an authority's, by its basic constraints; `None` when that cannot be read.
+#[must_use]
+pub fn is_authority(certificate: &[u8]) -> Option<bool> {
+    Usage::of(certificate).map(|usage| usage.authority)
+}
+
+/// Whether a certificate in DER is good for servers, by its extended key usage; `None` when that cannot be read.
+#[must_use]
+pub fn is_for_servers(certificate: &[u8]) -> Option<bool> {
+    Usage::of(certificate).map(|usage| usage.server)
+}
+
 fn address(name: &GeneralName<'_>) -> Option<String> {
     let GeneralName::IPAddress(bytes) = name else { return None };
     let four = <[u8; 4]>::try_from(*bytes).ok().map(|octets| std::net::Ipv4Addr::from(octets).to_string());
