@@ -62,8 +62,10 @@ codes! {
     CertificateUntrusted = "certificate_untrusted", 403, FORBIDDEN;
     /// The certificate is not valid at this time.
     CertificateExpired = "certificate_expired", 403, FORBIDDEN;
-    /// The certificate is on a revocation list, or the list itself is out of date.
+    /// The certificate is on a revocation list.
     CertificateRevoked = "certificate_revoked", 403, FORBIDDEN;
+    /// Whether the certificate is revoked cannot be told: the list is out of date, or there is none of its authority.
+    RevocationUnknown = "revocation_unknown", 403, FORBIDDEN;
     /// No entry of `tls.allowed_subjects` names this certificate.
     SubjectNotAllowed = "subject_not_allowed", 403, FORBIDDEN;
     /// The connection has reached its greatest age.

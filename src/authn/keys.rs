@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::fmt;
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -9,7 +10,11 @@ use super::compact::Compact;
 use super::key::Key;
 use super::{Jwks, JwtAlgorithm, jwk, pem};
 use crate::error::{Code, Failure};
+use crate::pki::store;
 use crate::secret::Secret;
+
+/// Bytes a file of public keys may have.
+const MOST_BYTES: usize = 1024 * 1024;
 
 /// How many keys a set may hold; more are ignored.
 const MOST_KEYS: usize = 64;
@@ -83,6 +88,22 @@ impl KeySet {
         }
     }
 
+    /// The same from a file, which is not read when it is too large for one of keys. Blocks.
+    ///
+    /// # Errors
+    /// As [`KeySet::from_pem`], the cause naming the file, and when it cannot be read.
+    pub fn from_file(path: &Path) -> Result<Self, Failure> {
+        let text = store::read(path, MOST_BYTES)?;
+        let fail = |why: &str| {
+            let cause = format!("{}: {why}", path.display());
+            Failure::new(Code::Config, "auth.jwt.public_key cannot be used").because(cause)
+        };
+        if text.trim_ascii_start().starts_with(b"{") {
+            return Err(fail("it is a key set in JSON; give its keys in PEM (doorward token keygen writes both)"));
+        }
+        Self::from_pem(&text).map_err(|failure| fail(failure.public()))
+    }
+
     /// One key for HS256.
     ///
     /// # Errors
@@ -100,6 +121,12 @@ impl KeySet {
     /// [`Code::Upstream`] when the text is not a key set.
     pub fn from_jwks(json: &[u8]) -> Result<Self, Failure> {
         Ok(Self::collect(jwk::read_set(json, MOST_KEYS)?))
+    }
+
+    /// Whether one of the keys can verify by this algorithm.
+    #[must_use]
+    pub fn serves(&self, algorithm: JwtAlgorithm) -> bool {
+        self.keys.iter().any(|key| key.algorithms.contains(&algorithm))
     }
 
     /// How many keys there are.

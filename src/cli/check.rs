@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use super::{Exit, Outcome, complain, say};
+use crate::clock::Clock;
 use crate::config::{self, Environment, Refused, Report};
 use crate::error::{Code, Failure};
 
@@ -23,9 +24,9 @@ pub(super) struct Args {
 ///
 /// # Errors
 /// When the file cannot be read.
-pub(super) fn run(args: Args, tools: &[&str]) -> Outcome {
+pub(super) fn run(args: Args, tools: &[&str], clock: &Clock) -> Outcome {
     let environment: Environment = std::env::vars_os().collect();
-    let report = match config::load(&args.config, &environment, tools) {
+    let report = match config::load(&args.config, &environment, tools, clock.now()) {
         Ok(loaded) => loaded.notes().clone(),
         Err(Refused::Found(report)) => report,
         Err(Refused::Unreadable(failure)) => return Err(failure),
@@ -65,7 +66,7 @@ mod tests {
         if let Some(text) = text {
             std::fs::write(&config, text).unwrap();
         }
-        run(Args { config, json: true }, &[])
+        run(Args { config, json: true }, &[], &Clock::system())
     }
 
     #[test]
@@ -80,7 +81,8 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("f.yaml");
         std::fs::write(&path, "\ntransport: http\n").unwrap();
-        let Err(Refused::Found(report)) = config::load(&path, &Environment::default(), &[]) else {
+        let Err(Refused::Found(report)) = config::load(&path, &Environment::default(), &[], Clock::system().now())
+        else {
             panic!("no report")
         };
         let report: serde_json::Value = serde_json::from_str(&json(&report).unwrap()).unwrap();

@@ -64,7 +64,7 @@ pub fn main() -> ExitCode {
         Verb::Serve(args) => serve::run(args, clock),
         Verb::Check(args) => {
             let names = daemon::tools();
-            check::run(args, &names.iter().map(String::as_str).collect::<Vec<_>>())
+            check::run(args, &names.iter().map(String::as_str).collect::<Vec<_>>(), &clock)
         }
         Verb::Schema(args) => schema::run(args),
         Verb::Pki(args) => pki::run(args, &clock),

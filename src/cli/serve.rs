@@ -23,7 +23,7 @@ pub(super) struct Args {
 /// What keeps the daemon from serving.
 pub(super) fn run(args: Args, clock: Clock) -> Outcome {
     let source = Source { path: args.config, environment: super::environment() };
-    let loaded = match source.load() {
+    let loaded = match source.load(clock.now()) {
         Ok(loaded) => loaded,
         Err(failure) if failure.code() == Code::Config => {
             complain(failure.cause().unwrap_or_default());

@@ -5,9 +5,14 @@
 
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
+use std::sync::LazyLock;
+use std::time::Duration;
 
 use super::load::read;
 use super::{Config, Environment, Finding, Refused, Report, Severity, Source};
+use crate::clock::{Clock, Timestamp};
+use crate::pki::store::Existing;
+use crate::pki::{Authority, KeyKind, Profile, Request, SigningKey};
 
 pub(super) const TOOLS: &[&str] = &[
     "get_cpu_info",
@@ -22,6 +27,40 @@ pub(super) const TOOLS: &[&str] = &[
 /// Words of findings that say that a text could not be read, as against what cannot hold here.
 const UNREADABLE: [&str; 4] = ["not YAML", "unknown key", "expected", "given twice"];
 
+/// What runs out is good at this time.
+fn now() -> Timestamp {
+    Timestamp::from_seconds(1_800_000_000)
+}
+
+const PRIVATE: [&str; 2] = ["server.key", "hmac.secret"];
+
+/// Files such as operators have, made once.
+static FILES: LazyLock<Vec<(String, Vec<u8>)>> = LazyLock::new(|| {
+    let directory = tempfile::tempdir().unwrap();
+    let path = |name: &str| directory.path().join(name);
+    let (clock, day) = (Clock::manual(now()), Duration::from_secs(86_400));
+    let profile = Profile { common_name: "CA".to_owned(), lifetime: day.saturating_mul(3650) };
+    let authority = Authority::create(&path("ca"), &profile, &clock).unwrap();
+    let server = authority.issue(&Request::server(&["localhost"], day), &clock).unwrap();
+    server.write(&path("server"), Existing::Keep).unwrap();
+    authority.crl(day, &clock).unwrap();
+    let token_key = SigningKey::generate(KeyKind::P256).unwrap().public_pem().unwrap();
+    let read = |name: &str| std::fs::read(path(name)).unwrap();
+    let nothing = b"forty eight bytes of nothing, that nobody can use".to_vec();
+    let files = [
+        ("server.crt", read("server.crt")),
+        ("server.key", read("server.key")),
+        ("client-ca.crt", read("ca/ca.crt")),
+        ("client.crl", read("ca/ca.crl")),
+        ("jwks-ca.pem", read("ca/ca.crt")),
+        ("jwt-public.pem", token_key.into_bytes()),
+        ("exposed.key", nothing.clone()),
+        ("exposed.secret", nothing.clone()),
+        ("hmac.secret", nothing),
+    ];
+    files.into_iter().map(|(name, bytes)| (name.to_owned(), bytes)).collect()
+});
+
 /// A directory that stands for /etc/doorward and /var/log/doorward.
 pub(super) struct World(tempfile::TempDir);
 
@@ -29,24 +68,12 @@ impl World {
     pub(super) fn new() -> Self {
         let world = Self(tempfile::tempdir().unwrap());
         let directory = world.0.path();
-        let write = |name: &str, mode: u32| {
+        for (name, bytes) in FILES.iter() {
             let path = directory.join(name);
-            std::fs::write(&path, "forty eight bytes of nothing, that nobody can use").unwrap();
+            std::fs::write(&path, bytes).unwrap();
+            let mode = if PRIVATE.contains(&name.as_str()) { 0o600 } else { 0o644 };
             std::fs::set_permissions(&path, std::fs::Permissions::from_mode(mode)).unwrap();
-        };
-        for name in [
-            "server.crt",
-            "client-ca.crt",
-            "client.crl",
-            "jwt-public.pem",
-            "jwks-ca.pem",
-            "exposed.key",
-            "exposed.secret",
-        ] {
-            write(name, 0o644);
         }
-        write("server.key", 0o600);
-        write("hmac.secret", 0o600);
         world
     }
 
@@ -76,7 +103,7 @@ fn files(path: &str) -> Vec<(String, String)> {
 
 /// Everything that is said about a text, findings and notes.
 pub(super) fn report(text: &str, environment: &Environment) -> (Option<Config>, Report) {
-    match read(text, source(), environment, TOOLS) {
+    match read(text, source(), environment, TOOLS, now()) {
         Ok(loaded) => (Some(loaded.config.clone()), loaded.notes().clone()),
         Err(Refused::Found(report)) => (None, report),
         Err(Refused::Unreadable(failure)) => panic!("{failure}: {:?}", failure.cause()),
@@ -200,7 +227,7 @@ fn the_environment_stands_above_the_file() {
     ];
     let environment: Environment = pairs.into_iter().map(|(n, v)| (n.to_owned(), v.to_owned())).collect();
     let text = "auth: {role_claim: roles, jwt: {issuer: x, max_ttl: 300}}\nscopes: {CORE: [get_cpu_info]}\n";
-    let Ok(loaded) = read(text, source(), &environment, TOOLS) else { panic!("findings") };
+    let Ok(loaded) = read(text, source(), &environment, TOOLS, now()) else { panic!("findings") };
     let (auth, jwt) = (&loaded.config.auth, &loaded.config.auth.jwt);
     assert_eq!(jwt.issuer.as_deref(), Some("https://auth.example.com/a: b #c"));
     assert_eq!((jwt.max_ttl, jwt.audience.as_deref(), &auth.role_claim), (60, Some("12345"), &None));
@@ -223,11 +250,11 @@ fn a_file_mode_is_what_was_written() {
 
 #[test]
 fn without_a_file_the_defaults_hold_and_the_environment_above_them() {
-    let loaded = super::defaults(&Environment::default(), TOOLS).unwrap();
+    let loaded = super::defaults(&Environment::default(), TOOLS, now()).unwrap();
     assert_eq!(loaded.config, Config::default());
     assert!(loaded.files().is_empty() && loaded.notes().findings().is_empty());
     let environment = [("DOORWARD__TRANSPORT".to_owned(), "http".to_owned())].into_iter().collect();
-    let refused = super::defaults(&environment, TOOLS).unwrap_err().to_string();
+    let refused = super::defaults(&environment, TOOLS, now()).unwrap_err().to_string();
     assert!(refused.starts_with("environment DOORWARD__TRANSPORT: transport: there is no plaintext"), "{refused}");
 }
 

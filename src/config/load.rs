@@ -15,6 +15,7 @@ use super::report::{Finding, Report};
 use super::shape::Shape;
 use super::tree::Node;
 use super::{Config, schema, yaml};
+use crate::clock::Timestamp;
 use crate::error::{Code, Failure};
 use crate::secret::Secret;
 
@@ -63,6 +64,17 @@ pub enum Refused {
     Found(Report),
 }
 
+impl Refused {
+    /// The files that were looked at before it was refused.
+    #[must_use]
+    pub fn files(&self) -> &[PathBuf] {
+        match self {
+            Self::Unreadable(_) => &[],
+            Self::Found(report) => report.files(),
+        }
+    }
+}
+
 impl fmt::Display for Refused {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -81,12 +93,12 @@ impl From<Refused> for Failure {
     }
 }
 
-/// Reads `path` with the environment above it, and checks it against the machine it is on. `tools` are the names of the
-/// tools there are. Reads files, so it blocks.
+/// Reads `path` with the environment above it, and checks it against the machine it is on, as things are at the time `now`.
+/// `tools` are the names of the tools there are. Reads that file and those that it names, so it blocks.
 ///
 /// # Errors
 /// When the file cannot be read, or all findings at once.
-pub fn load(path: &Path, environment: &Environment, tools: &[&str]) -> Result<Loaded, Refused> {
+pub fn load(path: &Path, environment: &Environment, tools: &[&str], now: Timestamp) -> Result<Loaded, Refused> {
     let unreadable = |error: std::io::Error| {
         let cause = format!("{}: {}", path.display(), explain(&error));
         Refused::Unreadable(Failure::new(Code::Io, "the configuration file cannot be read").because(cause))
@@ -97,17 +109,25 @@ pub fn load(path: &Path, environment: &Environment, tools: &[&str]) -> Result<Lo
     let name: Arc<str> = path.display().to_string().into();
     let source = Source::File(name);
     let text = text(bytes, &source).map_err(|finding| Refused::Found(Report::new(vec![finding])))?;
-    let mut loaded = read(&text, source, environment, tools)?;
-    loaded.files.insert(0, path.to_owned());
-    Ok(loaded)
+    match read(&text, source, environment, tools, now) {
+        Ok(mut loaded) => {
+            loaded.files.insert(0, path.to_owned());
+            Ok(loaded)
+        }
+        Err(Refused::Found(report)) => {
+            let files = std::iter::once(path.to_owned()).chain(report.files().iter().cloned()).collect();
+            Err(Refused::Found(report.about(files)))
+        }
+        Err(refused @ Refused::Unreadable(_)) => Err(refused),
+    }
 }
 
 /// The configuration when there is no file: the defaults, with the environment above them.
 ///
 /// # Errors
 /// All findings at once.
-pub fn defaults(environment: &Environment, tools: &[&str]) -> Result<Loaded, Refused> {
-    read("", Source::Defaults, environment, tools)
+pub fn defaults(environment: &Environment, tools: &[&str], now: Timestamp) -> Result<Loaded, Refused> {
+    read("", Source::Defaults, environment, tools, now)
 }
 
 fn text(bytes: Vec<u8>, source: &Source) -> Result<String, Finding> {
@@ -124,7 +144,13 @@ fn text(bytes: Vec<u8>, source: &Source) -> Result<String, Finding> {
 }
 
 /// Reads `text` and puts the environment above it.
-pub(super) fn read(text: &str, source: Source, environment: &Environment, tools: &[&str]) -> Result<Loaded, Refused> {
+pub(super) fn read(
+    text: &str,
+    source: Source,
+    environment: &Environment,
+    tools: &[&str],
+    now: Timestamp,
+) -> Result<Loaded, Refused> {
     let shape = shape().map_err(Refused::Unreadable)?;
     let (mut tree, mut findings) =
         yaml::parse(text, &source).map_err(|findings| Refused::Found(Report::new(findings)))?;
@@ -140,11 +166,12 @@ pub(super) fn read(text: &str, source: Source, environment: &Environment, tools:
     let secrets = secrets(&tree, environment, &mut findings);
     let mut files = config.files();
     files.extend(secrets.files);
-    let given = Given { config: &config, tree: &tree, tools, secrets: &secrets.values, left_out: &fitted.left_out };
+    let given =
+        Given { config: &config, tree: &tree, tools, secrets: &secrets.values, left_out: &fitted.left_out, now };
     findings.extend(check::check(&given));
     let report = Report::new(findings);
     if report.refuses() {
-        return Err(Refused::Found(report));
+        return Err(Refused::Found(report.about(files)));
     }
     Ok(Loaded { config, notes: report, secrets: secrets.values, files })
 }
@@ -189,8 +216,12 @@ mod tests {
     use crate::config::Severity;
     use proptest::prelude::*;
 
+    fn now() -> Timestamp {
+        Timestamp::from_seconds(1_800_000_000)
+    }
+
     fn problems(text: &str) -> String {
-        match read(text, Source::File("f".into()), &Environment::default(), &[]) {
+        match read(text, Source::File("f".into()), &Environment::default(), &[], now()) {
             Ok(_) => String::new(),
             Err(refused) => refused.to_string(),
         }
@@ -200,7 +231,7 @@ mod tests {
     fn a_missing_file_is_told_apart_from_a_wrong_one() {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("doorward.yaml");
-        let load = || load(&path, &Environment::default(), &[]);
+        let load = || load(&path, &Environment::default(), &[], now());
         assert!(matches!(load(), Err(Refused::Unreadable(_))));
         std::fs::write(&path, b"transport: stdio\n# \xff\n").unwrap();
         assert!(load().unwrap_err().to_string().ends_with("doorward.yaml:2:1: the file is not UTF-8 text"));
@@ -226,7 +257,8 @@ mod tests {
     fn a_secret_is_apart_from_what_can_be_printed() {
         let secret = "an-hmac-key-of-thirty-two-bytes!";
         let environment: Environment = [("KEY".to_owned(), secret.to_owned())].into_iter().collect();
-        let loaded = read("auth: {jwt: {secret: '${KEY}'}}", Source::File("f".into()), &environment, &["get_cpu_info"]);
+        let loaded =
+            read("auth: {jwt: {secret: '${KEY}'}}", Source::File("f".into()), &environment, &["get_cpu_info"], now());
         // The default scopes name tools that this test does not have, which is no finding: nobody wrote them.
         let loaded = loaded.unwrap();
         assert_eq!(loaded.jwt_secret().unwrap().expose(), secret);
@@ -247,7 +279,7 @@ mod tests {
         ) {
             let names = ["DOORWARD__AUTH__JWT__SECRET", "doorward__scopes__core", "DOORWARD__TLS__BIND", "DOORWARD__", "A"];
             let environment = names.into_iter().map(|name| (name.to_owned(), value.clone())).collect();
-            let _ = read(&text, Source::File("f".into()), &environment, &["get_uptime"]);
+            let _ = read(&text, Source::File("f".into()), &environment, &["get_uptime"], now());
         }
 
         /// The schema that editors use and the reading of files say the same about what fits.

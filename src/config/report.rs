@@ -1,6 +1,7 @@
 //! All that is wrong with a configuration, in one report: each finding with its place, its key, the problem, the way out.
 
 use std::fmt;
+use std::path::PathBuf;
 
 use serde::Serialize;
 
@@ -99,6 +100,8 @@ impl fmt::Display for Finding {
 #[derive(Clone, Default, PartialEq, Eq, Debug, Serialize)]
 pub struct Report {
     findings: Vec<Finding>,
+    #[serde(skip)]
+    files: Vec<PathBuf>,
 }
 
 impl Report {
@@ -107,7 +110,18 @@ impl Report {
             (one.severity, &one.place, &one.key).cmp(&(other.severity, &other.place, &other.key))
         });
         findings.dedup();
-        Self { findings }
+        Self { findings, files: Vec::new() }
+    }
+
+    /// The same, with the files that were looked at.
+    pub(super) fn about(self, files: Vec<PathBuf>) -> Self {
+        Self { files, ..self }
+    }
+
+    /// The files that were looked at, as far as they are known: a change of one of them may change the report.
+    #[must_use]
+    pub fn files(&self) -> &[PathBuf] {
+        &self.files
     }
 
     /// Findings first, then notes.

@@ -4,8 +4,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::draft::Draft;
+use super::files::Files;
 use crate::authn::{Authenticator, Jwt, KeySet, KeySource, Local, Scheme};
-use crate::config::{Config, Loaded};
+use crate::config::Config;
 use crate::error::{Code, Failure};
 use crate::guard::{Caps, Guard, LimitsSection, Redactor};
 use crate::identity::{Scope, Scopes};
@@ -15,7 +16,6 @@ use crate::policy::{Policy, ScopeMap, SensitiveList};
 use crate::secret::Secret;
 use crate::tools::{Catalog, Tool};
 use crate::toolsets::system;
-use crate::transport::tls::Material;
 use crate::transport::{Challenge, Front, Names, TransportKind};
 
 /// The names of all tools there are, whatever a configuration opens.
@@ -29,11 +29,11 @@ fn every_tool(limits: &LimitsSection) -> Vec<Box<dyn Tool>> {
 }
 
 /// The door for callers of any transport.
-pub(super) fn door(loaded: &Loaded, draft: &mut Draft<'_>) -> Result<Door, Failure> {
-    let config = &loaded.config;
+pub(super) fn door(files: &Files, draft: &mut Draft<'_>) -> Result<Door, Failure> {
+    let config = &files.loaded.config;
     let audit = &config.audit;
     Ok(Door {
-        authenticator: Authenticator::new(vec![scheme(loaded, draft)?]),
+        authenticator: Authenticator::new(vec![scheme(files, draft)?]),
         gate: draft.gate(&config.resources),
         catalog: Catalog::new(every_tool(&config.limits))?,
         policy: Policy::new(ScopeMap::new(&config.scopes.0), SensitiveList::new(&config.queries.sensitive), Vec::new()),
@@ -51,10 +51,11 @@ pub(super) fn door(loaded: &Loaded, draft: &mut Draft<'_>) -> Result<Door, Failu
 }
 
 /// The front of the https transport.
-pub(super) fn front(loaded: &Loaded, draft: &mut Draft<'_>) -> Result<Front, Failure> {
-    let config = &loaded.config;
-    let door = Arc::new(door(loaded, draft)?);
-    let tls = Arc::new(Material::load(&config.tls, draft.state.next_generation())?);
+pub(super) fn front(files: &Files, draft: &mut Draft<'_>) -> Result<Front, Failure> {
+    let config = &files.loaded.config;
+    let door = Arc::new(door(files, draft)?);
+    let tls = files.tls.clone().ok_or_else(|| Failure::new(Code::Internal, "the files of tls were not read"))?;
+    draft.channel(&tls)?;
     let hosts = hosts(config);
     let resource = config.http.public_url.clone().unwrap_or_else(|| resource(&hosts, config.tls.bind.port()));
     let challenge = Challenge::new(&resource, &authorization_servers(config), &config.auth.scopes_supported);
@@ -65,25 +66,21 @@ pub(super) fn front(loaded: &Loaded, draft: &mut Draft<'_>) -> Result<Front, Fai
         http: config.http.clone(),
         names: Names::new(&hosts, &config.http.cors_allowed_origins),
         challenge,
-        readiness: draft.state.readiness(),
+        readiness: draft.readiness(),
         endpoint: Endpoint::new(config.http.max_body_bytes),
     })
 }
 
-fn scheme(loaded: &Loaded, draft: &mut Draft<'_>) -> Result<Box<dyn Scheme>, Failure> {
-    let config = &loaded.config;
+fn scheme(files: &Files, draft: &mut Draft<'_>) -> Result<Box<dyn Scheme>, Failure> {
+    let config = &files.loaded.config;
     if config.transport == TransportKind::Stdio {
         let scopes: Scopes = config.scopes.0.keys().filter_map(|scope| Scope::parse(scope)).collect();
         return Ok(Box::new(Local::new(scopes)));
     }
     let section = &config.auth.jwt;
-    let keys = match (draft.keys(section)?, &section.public_key, loaded.jwt_secret()) {
+    let keys = match (draft.keys(section, files.jwks_ca.as_deref())?, &files.public_key, files.loaded.jwt_secret()) {
         (Some(jwks), _, _) => KeySource::Jwks(jwks),
-        (None, Some(path), _) => {
-            let pem = std::fs::read(path)
-                .map_err(|error| Failure::new(Code::Config, "auth.jwt.public_key cannot be read").because(error))?;
-            KeySource::Static(Arc::new(KeySet::from_pem(&pem)?))
-        }
+        (None, Some(keys), _) => KeySource::Static(Arc::clone(keys)),
         (None, None, Some(secret)) => {
             KeySource::Static(Arc::new(KeySet::from_secret(&Secret::new(secret.expose().clone().into_bytes()))?))
         }

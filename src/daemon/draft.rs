@@ -4,11 +4,15 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::channel::Channel;
 use super::state::State;
 use crate::admission::{Gate, ResourcesSection};
 use crate::authn::{Jwks, JwtSection};
-use crate::error::{Code, Failure};
+use crate::error::Failure;
 use crate::net::{Options, Outbound};
+use crate::pki::lists::Newest;
+use crate::transport::Readiness;
+use crate::transport::tls::Material;
 
 /// Between two looks at keys that are on their way.
 const LOOK: Duration = Duration::from_millis(20);
@@ -18,6 +22,10 @@ const LOOK: Duration = Duration::from_millis(20);
 pub(super) struct Held {
     pub(super) gate: Option<(ResourcesSection, Arc<Gate>)>,
     keys: Option<Fetched>,
+    /// The newest revocation lists that were ever in force.
+    lists: Newest,
+    /// What proves channels now; the same place in every copy.
+    channel: Channel,
 }
 
 /// Published keys, and what they were fetched by.
@@ -29,6 +37,11 @@ struct Fetched {
 }
 
 impl Held {
+    /// What proves channels.
+    pub(super) fn channel(&self) -> &Channel {
+        &self.channel
+    }
+
     /// The published keys.
     pub(super) fn jwks(&self) -> Option<Arc<Jwks>> {
         self.keys.as_ref().map(|keys| Arc::clone(&keys.jwks))
@@ -39,12 +52,13 @@ impl Held {
 pub(super) struct Draft<'a> {
     pub(super) state: &'a State,
     held: Held,
+    next: Option<Arc<Material>>,
 }
 
 impl<'a> Draft<'a> {
     /// Begins with the memory as it is.
     pub(super) fn of(state: &'a State) -> Self {
-        Self { state, held: state.held() }
+        Self { state, held: state.held(), next: None }
     }
 
     /// The gate in force; a new one only when its own section has changed, so that a reload forgives nothing.
@@ -61,12 +75,12 @@ impl<'a> Draft<'a> {
 
     /// The published keys. Those at hand stay, unless they come from somewhere else now or by the word of other
     /// authorities.
-    pub(super) fn keys(&mut self, section: &JwtSection) -> Result<Option<Arc<Jwks>>, Failure> {
+    pub(super) fn keys(&mut self, section: &JwtSection, ca_pem: Option<&[u8]>) -> Result<Option<Arc<Jwks>>, Failure> {
         if section.jwks_uri.is_none() {
             self.held.keys = None;
             return Ok(None);
         }
-        let (section, ca_pem) = (section.fetching(), authorities(section)?);
+        let (section, ca_pem) = (section.fetching(), ca_pem.map(<[u8]>::to_vec));
         let known =
             self.held.keys.take().filter(|known| known.section.jwks_uri == section.jwks_uri && known.ca_pem == ca_pem);
         let jwks = match known {
@@ -79,6 +93,18 @@ impl<'a> Draft<'a> {
         };
         self.held.keys = Some(Fetched { section, ca_pem, jwks: Arc::clone(&jwks) });
         Ok(Some(jwks))
+    }
+
+    /// What proves channels from now on; its revocation lists must not be older than those that did before.
+    pub(super) fn channel(&mut self, next: &Arc<Material>) -> Result<(), Failure> {
+        self.held.lists.follow(&next.lists)?;
+        self.next = Some(Arc::clone(next));
+        Ok(())
+    }
+
+    /// What the daemon needs, that of channels included.
+    pub(super) fn readiness(&self) -> Arc<dyn Readiness> {
+        self.held.channel.readiness(self.state)
     }
 
     /// Waits until keys that come from somewhere else are there, so that the change refuses nobody; but no longer than a
@@ -95,17 +121,9 @@ impl<'a> Draft<'a> {
 
     /// Makes it the memory.
     pub(super) fn adopt(self) {
+        self.held.channel.replace(self.next);
         self.state.adopt(self.held);
     }
-}
-
-/// The certificate authorities for `jwks_uri`; none stands for the system's.
-fn authorities(section: &JwtSection) -> Result<Option<Vec<u8>>, Failure> {
-    let read = |path| {
-        std::fs::read(path)
-            .map_err(|error| Failure::new(Code::Config, "auth.jwt.jwks_ca cannot be read").because(error))
-    };
-    section.jwks_ca.as_ref().map(read).transpose()
 }
 
 fn outbound(section: &JwtSection, ca_pem: Option<Vec<u8>>) -> Result<Outbound, Failure> {

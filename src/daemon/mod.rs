@@ -1,8 +1,10 @@
 //! The composition root: one configuration becomes everything that serves, and the next one replaces it whole.
 
 mod changes;
+mod channel;
 mod compose;
 mod draft;
+mod files;
 mod readiness;
 mod state;
 
@@ -17,7 +19,7 @@ use tokio::sync::Mutex;
 
 use crate::audit::{Client, Event, Record};
 use crate::clock::Clock;
-use crate::config::{self, Config, Environment, Loaded, Watch};
+use crate::config::{Config, Environment, Loaded, Watch};
 use crate::error::{Code, Failure};
 use crate::identity::PeerIdentity;
 use crate::mcp;
@@ -25,6 +27,7 @@ use crate::pipeline::Door;
 use crate::transport::{Front, Probes, Server, TransportKind};
 
 use draft::Draft;
+use files::Files;
 use state::State;
 
 pub use compose::tools;
@@ -42,25 +45,9 @@ pub struct Source {
     pub environment: Environment,
 }
 
-impl Source {
-    /// Loads and checks.
-    ///
-    /// # Errors
-    /// [`Code::Config`] with every finding in the cause.
-    pub fn load(&self) -> Result<Loaded, Failure> {
-        let names = tools();
-        let names: Vec<&str> = names.iter().map(String::as_str).collect();
-        let loaded = match &self.path {
-            Some(path) => config::load(path, &self.environment, &names)?,
-            None => config::defaults(&self.environment, &names)?,
-        };
-        Ok(loaded)
-    }
-}
-
 /// A running daemon.
 pub struct Daemon {
-    source: Source,
+    source: Arc<Source>,
     state: Arc<State>,
     serving: Serving,
     watch: Mutex<Watch>,
@@ -79,27 +66,30 @@ impl Daemon {
     /// # Errors
     /// What keeps the daemon from serving; nothing is left running then.
     pub async fn start(source: Source, clock: Clock, listeners: Listeners) -> Result<Self, Failure> {
-        let loaded = source.load()?;
+        let source = Arc::new(source);
+        let loaded = files::load(&source, clock.now()).await.map_err(|unfit| unfit.failure)?;
         // Looked at before they are read: what changes in between is a change.
         let watch = Mutex::new(Watch::new(loaded.files().to_vec()).await);
         let state = Arc::new(State::new(&loaded, clock)?);
+        let files = Files::read(loaded, state.next_generation(), state.clock().now()).await?;
+        let loaded = &files.loaded;
         let mut draft = Draft::of(&state);
         let serving = match loaded.config.transport {
             TransportKind::Https => {
-                let front = compose::front(&loaded, &mut draft)?;
+                let front = compose::front(&files, &mut draft)?;
                 let main = listeners.main.map_or_else(|| listen(loaded.config.tls.bind), Ok)?;
                 let probes = match (&listeners.probes, loaded.config.metrics.enabled) {
                     (_, false) => None,
                     (None, true) => Some(listen(loaded.config.metrics.bind)?),
                     (Some(_), true) => listeners.probes,
                 };
-                let probes = probes.map(|listener| Probes::start(listener, state.readiness())).transpose()?;
+                let probes = probes.map(|listener| Probes::start(listener, draft.readiness())).transpose()?;
                 let front = Arc::new(ArcSwap::from_pointee(front));
                 let server = Server::start(main, Arc::clone(&front))?;
                 Serving::Https { front, server, probes }
             }
             TransportKind::Stdio => {
-                let door = compose::door(&loaded, &mut draft)?;
+                let door = compose::door(&files, &mut draft)?;
                 Serving::Stdio { door: Arc::new(ArcSwap::new(Arc::new(door))) }
             }
             TransportKind::Unix | TransportKind::Pipe | TransportKind::Http => {
@@ -107,7 +97,7 @@ impl Daemon {
             }
         };
         draft.adopt();
-        let config = ArcSwap::from_pointee(loaded.config);
+        let config = ArcSwap::from_pointee(files.loaded.config);
         let daemon = Self { source, state, serving, watch, config };
         daemon.state.trail().note(daemon.event(Event::Start)).await?;
         Ok(daemon)
@@ -139,21 +129,26 @@ impl Daemon {
     pub async fn reload(&self) -> Result<(), Failure> {
         self.state.trail().reopen();
         let door = self.door();
-        let result = match self.source.load() {
+        let result = match files::load(&self.source, self.state.clock().now()).await {
             Ok(loaded) => {
                 // Also when it comes to nothing: what is wrong may be in a file that only the new configuration names.
                 self.watch.lock().await.set(loaded.files().to_vec()).await;
-                match self.replace(&loaded).await {
-                    Ok(()) => {
+                match self.replace(loaded).await {
+                    Ok(config) => {
                         if !Arc::ptr_eq(&door.gate, &self.door().gate) {
                             door.settle(door.gate.settle_all()).await;
                         }
-                        Ok(self.config.swap(Arc::new(loaded.config)))
+                        Ok(self.config.swap(Arc::new(config)))
                     }
                     Err(failure) => Err(failure),
                 }
             }
-            Err(failure) => Err(failure),
+            Err(unfit) => {
+                if !unfit.files.is_empty() {
+                    self.watch.lock().await.set(unfit.files).await;
+                }
+                Err(unfit.failure)
+            }
         };
         let record = self.event(Event::ConfigReload);
         let record = match &result {
@@ -170,23 +165,25 @@ impl Daemon {
         result.map(|_| ())
     }
 
-    async fn replace(&self, loaded: &Loaded) -> Result<(), Failure> {
+    async fn replace(&self, loaded: Loaded) -> Result<Config, Failure> {
+        let files = Files::read(loaded, self.state.next_generation(), self.state.clock().now()).await?;
         let mut draft = Draft::of(&self.state);
-        match (&self.serving, loaded.config.transport) {
-            (Serving::Https { front, .. }, TransportKind::Https) => {
-                let next = compose::front(loaded, &mut draft)?;
+        match (&self.serving, files.loaded.config.transport) {
+            (Serving::Https { front, server, .. }, TransportKind::Https) => {
+                closed_enough(&files.loaded.config, server.address)?;
+                let next = compose::front(&files, &mut draft)?;
                 draft.settle().await;
                 draft.adopt();
                 front.store(Arc::new(next));
             }
             (Serving::Stdio { door }, TransportKind::Stdio) => {
-                let next = compose::door(loaded, &mut draft)?;
+                let next = compose::door(&files, &mut draft)?;
                 draft.adopt();
                 door.store(Arc::new(next));
             }
             _ => return Err(Failure::new(Code::Config, "another transport takes effect only after a restart")),
         }
-        Ok(())
+        Ok(files.loaded.config)
     }
 
     /// Serves standard input and output until the other end closes them. Over https it never ends.
@@ -220,7 +217,7 @@ impl Daemon {
     /// # Errors
     /// [`Code::Upstream`] with what is still missing.
     pub async fn ready(&self, limit: Duration) -> Result<(), Failure> {
-        let readiness = self.state.readiness();
+        let readiness = self.state.held().channel().readiness(&self.state);
         let waiting = async {
             while !readiness.missing().is_empty() {
                 tokio::time::sleep(Duration::from_millis(20)).await;
@@ -250,6 +247,7 @@ impl Daemon {
     }
 
     async fn tend(&self) {
+        self.state.held().channel().tend(self.state.clock().now());
         let door = self.door();
         door.gate.sweep();
         door.settle(door.gate.settle(self.state.clock())).await;
@@ -277,6 +275,16 @@ pub struct Listeners {
     pub main: Option<TcpListener>,
     /// For probes.
     pub probes: Option<TcpListener>,
+}
+
+/// Whether a configuration may serve at the address that is listened on, which need not be the one that it names: that one
+/// counts after a restart only.
+fn closed_enough(config: &Config, address: SocketAddr) -> Result<(), Failure> {
+    if config.tls.allowed_subjects.is_empty() && !address.ip().is_loopback() {
+        let why = format!("tls.allowed_subjects: nobody is named, and {address} is listened on until a restart");
+        return Err(Failure::new(Code::Config, "the door would be open to every certificate").because(why));
+    }
+    Ok(())
 }
 
 fn listen(address: SocketAddr) -> Result<TcpListener, Failure> {

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use rustls::RootCertStore;
-use rustls::pki_types::pem::{self, PemObject};
+use rustls::pki_types::pem::{self, PemObject, SectionKind};
 use rustls::pki_types::{CertificateDer, CertificateRevocationListDer, PrivateKeyDer};
 use zeroize::Zeroizing;
 
@@ -162,7 +162,10 @@ pub(super) fn pem(label: &str, der: &[u8]) -> String {
 }
 
 /// A regular file, whole, if it has no more than `cap` bytes.
-pub(super) fn read(path: &Path, cap: usize) -> Result<Zeroizing<Vec<u8>>, Failure> {
+///
+/// # Errors
+/// [`Code::Io`] when it cannot be read; [`Code::Config`] when it is larger, or no regular file. The cause names the file.
+pub fn read(path: &Path, cap: usize) -> Result<Zeroizing<Vec<u8>>, Failure> {
     contents(path, open(path)?, cap)
 }
 
@@ -195,10 +198,23 @@ fn open(path: &Path) -> Result<File, Failure> {
 fn all<T: PemObject>(path: &Path, pem: &[u8], what: &str) -> Result<Vec<T>, Failure> {
     let found = T::pem_slice_iter(pem).collect::<Result<Vec<T>, pem::Error>>();
     match found {
-        Ok(found) if found.is_empty() => Err(wrong(path, &format!("there is no {what} in PEM in it"))),
+        Ok(found) if found.is_empty() => Err(wrong(path, &format!("there is no {what} in PEM in it{}", instead(pem)))),
         Ok(found) => Ok(found),
         Err(error) => Err(wrong(path, &format!("broken PEM: {error}"))),
     }
+}
+
+/// What there is in place of what was looked for.
+fn instead(pem: &[u8]) -> String {
+    let kind = <(SectionKind, Vec<u8>)>::pem_slice_iter(pem).find_map(|section| section.ok().map(|(kind, _)| kind));
+    let what = match kind {
+        Some(SectionKind::Certificate) => "a certificate",
+        Some(SectionKind::Crl) => "a revocation list",
+        Some(SectionKind::PublicKey) => "a public key",
+        Some(SectionKind::PrivateKey | SectionKind::EcPrivateKey | SectionKind::RsaPrivateKey) => "a private key",
+        Some(_) | None => return String::new(),
+    };
+    format!(", but {what}")
 }
 
 fn write(path: &Path, bytes: &[u8], mode: u32, existing: Existing) -> io::Result<()> {
@@ -300,7 +316,7 @@ mod tests {
         let cause = |failure: Failure| failure.cause().unwrap();
         assert!(cause(certificates(&path).unwrap_err()).contains("x.pem"));
         write_private(&path, key_text().as_bytes(), Existing::Replace).unwrap();
-        assert!(cause(certificates(&path).unwrap_err()).contains("no certificate in PEM"));
+        assert!(cause(certificates(&path).unwrap_err()).contains("no certificate in PEM in it, but a private key"));
         assert!(cause(revocation_lists(&path).unwrap_err()).contains("no revocation list"));
         write_private(&path, b"nothing", Existing::Replace).unwrap();
         assert!(cause(private_key(&path).unwrap_err()).contains("no private key"));

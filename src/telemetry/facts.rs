@@ -92,6 +92,38 @@ impl KeysFetched<'_> {
     }
 }
 
+/// When files that prove channels run out; those that are not named are not used any more.
+pub struct FilesEnd<'a>(pub &'a [(&'static str, Timestamp)]);
+
+impl FilesEnd<'_> {
+    /// Sets the gauge.
+    pub fn emit(&self) {
+        METRICS.not_after(self.0);
+    }
+}
+
+/// A file that proves channels runs out soon, or has run out.
+pub struct FileEnds {
+    /// The key that names it.
+    pub key: &'static str,
+    /// When.
+    pub at: Timestamp,
+    /// Whether that is past.
+    pub ended: bool,
+}
+
+impl FileEnds {
+    /// Logs; the gauge tells it all the time.
+    pub fn emit(&self) {
+        match self.ended {
+            true => tracing::error!(file = self.key, at = %self.at, "a file has run out; put a newer one in its place"),
+            false => {
+                tracing::warn!(file = self.key, at = %self.at, "a file runs out soon; put a newer one in its place")
+            }
+        }
+    }
+}
+
 /// A client connected.
 pub struct ConnectionOpened {
     /// From where.

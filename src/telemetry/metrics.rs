@@ -12,6 +12,7 @@ use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::Registry;
 
+use crate::clock::Timestamp;
 use crate::error::Code;
 
 /// The media type of [`text`].
@@ -35,6 +36,7 @@ pub(super) struct Metrics {
     keys_fetched: Family<[(&'static str, &'static str); 1], Counter>,
     audit_written: Counter,
     audit_failed: Counter,
+    not_after: Family<[(&'static str, &'static str); 1], Gauge>,
 }
 
 type ToolLabel = [(&'static str, String); 1];
@@ -62,6 +64,7 @@ impl Metrics {
             keys_fetched: Family::default(),
             audit_written: Counter::default(),
             audit_failed: Counter::default(),
+            not_after: Family::default(),
         };
         // A series that begins with its first increment hides that increment from `rate`, so they all begin with zero.
         for code in Code::ALL {
@@ -86,6 +89,8 @@ impl Metrics {
         registry.register("keys_fetched", "Fetches of a token key set", self.keys_fetched.clone());
         registry.register("audit_records", "Records in the audit log", self.audit_written.clone());
         registry.register("audit_failures", "Records that could not be written in time", self.audit_failed.clone());
+        let about = "When the certificate or list in a file that ends first does, in seconds since 1970";
+        registry.register("not_after_seconds", about, self.not_after.clone());
     }
 
     pub(super) fn refused(&self, code: Code) {
@@ -118,6 +123,14 @@ impl Metrics {
 
     pub(super) fn audit_failed(&self, records: usize) {
         self.audit_failed.inc_by(u64::try_from(records).unwrap_or(u64::MAX));
+    }
+
+    /// Of the files that the keys name; of others nothing is told any more.
+    pub(super) fn not_after(&self, files: &[(&'static str, Timestamp)]) {
+        self.not_after.clear();
+        for (key, at) in files {
+            self.not_after.get_or_create(&[("file", *key)]).set(at.seconds());
+        }
     }
 
     fn text(&self) -> String {
@@ -157,6 +170,9 @@ mod tests {
         metrics.keys_fetched(false);
         metrics.audit_written(7);
         metrics.audit_failed(2);
+        metrics.not_after(&[("tls.client_ca", Timestamp::from_seconds(5))]);
+        metrics.not_after(&[("tls.cert", Timestamp::from_seconds(1_800_000_000))]);
+        assert!(!metrics.text().contains("tls.client_ca"));
         let text = metrics.text();
         for line in [
             "doorward_refusals_total{reason=\"token_replayed\"} 1",
@@ -171,6 +187,7 @@ mod tests {
             "doorward_keys_fetched_total{ok=\"false\"} 1",
             "doorward_audit_records_total 7",
             "doorward_audit_failures_total 2",
+            "doorward_not_after_seconds{file=\"tls.cert\"} 1800000000",
         ] {
             assert!(text.lines().any(|have| have == line), "{line}\n{text}");
         }

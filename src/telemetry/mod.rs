@@ -7,7 +7,7 @@ mod settings;
 
 pub use facts::{
     AuditFailed, AuditLost, AuditRecovered, AuditWritten, CallEnded, ConnectionClosed, ConnectionCut, ConnectionOpened,
-    HandshakeRefused, KeysFetched, Refused,
+    FileEnds, FilesEnd, HandshakeRefused, KeysFetched, Refused,
 };
 pub use logs::{LogGuard, start as start_logs};
 pub use metrics::{CONTENT_TYPE as METRICS_CONTENT_TYPE, text as metrics_text};

@@ -19,6 +19,7 @@ mod slots;
 mod strangers;
 mod stream;
 pub mod tls;
+pub mod trust;
 mod unheard;
 
 pub use bearer::Challenge;

@@ -1,7 +1,6 @@
 //! Everything that proves a channel: the server's key, the client authorities, revocation lists and the allowlist,
 //! loaded together and replaced together.
 
-use std::path::Path;
 use std::sync::Arc;
 
 use rustls::crypto::{CryptoProvider, aws_lc_rs};
@@ -10,11 +9,12 @@ use rustls::server::danger::ClientCertVerifier;
 use rustls::server::{NoServerSessionStorage, WebPkiClientVerifier};
 use rustls::{CertificateError, RootCertStore, ServerConfig, SupportedProtocolVersion};
 
+use super::trust::{self, Life};
 use super::{TlsSection, TlsVersion};
 use crate::clock::Timestamp;
 use crate::error::{Code, Failure};
 use crate::identity::{Allowlist, Certificate, SubjectPattern};
-use crate::pki;
+use crate::pki::lists::Standing;
 
 /// What one set of files makes of a connection.
 pub struct Material {
@@ -22,6 +22,10 @@ pub struct Material {
     pub config: Arc<ServerConfig>,
     /// Counts loads; a connection judged under another number is judged again.
     pub generation: u64,
+    /// Which revocation lists are in it.
+    pub lists: Vec<Standing>,
+    /// How long its files are good.
+    pub lives: Vec<Life>,
     verifier: Arc<dyn ClientCertVerifier>,
     allowlist: Allowlist,
     /// When the first revocation list runs out.
@@ -29,23 +33,29 @@ pub struct Material {
 }
 
 impl Material {
-    /// Reads every file that `section` names.
+    /// Reads every file that `section` names, and judges them at the time `now`. Blocks.
     ///
     /// # Errors
-    /// [`Code::Config`], the cause naming the file and what is wrong with it.
-    pub fn load(section: &TlsSection, generation: u64) -> Result<Self, Failure> {
+    /// [`Code::Config`], the cause naming the files and what is wrong with them.
+    pub fn load(section: &TlsSection, generation: u64, now: Timestamp) -> Result<Self, Failure> {
+        let files = [(&section.cert, "tls.cert"), (&section.key, "tls.key"), (&section.client_ca, "tls.client_ca")];
+        if let Some((_, key)) = files.into_iter().find(|(path, _)| path.is_none()) {
+            return Err(Failure::new(Code::Config, format!("{key} is required with https")));
+        }
+        let (files, problems) = trust::examine(section, now);
+        let files = files.ok_or_else(|| {
+            let said = problems.iter().filter(|problem| problem.refuses);
+            let said: Vec<String> = said.map(|problem| format!("{}: {}", problem.key, problem.what)).collect();
+            Failure::new(Code::Config, "the files of tls cannot be used").because(said.join("; "))
+        })?;
         let provider = provider();
-        let chain = pki::store::certificates(named(section.cert.as_deref(), "tls.cert")?)?;
-        let key = pki::store::private_key(named(section.key.as_deref(), "tls.key")?)?;
         let mut roots = RootCertStore::empty();
-        for authority in pki::store::certificates(named(section.client_ca.as_deref(), "tls.client_ca")?)? {
+        for authority in files.authorities {
             roots.add(authority).map_err(|error| unusable("tls.client_ca", error))?;
         }
         let mut builder = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), Arc::clone(&provider));
-        let mut crl_expires = None;
-        if let Some(path) = &section.client_crl {
-            let lists = pki::store::revocation_lists(path)?;
-            crl_expires = pki::earliest_next_update(&lists)?;
+        let crl_expires = files.standings.iter().map(|standing| standing.life().1).min();
+        if let Some(lists) = files.lists {
             // The builder's default refuses an unknown status; that an outdated list refuses too must be asked for.
             builder = builder.with_crls(lists).enforce_revocation_expiration();
         }
@@ -54,7 +64,7 @@ impl Material {
             .with_protocol_versions(versions(section.min_version))
             .map_err(|error| unusable("tls.min_version", error))?
             .with_client_cert_verifier(Arc::clone(&verifier))
-            .with_single_cert(chain, key)
+            .with_single_cert(files.chain, files.key)
             .map_err(|error| unusable("tls.key", error))?;
         config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
         config.max_early_data_size = 0;
@@ -66,7 +76,15 @@ impl Material {
             .iter()
             .map(|entry| SubjectPattern::parse(entry).map_err(|error| unusable("tls.allowed_subjects", error)));
         let allowlist = Allowlist::new(entries.collect::<Result<_, _>>()?);
-        Ok(Self { config: Arc::new(config), generation, verifier, allowlist, crl_expires })
+        Ok(Self {
+            config: Arc::new(config),
+            generation,
+            lists: files.standings,
+            lives: files.lives,
+            verifier,
+            allowlist,
+            crl_expires,
+        })
     }
 
     /// Whether some revocation list has run out by `now`; then nobody passes until there is a new one.
@@ -127,14 +145,37 @@ pub(super) fn refusal(error: &rustls::Error) -> Failure {
             CertificateError::ExpiredRevocationList
             | CertificateError::ExpiredRevocationListContext { .. }
             | CertificateError::UnknownRevocationStatus => {
-                (Code::CertificateRevoked, "whether the client certificate is revoked cannot be told")
+                (Code::RevocationUnknown, "whether the client certificate is revoked cannot be told")
             }
             CertificateError::BadEncoding => (Code::CertificateMalformed, "the client certificate cannot be read"),
             _ => (Code::CertificateUntrusted, "the client certificate is not trusted"),
         },
+        rustls::Error::InvalidCertRevocationList(_) => {
+            (Code::RevocationUnknown, "whether the client certificate is revoked cannot be told")
+        }
         _ => (Code::HandshakeFailed, "the TLS handshake failed"),
     };
-    Failure::new(code, public).because(error.to_string())
+    Failure::new(code, public).because(words(error).map_or_else(|| error.to_string(), str::to_owned))
+}
+
+/// What a person can do something with, where the library only names its own case.
+fn words(error: &rustls::Error) -> Option<&'static str> {
+    let rustls::Error::InvalidCertificate(reason) = error else { return None };
+    Some(match reason {
+        CertificateError::UnknownIssuer => "no authority in tls.client_ca has signed it",
+        CertificateError::BadSignature => "its signature does not verify",
+        CertificateError::BadEncoding => "it is not a certificate in DER",
+        CertificateError::UnhandledCriticalExtension => "it has a critical extension that is not known here",
+        CertificateError::InvalidPurpose | CertificateError::InvalidPurposeContext { .. } => {
+            "it is not for clients: its extended key usage lacks clientAuth"
+        }
+        CertificateError::Revoked => "it is on the revocation list",
+        CertificateError::UnknownRevocationStatus => "there is no revocation list of an authority above it",
+        CertificateError::ExpiredRevocationList | CertificateError::ExpiredRevocationListContext { .. } => {
+            "the revocation list is out of date"
+        }
+        _ => return None,
+    })
 }
 
 static ONLY_TLS13: [&SupportedProtocolVersion; 1] = [&rustls::version::TLS13];
@@ -145,10 +186,6 @@ fn versions(lowest: TlsVersion) -> &'static [&'static SupportedProtocolVersion] 
         TlsVersion::Tls12 => &ALSO_TLS12,
         TlsVersion::Tls13 => &ONLY_TLS13,
     }
-}
-
-fn named<'a>(path: Option<&'a Path>, key: &'static str) -> Result<&'a Path, Failure> {
-    path.ok_or_else(|| Failure::new(Code::Config, format!("{key} is required with https")))
 }
 
 fn unusable(key: &'static str, error: impl std::error::Error) -> Failure {

@@ -163,9 +163,11 @@ fn check_tells_every_finding_with_its_place() {
     // A machine that has the files the examples name.
     let etc = home.path().join("etc");
     fs::create_dir(&etc).unwrap();
-    for name in ["server.crt", "server.key", "client-ca.crt", "client.crl", "jwks-ca.pem"] {
-        fs::write(etc.join(name), "").unwrap();
-        fs::set_permissions(etc.join(name), fs::Permissions::from_mode(0o600)).unwrap();
+    doorward(home.path(), &["pki", "init", "--dir", "ca"]).well();
+    doorward(home.path(), &["pki", "issue", "server", "--dir", "ca", "--name", "a", "--out", "etc/server"]).well();
+    doorward(home.path(), &["pki", "crl", "--dir", "ca"]).well();
+    for (from, to) in [("ca.crt", "client-ca.crt"), ("ca.crl", "client.crl"), ("ca.crt", "jwks-ca.pem")] {
+        fs::copy(home.path().join("ca").join(from), etc.join(to)).unwrap();
     }
     for name in ["doorward.yaml", "minimal.yaml", "production.yaml"] {
         let text = fs::read_to_string(examples.join(name)).unwrap();

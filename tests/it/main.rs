@@ -34,5 +34,6 @@ mod review;
 mod rmcp_client;
 mod secrets;
 mod teleport;
+mod trust;
 mod versions;
 mod world;

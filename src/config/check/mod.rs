@@ -12,8 +12,9 @@ use std::path::Path;
 use super::Config;
 use super::load::Secrets;
 use super::place::KeyPath;
-use super::report::Finding;
+use super::report::{Finding, Severity};
 use super::tree::Node;
+use crate::clock::Timestamp;
 use crate::transport::TransportKind;
 
 /// What there is to check.
@@ -24,6 +25,8 @@ pub(super) struct Given<'a> {
     /// The names of the tools there are.
     pub(super) tools: &'a [&'a str],
     pub(super) secrets: &'a Secrets,
+    /// When it is checked, for what runs out.
+    pub(super) now: Timestamp,
     /// The values that did not fit the schema and so have their findings already.
     pub(super) left_out: &'a [KeyPath],
 }
@@ -75,6 +78,11 @@ impl Check<'_> {
         if let Err(problem) = files::readable(path) {
             self.find(key, problem, "");
         }
+    }
+
+    /// Whether something that refuses was found at this key.
+    fn found(&self, key: &str) -> bool {
+        self.findings.iter().any(|finding| finding.severity() == Severity::Finding && finding.key() == key)
     }
 
     /// A file that must be there, and for nobody else to read.
