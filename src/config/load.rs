@@ -17,6 +17,7 @@ use super::tree::Node;
 use super::{Config, schema, yaml};
 use crate::clock::Timestamp;
 use crate::error::{Code, Failure};
+use crate::pki::file;
 use crate::secret::Secret;
 
 /// Bytes a configuration file may have.
@@ -104,19 +105,23 @@ pub fn load(path: &Path, environment: &Environment, tools: &[&str], now: Timesta
         Refused::Unreadable(Failure::new(Code::Io, "the configuration file cannot be read").because(cause))
     };
     let mut bytes = Vec::new();
-    let file = std::fs::File::open(path).map_err(unreadable)?;
+    let file = file::open(path).map_err(unreadable)?;
     file.take(FILE_BYTES.saturating_add(1)).read_to_end(&mut bytes).map_err(unreadable)?;
     let name: Arc<str> = path.display().to_string().into();
     let source = Source::File(name);
-    let text = text(bytes, &source).map_err(|finding| Refused::Found(Report::new(vec![finding])))?;
+    let ours = guarded(path, &source);
+    let found = |findings: Vec<Finding>| Refused::Found(Report::new(findings).about(vec![path.to_owned()]));
+    let text = text(bytes, &source).map_err(|finding| found(ours.iter().cloned().chain([finding]).collect()))?;
     match read(&text, source, environment, tools, now) {
+        Ok(_) if ours.is_some() => Err(found(ours.into_iter().collect())),
         Ok(mut loaded) => {
             loaded.files.insert(0, path.to_owned());
             Ok(loaded)
         }
         Err(Refused::Found(report)) => {
             let files = std::iter::once(path.to_owned()).chain(report.files().iter().cloned()).collect();
-            Err(Refused::Found(report.about(files)))
+            let findings = report.findings().iter().cloned().chain(ours).collect();
+            Err(Refused::Found(Report::new(findings).about(files)))
         }
         Err(refused @ Refused::Unreadable(_)) => Err(refused),
     }
@@ -128,6 +133,13 @@ pub fn load(path: &Path, environment: &Environment, tools: &[&str], now: Timesta
 /// All findings at once.
 pub fn defaults(environment: &Environment, tools: &[&str], now: Timestamp) -> Result<Loaded, Refused> {
     read("", Source::Defaults, environment, tools, now)
+}
+
+/// What is wrong with a configuration that somebody else can write.
+fn guarded(path: &Path, source: &Source) -> Option<Finding> {
+    let open = file::guarded(path).err()?;
+    let finding = Finding::new(Place::start(source.clone()), &KeyPath::default(), open.problem);
+    Some(finding.advise(open.advice))
 }
 
 fn text(bytes: Vec<u8>, source: &Source) -> Result<String, Finding> {
@@ -203,8 +215,12 @@ fn secrets(tree: &Node, environment: &Environment, findings: &mut Vec<Finding>) 
             }
             Err(problem) => findings.push(Finding::new(tree.place_of(&path), &path, problem)),
         }
-        if let Reference::File(file) = reference {
-            resolved.files.push(file);
+        if let Reference::File(path) = reference {
+            if let (true, Err(open)) = (resolved.values.contains_key(*key), file::guarded(&path)) {
+                let finding = Finding::new(tree.place_of(&KeyPath::from(*key)), &KeyPath::from(*key), open.problem);
+                findings.push(finding.advise(open.advice));
+            }
+            resolved.files.push(path);
         }
     }
     resolved
@@ -215,6 +231,7 @@ mod tests {
     use super::*;
     use crate::config::Severity;
     use proptest::prelude::*;
+    use std::os::unix::fs::PermissionsExt as _;
 
     fn now() -> Timestamp {
         Timestamp::from_seconds(1_800_000_000)
@@ -233,11 +250,25 @@ mod tests {
         let path = directory.path().join("doorward.yaml");
         let load = || load(&path, &Environment::default(), &[], now());
         assert!(matches!(load(), Err(Refused::Unreadable(_))));
+        // A pipe that nobody writes to would be waited for.
+        rustix::fs::mkfifoat(rustix::fs::CWD, &path, rustix::fs::Mode::from_raw_mode(0o600)).unwrap();
+        assert!(
+            matches!(load(), Err(Refused::Unreadable(failure)) if failure.cause().unwrap().contains("not a regular file"))
+        );
+        std::fs::remove_file(&path).unwrap();
         std::fs::write(&path, b"transport: stdio\n# \xff\n").unwrap();
         assert!(load().unwrap_err().to_string().ends_with("doorward.yaml:2:1: the file is not UTF-8 text"));
         std::fs::write(&path, " ".repeat(1_048_577)).unwrap();
         assert!(load().unwrap_err().to_string().contains("larger than"));
+        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o666)).unwrap();
+        let open = load().unwrap_err().to_string();
+        assert!(
+            open.contains("larger than") && open.contains("can be written by others (mode 0666); chmod go-w"),
+            "{open}"
+        );
         std::fs::write(&path, "scopes: {}\n").unwrap();
+        assert!(matches!(load(), Err(Refused::Found(_))));
+        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o644)).unwrap();
         assert_eq!(load().unwrap().files(), std::slice::from_ref(&path));
     }
 

@@ -9,11 +9,11 @@ use rcgen::{
 };
 use time::OffsetDateTime;
 
-use super::inspect;
 use super::ledger::{Entry, Kind, Ledger};
 use super::request::{AlternativeName, Request, is_name};
 use super::store::{self, Existing};
 use super::usage::Usage;
+use super::{file, inspect};
 use crate::clock::{Clock, Timestamp};
 use crate::error::{Code, Failure};
 use crate::identity::Certificate;
@@ -95,6 +95,10 @@ impl Authority {
             return Err(Failure::new(Code::Config, "this authority is not made").because(why));
         }
         store::make_directory(directory)?;
+        if let Err(open) = file::guarded_directory(directory) {
+            let why = format!("{}: whoever can write there can be the authority; {}", open.problem, open.advice);
+            return Err(Failure::new(Code::Config, "this authority is not made").because(why));
+        }
         let (key_path, path) = (directory.join("ca.key"), directory.join("ca.crt"));
         let [record, list] = [RECORD, LIST].map(|name| directory.join(name));
         [&key_path, &path, &record, &list].into_iter().try_for_each(|path| store::ready(path, Existing::Keep))?;

@@ -2,6 +2,7 @@
 
 mod authority;
 pub mod describe;
+pub mod file;
 mod inspect;
 mod key;
 mod ledger;

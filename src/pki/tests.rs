@@ -2,6 +2,7 @@
 
 #![expect(clippy::arithmetic_side_effects, reason = "days of a test")]
 
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -201,6 +202,14 @@ fn a_record_that_is_lost_or_old_lets_nobody_in_again() {
     assert_eq!(std::fs::read(&list).unwrap(), signed, "the list stays as it is");
     std::fs::write(&record, [&*revoked, listed(7).as_bytes()].concat()).unwrap();
     assert_eq!(authority.crl(DAY, &clock).unwrap().number, 8);
+
+    let shared = dir.path().join("shared");
+    std::fs::create_dir(&shared).unwrap();
+    std::fs::set_permissions(&shared, std::fs::Permissions::from_mode(0o777)).unwrap();
+    let profile = Profile { common_name: "Shared".to_owned(), lifetime: DAY };
+    let cause = Authority::create(&shared, &profile, &clock).err().unwrap().cause().unwrap();
+    assert!(cause.contains("can be written by others") && cause.contains("chmod go-w"), "{cause}");
+    assert_eq!(std::fs::read_dir(&shared).unwrap().count(), 0);
 
     for left in ["index.jsonl", "ca.crl"] {
         let other = dir.path().join(format!("other-{left}"));

@@ -3,6 +3,7 @@
 
 use std::fs;
 use std::net::TcpListener;
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 use std::time::Duration;
 
@@ -151,6 +152,58 @@ async fn what_is_wrong_in_a_file_is_found_by_the_check_and_keeps_the_daemon_from
         for word in ["KeyMismatch", "UnknownIssuer", "DnsName", "Error", "InvalidCert", "BadEncoding"] {
             assert!(!check.contains(word), "{word} in {check}");
         }
+    }
+}
+
+#[tokio::test]
+async fn a_file_of_trust_that_others_can_change_is_found() {
+    let (estate, listener) = Estate::make(&Choice::default());
+    drop(listener);
+    let path = |name: &str| estate.path(name);
+    fs::create_dir(path("open")).unwrap();
+    let key = SigningKey::generate(KeyKind::P256).unwrap();
+    let good = fs::read_to_string(path("doorward.yaml")).unwrap();
+    let published = good.lines().filter(|line| !line.contains("jwks_")).collect::<Vec<_>>().join("\n");
+    let with_key =
+        |file: &str| published.replace("  jwt:\n", &format!("  jwt:\n    public_key: {}\n", path(file).display()));
+    for (file, key_name, text) in [
+        ("server.crt", "tls.cert", good.clone()),
+        ("server.key", "tls.key", good.clone()),
+        ("ca/ca.crt", "tls.client_ca", good.clone()),
+        ("ca/ca.crl", "tls.client_crl", good.clone()),
+        ("ca/ca.crt", "auth.jwt.jwks_ca", good.clone()),
+        ("token.pem", "auth.jwt.public_key", String::new()),
+        ("doorward.yaml", "", good.clone()),
+    ] {
+        let name = Path::new(file).file_name().unwrap().to_str().unwrap();
+        let moved = format!("open/{name}");
+        if file == "token.pem" {
+            fs::write(path(&moved), key.public_pem().unwrap()).unwrap();
+        } else {
+            fs::copy(path(file), path(&moved)).unwrap();
+        }
+        let text = match text.as_str() {
+            "" => with_key(&moved),
+            text => text.replace(&path(file).display().to_string(), &path(&moved).display().to_string()),
+        };
+        let config = if key_name.is_empty() { path(&moved) } else { path("doorward.yaml") };
+        fs::write(&config, text).unwrap();
+        let check = || run(&path(""), &["check", "--config", &config.display().to_string()]);
+        let set = |name: &str, mode: u32| {
+            fs::set_permissions(path(name), fs::Permissions::from_mode(mode)).unwrap();
+        };
+        set("open", 0o755);
+        assert_eq!(check().status, 0, "{file}: {:?}", check());
+        for (directory, mode, words) in [(0o777, 0o600, "open can be written by others"), (0o755, 0o620, "(mode 0620)")]
+        {
+            set("open", directory);
+            set(&moved, mode);
+            let ended = check();
+            let line =
+                ended.stdout.lines().find(|line| line.contains(&format!(": {key_name}")) && line.contains(words));
+            assert!(ended.status == 1 && line.is_some_and(|line| line.contains("; chmod ")), "{file}: {ended:?}");
+        }
+        fs::remove_file(path(&moved)).unwrap();
     }
 }
 

@@ -1,12 +1,14 @@
 //! Files that a configuration names: there, readable, private where they must be. What is in them is for those who use
 //! them to judge.
 
+use std::io::ErrorKind;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
 
 use rustix::fs::{Access, access};
 
 use crate::config::references::{explain, exposed};
+use crate::pki::file;
 
 /// What is wrong with a private file.
 pub(super) enum Wrong {
@@ -16,11 +18,11 @@ pub(super) enum Wrong {
 
 /// A file that this process can open.
 pub(super) fn readable(path: &Path) -> Result<(), String> {
-    let metadata = std::fs::metadata(path).map_err(|error| wrong(path, &error))?;
-    if !metadata.is_file() {
-        return Err(format!("{} is not a file", path.display()));
+    match file::open(path) {
+        Ok(_) => Ok(()),
+        Err(error) if error.kind() == ErrorKind::InvalidInput => Err(format!("{} is not a file", path.display())),
+        Err(error) => Err(wrong(path, &error)),
     }
-    std::fs::File::open(path).map(|_| ()).map_err(|error| wrong(path, &error))
 }
 
 /// A file that this process can open, and whose mode lets nobody else.
@@ -33,6 +35,15 @@ pub(super) fn private(path: &Path) -> Result<(), Wrong> {
     Ok(())
 }
 
+/// A file for the journal: one that this process can append to or create, and under its own name, as it is renamed and looked
+/// for by that.
+pub(super) fn journal(path: &Path) -> Result<(), String> {
+    if path.symlink_metadata().is_ok_and(|found| found.is_symlink()) {
+        return Err(format!("{} is a symbolic link; name the file itself", path.display()));
+    }
+    writable(path)
+}
+
 /// A file that this process can append to or create.
 pub(super) fn writable(path: &Path) -> Result<(), String> {
     let directory = match path.parent() {
@@ -41,7 +52,7 @@ pub(super) fn writable(path: &Path) -> Result<(), String> {
         None => return Err(format!("{} is not a file", path.display())),
     };
     let metadata = std::fs::metadata(directory).map_err(|error| {
-        if error.kind() == std::io::ErrorKind::NotFound {
+        if error.kind() == ErrorKind::NotFound {
             return format!("the directory {} does not exist", directory.display());
         }
         wrong(directory, &error)
@@ -78,6 +89,10 @@ mod tests {
         assert!(readable(directory.path()).unwrap_err().ends_with("is not a file"));
         assert!(writable(directory.path()).unwrap_err().ends_with("is not a file"));
         std::fs::write(&path, "x").unwrap();
+        let link = directory.path().join("link");
+        std::os::unix::fs::symlink(&path, &link).unwrap();
+        assert!(journal(&path).is_ok() && writable(&link).is_ok());
+        assert!(journal(&link).unwrap_err().ends_with("is a symbolic link; name the file itself"));
         assert!(writable(&path.join("below")).unwrap_err().ends_with("is not a directory"));
         std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o640)).unwrap();
         assert!(readable(&path).is_ok());

@@ -15,6 +15,7 @@ use super::place::KeyPath;
 use super::report::{Finding, Severity};
 use super::tree::Node;
 use crate::clock::Timestamp;
+use crate::pki::file;
 use crate::transport::TransportKind;
 
 /// What there is to check.
@@ -75,8 +76,16 @@ impl Check<'_> {
 
     /// A file that must be there to be read.
     fn file(&mut self, key: &str, path: &Path) {
-        if let Err(problem) = files::readable(path) {
-            self.find(key, problem, "");
+        match files::readable(path) {
+            Ok(()) => self.guarded(key, path),
+            Err(problem) => self.find(key, problem, ""),
+        }
+    }
+
+    /// A file that nobody else may change: what it says is believed.
+    fn guarded(&mut self, key: &str, path: &Path) {
+        if let Err(open) = file::guarded(path) {
+            self.find(key, open.problem, &open.advice);
         }
     }
 
@@ -88,7 +97,7 @@ impl Check<'_> {
     /// A file that must be there, and for nobody else to read.
     fn private_file(&mut self, key: &str, path: &Path) {
         match files::private(path) {
-            Ok(()) => {}
+            Ok(()) => self.guarded(key, path),
             Err(files::Wrong::Unreadable(problem)) => self.find(key, problem, ""),
             Err(files::Wrong::Exposed(problem)) => {
                 self.find(key, problem, &format!("chmod 600 {}", path.display()));

@@ -106,7 +106,7 @@ impl Check<'_> {
         let used = self.https() || audit.enabled == Some(true);
         if used
             && self.config.audits()
-            && let Err(problem) = files::writable(&audit.path)
+            && let Err(problem) = files::journal(&audit.path)
         {
             self.find("audit.path", problem, "");
         }
