@@ -10,6 +10,7 @@ mod serve;
 mod signals;
 mod span;
 mod token;
+mod unsaid;
 
 use std::io::Write as _;
 use std::process::ExitCode;
