@@ -263,7 +263,7 @@ async fn pass(door: &Door, caller: Arc<Caller>, tool: &'static str) -> Result<us
 fn door(scheme: Box<dyn Scheme>, audit: bool) -> Result<Door, Failure> {
     let limits = LimitsSection::default();
     let host = Host::folder(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures/host/debian-vm"));
-    let mut tools = system::tools(host, &limits);
+    let mut tools = system::tools(host, &limits, &system::Threads::default());
     tools.push(Box::new(Answers(ToolSpec::query::<Asked, Answered>("answers", "Answers", "Answers.", Impact::Low))));
     let names = tools.iter().map(|tool| tool.spec().name.to_string()).collect();
     let clock = Clock::manual(Timestamp::from_seconds(NOW));

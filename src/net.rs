@@ -1,6 +1,8 @@
 //! Outbound HTTPS: own roots, no proxies, no redirects, no second tries, time limits, size caps. No other module connects
 //! to anything.
 
+use std::error::Error;
+use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -127,10 +129,37 @@ fn broken(error: reqwest::Error) -> Failure {
     let text = match &error {
         e if e.is_builder() => "the address is not one that can be called: https is required",
         e if e.is_timeout() => "the remote party took too long",
-        e if e.is_connect() => "the remote party cannot be reached",
+        e if e.is_connect() => unreachable(e),
         _ => "the remote party broke off",
     };
     upstream(text).because(error.without_url())
+}
+
+/// One word of why there is no connection, for whoever sees no log.
+fn unreachable(error: &reqwest::Error) -> &'static str {
+    let mut next: Option<&(dyn Error + 'static)> = Some(error);
+    while let Some(error) = next {
+        match error.downcast_ref() {
+            Some(rustls::Error::InvalidCertificate(_)) => return "the remote party's certificate is not trusted",
+            Some(rustls::Error::InvalidMessage(_)) => return "the remote party does not speak TLS at this port",
+            Some(_) => return "the TLS handshake with the remote party failed",
+            None => {}
+        }
+        let system = error.downcast_ref::<io::Error>();
+        if system.is_some_and(|error| error.kind() == io::ErrorKind::ConnectionRefused) {
+            return "the remote party refuses the connection at this port";
+        }
+        if error.to_string().contains("dns error") {
+            return "the remote party's name is not known";
+        }
+        // What an error of the system's wraps is not its source.
+        let wrapped = system.and_then(io::Error::get_ref);
+        next = match wrapped {
+            Some(wrapped) => Some(wrapped),
+            None => error.source(),
+        };
+    }
+    "the remote party cannot be reached"
 }
 
 fn upstream(text: &'static str) -> Failure {
@@ -302,6 +331,32 @@ mod tests {
         {
             assert!(world.outbound(false).get(&url, SECOND, 5).await.is_err(), "{url}");
         }
+    }
+
+    #[tokio::test]
+    async fn why_there_is_no_connection_is_said() {
+        let (world, other) = (World::new(), World::new());
+        let said = async |outbound: Outbound, url: &str| outbound.get(url, SECOND, 5).await.unwrap_err().to_string();
+        let url = world.serve("HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n", false).await;
+        let untrusted = said(other.outbound(false), &url).await;
+        assert!(untrusted.contains("certificate is not trusted"), "{untrusted}");
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let port = listener.local_addr().unwrap().port();
+        drop(listener);
+        let refused = said(world.outbound(false), &format!("https://localhost:{port}/")).await;
+        assert!(refused.contains("refuses the connection"), "{refused}");
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let port = listener.local_addr().unwrap().port();
+        tokio::spawn(async move {
+            let (mut tcp, _) = listener.accept().await.unwrap();
+            tcp.write_all(b"SSH-2.0-OpenSSH_9.2\r\n").await.unwrap();
+            let _ = tcp.read(&mut [0; 2048]).await;
+            std::future::pending::<()>().await;
+        });
+        let plain = said(world.outbound(false), &format!("https://localhost:{port}/")).await;
+        assert!(plain.contains("does not speak TLS"), "{plain}");
+        let unknown = said(world.outbound(false), "https://no-such-host.invalid/").await;
+        assert!(unknown.contains("name is not known"), "{unknown}");
     }
 
     #[tokio::test]

@@ -89,7 +89,11 @@ fn check_audience(claims: &Map<String, Value>, wanted: &str) -> Result<(), Failu
     if named {
         return Ok(());
     }
-    let cause = format!("aud is {}", shown(&audience.to_string()));
+    let cause = match audience.as_str() {
+        Some(only) => format!("aud is {}", shown(only)),
+        // Quoted already, and free of control characters.
+        None => format!("aud is {}", audience.to_string().chars().take(200).collect::<String>()),
+    };
     Err(Failure::new(Code::TokenAudience, "the token is for another audience").because(cause))
 }
 

@@ -2,6 +2,8 @@
 
 use std::path::PathBuf;
 
+use serde_json::json;
+
 use super::{Exit, Outcome, complain, say};
 use crate::clock::Clock;
 use crate::config::{self, Environment, Refused, Report};
@@ -13,7 +15,7 @@ use crate::error::{Code, Failure};
 #[derive(clap::Args, Debug)]
 pub(super) struct Args {
     /// The configuration file.
-    #[arg(long, value_name = "FILE", env = "DOORWARD_CONFIG")]
+    #[arg(long, short, value_name = "FILE", env = "DOORWARD_CONFIG")]
     config: PathBuf,
     /// Print the findings as JSON.
     #[arg(long)]
@@ -29,17 +31,23 @@ pub(super) fn run(args: Args, tools: &[&str], clock: &Clock) -> Outcome {
     let report = match config::load(&args.config, &environment, tools, clock.now()) {
         Ok(loaded) => loaded.notes().clone(),
         Err(Refused::Found(report)) => report,
-        Err(Refused::Unreadable(failure)) => return Err(failure),
+        Err(Refused::Unreadable(failure)) => {
+            if args.json {
+                let why = json!({ "error": { "message": failure.public(), "cause": failure.cause() } });
+                say(format!("{why:#}"));
+            }
+            return Err(failure);
+        }
     };
     if args.json {
-        say(json(&report)?);
+        say(in_json(&report)?);
     } else {
         text(&report, &args);
     }
-    Ok(if report.refuses() { Exit::Refused } else { Exit::Done })
+    Ok(if report.count() > 0 { Exit::Refused } else { Exit::Done })
 }
 
-fn json(report: &Report) -> Result<String, Failure> {
+fn in_json(report: &Report) -> Result<String, Failure> {
     serde_json::to_string_pretty(report)
         .map_err(|error| Failure::new(Code::Internal, "the report has no JSON form").because(error))
 }
@@ -85,7 +93,7 @@ mod tests {
         else {
             panic!("no report")
         };
-        let report: serde_json::Value = serde_json::from_str(&json(&report).unwrap()).unwrap();
+        let report: serde_json::Value = serde_json::from_str(&in_json(&report).unwrap()).unwrap();
         let finding = &report["findings"][0];
         assert_eq!((&finding["line"], &finding["column"]), (&2.into(), &12.into()));
         assert_eq!((&finding["key"], &finding["severity"]), (&"transport".into(), &"finding".into()));

@@ -199,9 +199,13 @@ fn advise_server(issued: &Issued, common: &Common) {
     say("\nNext: name it in the daemon's configuration");
     say(format!("  tls:\n    cert: {}\n    key: {}", absolute(&certificate), absolute(&key)));
     say(format!("    client_ca: {}", absolute(&common.dir.join("ca.crt"))));
-    let hosts = issued.certificate.dns_names.join(", ");
-    if !hosts.is_empty() {
-        say(format!("  http:\n    allowed_hosts: [{hosts}]"));
+    let (wild, named): (Vec<&str>, Vec<&str>) =
+        issued.certificate.dns_names.iter().map(String::as_str).partition(|name| name.contains('*'));
+    if !named.is_empty() {
+        say(format!("  http:\n    allowed_hosts: [{}]", named.join(", ")));
+    }
+    if !wild.is_empty() {
+        say(format!("For {} name each host in http.allowed_hosts: it takes no wildcards.", wild.join(", ")));
     }
 }
 

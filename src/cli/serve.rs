@@ -41,8 +41,10 @@ pub(super) fn run(args: Args, clock: Clock) -> Outcome {
 async fn serve(source: Source, clock: Clock) -> Outcome {
     let mut signals = Signals::listen()?;
     let daemon = Daemon::start(source, clock, Listeners::default()).await?;
-    if let Some(address) = daemon.address() {
-        tracing::info!(%address, probes = ?daemon.probes(), "serving");
+    match (daemon.address(), daemon.probes()) {
+        (Some(address), Some(probes)) => tracing::info!(%address, %probes, "serving"),
+        (Some(address), None) => tracing::info!(%address, "serving"),
+        (None, _) => tracing::info!(transport = "stdio", audit = daemon.audits(), "serving"),
     }
     let client = daemon.serve_stdio();
     tokio::pin!(client);

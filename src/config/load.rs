@@ -19,6 +19,7 @@ use crate::clock::Timestamp;
 use crate::error::{Code, Failure};
 use crate::pki::file;
 use crate::secret::Secret;
+use crate::transport::TransportKind;
 
 /// Bytes a configuration file may have.
 const FILE_BYTES: u64 = 1_048_576;
@@ -169,12 +170,16 @@ pub(super) fn read(
     findings.extend(environment::overlay(&mut tree, shape, environment));
     let fitted = fit(&tree, shape, environment);
     findings.extend(fitted.findings);
-    let config: Config = serde_json::from_value(fitted.value).map_err(|error| {
+    let mut config: Config = serde_json::from_value(fitted.value).map_err(|error| {
         // What fits the schema fits the structs; if it ever does not, that is a defect, and no configuration either.
         Refused::Unreadable(
             Failure::new(Code::Internal, "the configuration does not fit its own schema").because(error),
         )
     })?;
+    // Who says where records go wants them, also over stdio, where nobody who says nothing gets any.
+    if config.transport == TransportKind::Stdio && tree.at(&"audit.path".into()).is_some_and(Node::says_something) {
+        config.audit.enabled.get_or_insert(true);
+    }
     let secrets = secrets(&tree, environment, &mut findings);
     let mut files = config.files();
     files.extend(secrets.files);
@@ -288,8 +293,13 @@ mod tests {
     fn a_secret_is_apart_from_what_can_be_printed() {
         let secret = "an-hmac-key-of-thirty-two-bytes!";
         let environment: Environment = [("KEY".to_owned(), secret.to_owned())].into_iter().collect();
-        let loaded =
-            read("auth: {jwt: {secret: '${KEY}'}}", Source::File("f".into()), &environment, &["get_cpu_info"], now());
+        let loaded = read(
+            "transport: stdio\nauth: {jwt: {secret: '${KEY}'}}",
+            Source::File("f".into()),
+            &environment,
+            &["get_cpu_info"],
+            now(),
+        );
         // The default scopes name tools that this test does not have, which is no finding: nobody wrote them.
         let loaded = loaded.unwrap();
         assert_eq!(loaded.jwt_secret().unwrap().expose(), secret);

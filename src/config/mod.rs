@@ -51,9 +51,9 @@ pub use watch::Watch;
 pub struct Config {
     /// How callers reach the daemon. Default: stdio.
     pub transport: TransportKind,
-    /// The unix socket, for `transport: unix`.
+    /// The unix socket, for `transport: unix`. No effect in this version.
     pub socket: SocketSection,
-    /// The Windows named pipe, for `transport: pipe`.
+    /// The Windows named pipe, for `transport: pipe`. No effect in this version.
     pub pipe: PipeSection,
     /// TLS and client certificates, for `transport: https`.
     pub tls: TlsSection,

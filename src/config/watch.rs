@@ -49,6 +49,15 @@ impl Watch {
         self.seen = now;
     }
 
+    /// Watches these files too from now on.
+    pub async fn add(&mut self, files: Vec<PathBuf>) {
+        let known = self.seen.iter().map(|(path, _)| path.clone());
+        let mut all: Vec<PathBuf> = known.chain(files).collect();
+        all.sort();
+        all.dedup();
+        self.set(all).await;
+    }
+
     /// Waits until at least one of the files is not what it was, and says which. It looks every two seconds and may be
     /// dropped between looks without missing a change.
     pub async fn changed(&mut self) -> Vec<PathBuf> {

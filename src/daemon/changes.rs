@@ -15,14 +15,18 @@ const AT_START: [&str; 9] = [
     "tls.bind",
 ];
 
+/// The keys in which `new` is not what the daemon started with, and that have no effect until it starts again.
+pub(super) fn waiting(started: &Config, new: &Config) -> Vec<String> {
+    started.differences(new).into_iter().filter(|key| waits(key)).collect()
+}
+
+fn waits(key: &str) -> bool {
+    AT_START.iter().any(|start| key.strip_prefix(start).is_some_and(|rest| rest.is_empty() || rest.starts_with('.')))
+}
+
 /// What is different in `new`, in one line; `None` when only files can be.
 pub(super) fn describe(old: &Config, new: &Config) -> Option<String> {
-    let waits = |key: &String| {
-        AT_START
-            .iter()
-            .any(|start| key.strip_prefix(start).is_some_and(|rest| rest.is_empty() || rest.starts_with('.')))
-    };
-    let (later, now): (Vec<String>, Vec<String>) = old.differences(new).into_iter().partition(waits);
+    let (later, now): (Vec<String>, Vec<String>) = old.differences(new).into_iter().partition(|key| waits(key));
     let parts = [("changed: ", now), ("only after a restart: ", later)];
     let said =
         parts.into_iter().filter(|(_, keys)| !keys.is_empty()).map(|(what, keys)| what.to_owned() + &keys.join(", "));
@@ -50,6 +54,17 @@ mod tests {
             describe(&Config { log: new.log.clone(), tls: new.tls.clone(), ..old.clone() }, &new).unwrap(),
             "changed: auth.jwt.max_ttl"
         );
+    }
+
+    #[test]
+    fn what_waits_goes_on_waiting_until_it_is_taken_back() {
+        let started = Config::default();
+        let mut new = started.clone();
+        new.auth.jwt.max_ttl = 60;
+        new.metrics.enabled = false;
+        assert_eq!(waiting(&started, &new), ["metrics.enabled"]);
+        new.metrics.enabled = true;
+        assert!(waiting(&started, &new).is_empty());
     }
 
     #[test]

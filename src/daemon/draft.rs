@@ -4,28 +4,30 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::channel::Channel;
 use super::state::State;
 use crate::admission::{Gate, ResourcesSection};
 use crate::authn::{Jwks, JwtSection};
 use crate::error::Failure;
 use crate::net::{Options, Outbound};
 use crate::pki::lists::Newest;
-use crate::transport::Readiness;
+use crate::pki::store;
+use crate::toolsets::system::Threads;
 use crate::transport::tls::Material;
 
 /// Between two looks at keys that are on their way.
 const LOOK: Duration = Duration::from_millis(20);
+
+/// Bytes that the certificate authorities of an issuer may have.
+const AUTHORITIES_BYTES: usize = 1024 * 1024;
 
 /// What stays over a reload for as long as its own part of the configuration stays.
 #[derive(Clone, Default)]
 pub(super) struct Held {
     pub(super) gate: Option<(ResourcesSection, Arc<Gate>)>,
     keys: Option<Fetched>,
+    threads: Threads,
     /// The newest revocation lists that were ever in force.
     lists: Newest,
-    /// What proves channels now; the same place in every copy.
-    channel: Channel,
 }
 
 /// Published keys, and what they were fetched by.
@@ -37,11 +39,6 @@ struct Fetched {
 }
 
 impl Held {
-    /// What proves channels.
-    pub(super) fn channel(&self) -> &Channel {
-        &self.channel
-    }
-
     /// The published keys.
     pub(super) fn jwks(&self) -> Option<Arc<Jwks>> {
         self.keys.as_ref().map(|keys| Arc::clone(&keys.jwks))
@@ -49,16 +46,15 @@ impl Held {
 }
 
 /// The memory as it would be.
-pub(super) struct Draft<'a> {
-    pub(super) state: &'a State,
+pub(super) struct Draft {
+    pub(super) state: Arc<State>,
     held: Held,
-    next: Option<Arc<Material>>,
 }
 
-impl<'a> Draft<'a> {
+impl Draft {
     /// Begins with the memory as it is.
-    pub(super) fn of(state: &'a State) -> Self {
-        Self { state, held: state.held(), next: None }
+    pub(super) fn of(state: &Arc<State>) -> Self {
+        Self { state: Arc::clone(state), held: state.held() }
     }
 
     /// The gate in force; a new one only when its own section has changed, so that a reload forgives nothing.
@@ -73,14 +69,19 @@ impl<'a> Draft<'a> {
         }
     }
 
+    /// The threads of host queries; no section of the configuration has a word about them.
+    pub(super) fn threads(&self) -> &Threads {
+        &self.held.threads
+    }
+
     /// The published keys. Those at hand stay, unless they come from somewhere else now or by the word of other
     /// authorities.
-    pub(super) fn keys(&mut self, section: &JwtSection, ca_pem: Option<&[u8]>) -> Result<Option<Arc<Jwks>>, Failure> {
+    pub(super) fn keys(&mut self, section: &JwtSection) -> Result<Option<Arc<Jwks>>, Failure> {
         if section.jwks_uri.is_none() {
             self.held.keys = None;
             return Ok(None);
         }
-        let (section, ca_pem) = (section.fetching(), ca_pem.map(<[u8]>::to_vec));
+        let (section, ca_pem) = (section.fetching(), authorities(section)?);
         let known =
             self.held.keys.take().filter(|known| known.section.jwks_uri == section.jwks_uri && known.ca_pem == ca_pem);
         let jwks = match known {
@@ -95,16 +96,9 @@ impl<'a> Draft<'a> {
         Ok(Some(jwks))
     }
 
-    /// What proves channels from now on; its revocation lists must not be older than those that did before.
-    pub(super) fn channel(&mut self, next: &Arc<Material>) -> Result<(), Failure> {
-        self.held.lists.follow(&next.lists)?;
-        self.next = Some(Arc::clone(next));
-        Ok(())
-    }
-
-    /// What the daemon needs, that of channels included.
-    pub(super) fn readiness(&self) -> Arc<dyn Readiness> {
-        self.held.channel.readiness(self.state)
+    /// Whether what is to prove channels brings no older revocation lists than those that were in force.
+    pub(super) fn lists(&mut self, next: &Material) -> Result<(), Failure> {
+        self.held.lists.follow(&next.lists)
     }
 
     /// Waits until keys that come from somewhere else are there, so that the change refuses nobody; but no longer than a
@@ -121,9 +115,14 @@ impl<'a> Draft<'a> {
 
     /// Makes it the memory.
     pub(super) fn adopt(self) {
-        self.held.channel.replace(self.next);
         self.state.adopt(self.held);
     }
+}
+
+/// The certificate authorities for `jwks_uri`; none stands for the system's.
+fn authorities(section: &JwtSection) -> Result<Option<Vec<u8>>, Failure> {
+    let read = section.jwks_ca.as_deref().map(|path| store::read(path, AUTHORITIES_BYTES)).transpose()?;
+    Ok(read.map(|bytes| bytes.to_vec()))
 }
 
 fn outbound(section: &JwtSection, ca_pem: Option<Vec<u8>>) -> Result<Outbound, Failure> {

@@ -1,10 +1,9 @@
 //! The composition root: one configuration becomes everything that serves, and the next one replaces it whole.
 
 mod changes;
-mod channel;
 mod compose;
 mod draft;
-mod files;
+mod expiry;
 mod readiness;
 mod state;
 
@@ -18,16 +17,17 @@ use rustix::process::getuid;
 use tokio::sync::Mutex;
 
 use crate::audit::{Client, Event, Record};
-use crate::clock::Clock;
-use crate::config::{Config, Environment, Loaded, Watch};
+use crate::clock::{Clock, Timestamp};
+use crate::config::{self, Config, Environment, Loaded, Refused, Watch};
 use crate::error::{Code, Failure};
 use crate::identity::PeerIdentity;
-use crate::mcp;
 use crate::pipeline::Door;
-use crate::transport::{Front, Probes, Server, TransportKind};
+use crate::telemetry::FilesLast;
+use crate::transport::{Front, Probes, Readiness, Server, TransportKind, stdio};
 
 use draft::Draft;
-use files::Files;
+use expiry::Expiry;
+use readiness::InForce;
 use state::State;
 
 pub use compose::tools;
@@ -45,6 +45,25 @@ pub struct Source {
     pub environment: Environment,
 }
 
+impl Source {
+    /// Loads and checks.
+    ///
+    /// # Errors
+    /// [`Code::Config`] with every finding in the cause.
+    pub fn load(&self, now: Timestamp) -> Result<Loaded, Failure> {
+        Ok(self.read(now)?)
+    }
+
+    fn read(&self, now: Timestamp) -> Result<Loaded, Refused> {
+        let names = tools();
+        let names: Vec<&str> = names.iter().map(String::as_str).collect();
+        match &self.path {
+            Some(path) => config::load(path, &self.environment, &names, now),
+            None => config::defaults(&self.environment, &names, now),
+        }
+    }
+}
+
 /// A running daemon.
 pub struct Daemon {
     source: Arc<Source>,
@@ -52,7 +71,10 @@ pub struct Daemon {
     serving: Serving,
     watch: Mutex<Watch>,
     /// What is in force, as far as it can be changed without a restart.
-    config: ArcSwap<Config>,
+    config: Arc<ArcSwap<Config>>,
+    /// What was in force first.
+    started: Arc<Config>,
+    expiry: Expiry,
 }
 
 enum Serving {
@@ -66,39 +88,41 @@ impl Daemon {
     /// # Errors
     /// What keeps the daemon from serving; nothing is left running then.
     pub async fn start(source: Source, clock: Clock, listeners: Listeners) -> Result<Self, Failure> {
-        let source = Arc::new(source);
-        let loaded = files::load(&source, clock.now()).await.map_err(|unfit| unfit.failure)?;
+        let (source, now) = (Arc::new(source), clock.now());
+        let reader = Arc::clone(&source);
+        let loaded = aside(move || reader.load(now)).await?;
         // Looked at before they are read: what changes in between is a change.
         let watch = Mutex::new(Watch::new(loaded.files().to_vec()).await);
         let state = Arc::new(State::new(&loaded, clock)?);
-        let files = Files::read(loaded, state.next_generation(), state.clock().now()).await?;
-        let loaded = &files.loaded;
-        let mut draft = Draft::of(&state);
-        let serving = match loaded.config.transport {
+        let draft = Draft::of(&state);
+        let (loaded, draft, serving) = match loaded.config.transport {
             TransportKind::Https => {
-                let front = compose::front(&files, &mut draft)?;
+                let (loaded, draft, front) = composed(loaded, draft, compose::front).await?;
                 let main = listeners.main.map_or_else(|| listen(loaded.config.tls.bind), Ok)?;
                 let probes = match (&listeners.probes, loaded.config.metrics.enabled) {
                     (_, false) => None,
                     (None, true) => Some(listen(loaded.config.metrics.bind)?),
                     (Some(_), true) => listeners.probes,
                 };
-                let probes = probes.map(|listener| Probes::start(listener, draft.readiness())).transpose()?;
                 let front = Arc::new(ArcSwap::from_pointee(front));
+                let ready: Arc<dyn Readiness> = Arc::new(InForce(Arc::clone(&front)));
+                let probes = probes.map(|listener| Probes::start(listener, ready)).transpose()?;
                 let server = Server::start(main, Arc::clone(&front))?;
-                Serving::Https { front, server, probes }
+                (loaded, draft, Serving::Https { front, server, probes })
             }
             TransportKind::Stdio => {
-                let door = compose::door(&files, &mut draft)?;
-                Serving::Stdio { door: Arc::new(ArcSwap::new(Arc::new(door))) }
+                let (loaded, draft, door) = composed(loaded, draft, compose::door).await?;
+                (loaded, draft, Serving::Stdio { door: Arc::new(ArcSwap::from_pointee(door)) })
             }
             TransportKind::Unix | TransportKind::Pipe | TransportKind::Http => {
                 return Err(Failure::new(Code::Config, "this transport is not served"));
             }
         };
         draft.adopt();
-        let config = ArcSwap::from_pointee(files.loaded.config);
-        let daemon = Self { source, state, serving, watch, config };
+        let started = Arc::new(loaded.config);
+        let config = Arc::new(ArcSwap::new(Arc::clone(&started)));
+        let daemon = Self { source, state, serving, watch, config, started, expiry: Expiry::default() };
+        daemon.tell_ends();
         daemon.state.trail().note(daemon.event(Event::Start)).await?;
         Ok(daemon)
     }
@@ -110,6 +134,12 @@ impl Daemon {
             Serving::Https { server, .. } => Some(server.address),
             Serving::Stdio { .. } => None,
         }
+    }
+
+    /// Whether it keeps an audit log.
+    #[must_use]
+    pub fn audits(&self) -> bool {
+        self.started.audits()
     }
 
     /// Where probes reach it.
@@ -129,26 +159,19 @@ impl Daemon {
     pub async fn reload(&self) -> Result<(), Failure> {
         self.state.trail().reopen();
         let door = self.door();
-        let result = match files::load(&self.source, self.state.clock().now()).await {
-            Ok(loaded) => {
-                // Also when it comes to nothing: what is wrong may be in a file that only the new configuration names.
-                self.watch.lock().await.set(loaded.files().to_vec()).await;
-                match self.replace(loaded).await {
-                    Ok(config) => {
-                        if !Arc::ptr_eq(&door.gate, &self.door().gate) {
-                            door.settle(door.gate.settle_all()).await;
-                        }
-                        Ok(self.config.swap(Arc::new(config)))
-                    }
-                    Err(failure) => Err(failure),
+        let result = match self.replace().await {
+            Ok(config) => {
+                if !Arc::ptr_eq(&door.gate, &self.door().gate) {
+                    door.settle(door.gate.settle_all()).await;
                 }
-            }
-            Err(unfit) => {
-                if !unfit.files.is_empty() {
-                    self.watch.lock().await.set(unfit.files).await;
+                self.tell_ends();
+                let waiting = changes::waiting(&self.started, &config);
+                if !waiting.is_empty() {
+                    tracing::warn!(keys = waiting.join(", "), "these take effect only after a restart");
                 }
-                Err(unfit.failure)
+                Ok(self.config.swap(Arc::new(config)))
             }
+            Err(failure) => Err(failure),
         };
         let record = self.event(Event::ConfigReload);
         let record = match &result {
@@ -161,29 +184,46 @@ impl Daemon {
                 record.refused(failure.code(), Some(detail))
             }
         };
-        self.state.trail().note(record).await?;
+        // What is in force is in force, whether or not that can be recorded.
+        if let Err(failure) = self.state.trail().note(record).await {
+            tracing::error!(reason = %failure.code(), cause = failure.cause(), "the reload could not be recorded");
+        }
         result.map(|_| ())
     }
 
-    async fn replace(&self, loaded: Loaded) -> Result<Config, Failure> {
-        let files = Files::read(loaded, self.state.next_generation(), self.state.clock().now()).await?;
-        let mut draft = Draft::of(&self.state);
-        match (&self.serving, files.loaded.config.transport) {
+    async fn replace(&self) -> Result<Config, Failure> {
+        let (source, now) = (Arc::clone(&self.source), self.state.clock().now());
+        let loaded = match aside(move || Ok(source.read(now))).await? {
+            Ok(loaded) => loaded,
+            Err(refused) => {
+                // What is wrong may be in a file that only this configuration names; those in force are still watched.
+                if let Refused::Found(report) = &refused {
+                    let files = report.files().iter().cloned().chain(self.config.load().files());
+                    self.watch.lock().await.add(files.collect()).await;
+                }
+                return Err(refused.into());
+            }
+        };
+        self.watch.lock().await.set(loaded.files().to_vec()).await;
+        let draft = Draft::of(&self.state);
+        let loaded = match (&self.serving, loaded.config.transport) {
             (Serving::Https { front, server, .. }, TransportKind::Https) => {
-                closed_enough(&files.loaded.config, server.address)?;
-                let next = compose::front(&files, &mut draft)?;
+                closed_enough(&loaded.config, server.address)?;
+                let (loaded, draft, next) = composed(loaded, draft, compose::front).await?;
                 draft.settle().await;
                 draft.adopt();
                 front.store(Arc::new(next));
+                loaded
             }
             (Serving::Stdio { door }, TransportKind::Stdio) => {
-                let next = compose::door(&files, &mut draft)?;
+                let (loaded, draft, next) = composed(loaded, draft, compose::door).await?;
                 draft.adopt();
                 door.store(Arc::new(next));
+                loaded
             }
             _ => return Err(Failure::new(Code::Config, "another transport takes effect only after a restart")),
-        }
-        Ok(files.loaded.config)
+        };
+        Ok(loaded.config)
     }
 
     /// Serves standard input and output until the other end closes them. Over https it never ends.
@@ -192,11 +232,15 @@ impl Daemon {
             Serving::Stdio { door } => Some(Arc::clone(door)),
             Serving::Https { .. } => None,
         };
+        let config = Arc::clone(&self.config);
         async move {
             let Some(door) = door else { return std::future::pending().await };
-            let peer = PeerIdentity::Stdio { uid: getuid().as_raw() };
-            let streams = (tokio::io::stdin(), tokio::io::stdout());
-            mcp::serve_streams(streams, Arc::new(move || door.load_full()), peer).await
+            let local = stdio::Local {
+                door: Arc::new(move || door.load_full()),
+                longest: Arc::new(move || config.load().http.max_body_bytes),
+                peer: PeerIdentity::Stdio { uid: getuid().as_raw() },
+            };
+            stdio::serve((tokio::io::stdin(), tokio::io::stdout()), local).await
         }
     }
 
@@ -217,7 +261,7 @@ impl Daemon {
     /// # Errors
     /// [`Code::Upstream`] with what is still missing.
     pub async fn ready(&self, limit: Duration) -> Result<(), Failure> {
-        let readiness = self.state.held().channel().readiness(&self.state);
+        let readiness = self.readiness();
         let waiting = async {
             while !readiness.missing().is_empty() {
                 tokio::time::sleep(Duration::from_millis(20)).await;
@@ -226,6 +270,13 @@ impl Daemon {
         tokio::time::timeout(limit, waiting).await.map_err(|_| {
             Failure::new(Code::Upstream, "the daemon is not ready").because(readiness.missing().join(", "))
         })
+    }
+
+    fn readiness(&self) -> Arc<dyn Readiness> {
+        match &self.serving {
+            Serving::Https { front, .. } => Arc::new(InForce(Arc::clone(front))),
+            Serving::Stdio { .. } => self.state.readiness(),
+        }
     }
 
     /// Takes no more calls, lets running ones end, and closes the audit log.
@@ -247,12 +298,20 @@ impl Daemon {
     }
 
     async fn tend(&self) {
-        self.state.held().channel().tend(self.state.clock().now());
         let door = self.door();
         door.gate.sweep();
         door.settle(door.gate.settle(self.state.clock())).await;
-        if let Serving::Https { server, .. } = &self.serving {
+        if let Serving::Https { server, front, .. } = &self.serving {
+            self.expiry.warn(front.load().tls.endings(), self.state.clock().now());
             server.tend().await;
+        }
+    }
+
+    /// Measures when the files in force run out.
+    fn tell_ends(&self) {
+        if let Serving::Https { front, .. } = &self.serving {
+            let ends: Vec<_> = front.load().tls.endings().iter().map(|ending| (ending.key, ending.until)).collect();
+            FilesLast { ends: &ends }.emit();
         }
     }
 
@@ -275,6 +334,21 @@ pub struct Listeners {
     pub main: Option<TcpListener>,
     /// For probes.
     pub probes: Option<TcpListener>,
+}
+
+/// Reads files and compiles patterns away from the threads that serve.
+async fn aside<T: Send + 'static>(work: impl FnOnce() -> Result<T, Failure> + Send + 'static) -> Result<T, Failure> {
+    let broken = |error| Failure::new(Code::Internal, "the configuration could not be read").because(error);
+    tokio::task::spawn_blocking(work).await.map_err(broken)?
+}
+
+/// What `compose` makes of a configuration, and what it took from the daemon's memory for it.
+async fn composed<T: Send + 'static>(
+    loaded: Loaded,
+    mut draft: Draft,
+    compose: fn(&Loaded, &mut Draft) -> Result<T, Failure>,
+) -> Result<(Loaded, Draft, T), Failure> {
+    aside(move || compose(&loaded, &mut draft).map(|made| (loaded, draft, made))).await
 }
 
 /// Whether a configuration may serve at the address that is listened on, which need not be the one that it names: that one

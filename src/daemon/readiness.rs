@@ -1,12 +1,16 @@
-//! Whether the daemon can do its work: keys to verify with, a journal to write to, and no order to stop.
+//! Whether the daemon can do its work: keys to verify with, a journal to write to, revocation lists
+//! that hold, and no order to stop.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use arc_swap::ArcSwapOption;
+use arc_swap::{ArcSwap, ArcSwapOption};
 
 use crate::audit::Trail;
 use crate::authn::Jwks;
-use crate::transport::Readiness;
+use crate::clock::Clock;
+use crate::transport::tls::Material;
+use crate::transport::{Front, Readiness};
 
 /// What readiness depends on.
 pub(super) struct Ready {
@@ -28,5 +32,31 @@ impl Readiness for Ready {
             missing.push("the audit journal cannot be written");
         }
         missing
+    }
+}
+
+/// The same behind one front, which has files of its own.
+pub(super) struct OfFront {
+    pub(super) daemon: Arc<dyn Readiness>,
+    pub(super) tls: Arc<Material>,
+    pub(super) clock: Clock,
+}
+
+impl Readiness for OfFront {
+    fn missing(&self) -> Vec<&'static str> {
+        let mut missing = self.daemon.missing();
+        if self.tls.outdated(self.clock.now()) {
+            missing.push("the revocation list is out of date");
+        }
+        missing
+    }
+}
+
+/// Whatever front is in force.
+pub(super) struct InForce(pub(super) Arc<ArcSwap<Front>>);
+
+impl Readiness for InForce {
+    fn missing(&self) -> Vec<&'static str> {
+        self.0.load().readiness.missing()
     }
 }

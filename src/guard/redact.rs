@@ -3,6 +3,7 @@
 
 use std::collections::HashSet;
 use std::fmt;
+use std::sync::{Arc, OnceLock};
 
 use regex::{Regex, RegexBuilder, RegexSet, RegexSetBuilder};
 use serde_json::Value;
@@ -43,7 +44,7 @@ pub struct Redactor {
     enabled: bool,
     /// Tells in one pass that a text is clean, or which rules concern it.
     set: RegexSet,
-    rules: Vec<Rule>,
+    rules: Vec<Arc<Rule>>,
     fields: Fields,
     /// An argument whose successor is a secret, unless that rule was replaced.
     flag: Option<Regex>,
@@ -74,22 +75,15 @@ impl Redactor {
                 return Err(Failure::new(Code::Config, text));
             }
         }
-        let mut rules = Vec::new();
-        for (name, pattern, replacement) in builtin::patterns() {
-            if !given.contains(name) {
-                rules.push(Rule::compile(name, &pattern, &replacement)?);
-            }
-        }
+        let builtin = Builtin::get()?;
+        let mut rules: Vec<Arc<Rule>> =
+            builtin.rules.iter().filter(|rule| !given.contains(rule.name.as_str())).map(Arc::clone).collect();
         let key = rules.iter().position(|rule| rule.name == PRIVATE_KEY);
-        let flag = if given.contains(ARGUMENT) { None } else { Some(compile(ARGUMENT, &builtin::flag())?) };
+        let flag = (!given.contains(ARGUMENT)).then(|| builtin.flag.clone());
         for pattern in &section.patterns {
-            rules.push(Rule::compile(&pattern.name, &pattern.pattern, &pattern.replacement)?);
+            rules.push(Arc::new(Rule::compile(&pattern.name, &pattern.pattern, &pattern.replacement)?));
         }
-        let set = RegexSetBuilder::new(rules.iter().map(|rule| rule.regex.as_str()))
-            .size_limit(64 << 20)
-            .dfa_size_limit(16 << 20)
-            .build()
-            .map_err(|error| Failure::new(Code::Config, "redaction.patterns: too large together").because(error))?;
+        let set = if section.patterns.is_empty() { builtin.set.clone() } else { together(&rules)? };
         let fields = builtin::FIELDS.into_iter().chain(section.fields.iter().map(|field| field.0.as_str()));
         Ok(Self { enabled: section.enabled, set, rules, fields: Fields::compile(fields)?, flag, key })
     }
@@ -120,6 +114,39 @@ impl Redactor {
         }
         told
     }
+}
+
+/// The built-in rules: the same for every configuration, and dear, so they are compiled once in a process.
+struct Builtin {
+    rules: Vec<Arc<Rule>>,
+    set: RegexSet,
+    flag: Regex,
+}
+
+impl Builtin {
+    fn get() -> Result<&'static Self, Failure> {
+        static BUILTIN: OnceLock<Builtin> = OnceLock::new();
+        match BUILTIN.get() {
+            Some(builtin) => Ok(builtin),
+            None => Self::compile().map(|builtin| BUILTIN.get_or_init(|| builtin)),
+        }
+    }
+
+    fn compile() -> Result<Self, Failure> {
+        let rule = |(name, pattern, replacement): (&str, String, String)| {
+            Rule::compile(name, &pattern, &replacement).map(Arc::new)
+        };
+        let rules = builtin::patterns().into_iter().map(rule).collect::<Result<Vec<_>, _>>()?;
+        Ok(Self { set: together(&rules)?, flag: compile(ARGUMENT, &builtin::flag())?, rules })
+    }
+}
+
+fn together(rules: &[Arc<Rule>]) -> Result<RegexSet, Failure> {
+    RegexSetBuilder::new(rules.iter().map(|rule| rule.regex.as_str()))
+        .size_limit(64 << 20)
+        .dfa_size_limit(16 << 20)
+        .build()
+        .map_err(|error| Failure::new(Code::Config, "redaction.patterns: too large together").because(error))
 }
 
 impl Rule {

@@ -1,18 +1,23 @@
 //! The protocol's requests, mapped to the pipeline. What is not offered is said not to exist.
 
 use std::borrow::Cow;
+use std::pin::pin;
 use std::sync::Arc;
+use std::time::Duration;
 
+use futures_util::FutureExt as _;
 use rmcp::model::{
     CacheScope, CallToolRequestParams, CallToolResponse, CallToolResult, CompleteRequestMethod, CompleteRequestParams,
     CompleteResult, ContentBlock, CustomRequest, CustomResult, ErrorCode, Implementation, ListPromptsRequestMethod,
     ListPromptsResult, ListResourceTemplatesRequestMethod, ListResourceTemplatesResult, ListResourcesRequestMethod,
-    ListResourcesResult, ListToolsResult, MetaObject, PaginatedRequestParams, ProgressNotificationParam,
+    ListResourcesResult, ListToolsResult, MetaObject, PaginatedRequestParams, ProgressNotificationParam, ProgressToken,
     ProtocolVersion, ServerCapabilities, ServerConfig,
 };
 use rmcp::service::RequestContext;
-use rmcp::{ErrorData, RoleServer, ServerHandler};
+use rmcp::{ErrorData, Peer, RoleServer, ServerHandler};
 use serde_json::{Value, json};
+use tokio::sync::Notify;
+use tokio::sync::mpsc::Receiver;
 
 use super::{Passage, SPOKEN, errors, listing};
 use crate::authn::{Caller, Presented};
@@ -26,6 +31,8 @@ use crate::pipeline::Door;
 const LIST_TTL_MS: u64 = 30_000;
 /// Steps that may wait for a slow client; more are dropped.
 const PROGRESS_QUEUE: usize = 16;
+/// For how long a result waits for the steps before it.
+const LAST_STEPS: Duration = Duration::from_secs(1);
 
 /// Where the caller comes from.
 #[derive(Clone)]
@@ -188,26 +195,47 @@ async fn refuse(door: &Door, caller: &Caller, text: &'static str) -> ErrorData {
     ErrorData::invalid_params(text, Some(json!({ "reason": failure.code().as_str() })))
 }
 
-/// Sends the call down the pipeline and its progress to the client, if the client asked for it.
+/// Sends the call down the pipeline and its progress to the client, if the client asked for it. Every step is with the
+/// transport before the result is: the two go out on ways of their own.
 async fn pass(door: &Door, call: Call, context: &RequestContext<RoleServer>) -> Result<Released, Failure> {
     let Some(token) = context.meta.get_progress_token() else {
         return door.pass(call, &Progress::unheard()).await;
     };
-    let (progress, mut steps) = Progress::channel(PROGRESS_QUEUE);
-    let forwarding = async {
-        while let Some(Step { done, total, message }) = steps.recv().await {
-            let mut params = ProgressNotificationParam::new(token.clone(), done).with_message(message);
-            params.total = total;
-            // A client that is gone is noticed by the transport, which then cancels the call.
-            let _ = context.peer.notify_progress(params).await;
-        }
-        std::future::pending().await
-    };
+    let (progress, steps) = Progress::channel(PROGRESS_QUEUE);
+    let over = Notify::new();
+    let mut forwarding = pin!(forward(steps, &over, token, &context.peer).fuse());
     // Side by side: a client that does not take its progress must not keep the call from its time limit.
-    tokio::select! {
-        biased;
-        result = door.pass(call, &progress) => result,
-        never = forwarding => never,
+    let mut passing = pin!(door.pass(call, &progress));
+    let result = loop {
+        tokio::select! {
+            biased;
+            result = &mut passing => break result,
+            () = &mut forwarding => {}
+        }
+    };
+    over.notify_one();
+    // A client that does not take its last steps gets its result without them.
+    let _ = tokio::time::timeout(LAST_STEPS, forwarding).await;
+    result
+}
+
+/// Ends when the call is over and what it had reported by then is with the transport.
+async fn forward(mut steps: Receiver<Step>, over: &Notify, token: ProgressToken, peer: &Peer<RoleServer>) {
+    loop {
+        let step = tokio::select! {
+            biased;
+            // A tool that was called off may still hold the other end.
+            () = over.notified() => {
+                steps.close();
+                continue;
+            }
+            step = steps.recv() => step,
+        };
+        let Some(Step { done, total, message }) = step else { return };
+        let mut params = ProgressNotificationParam::new(token.clone(), done).with_message(message);
+        params.total = total;
+        // A client that is gone is noticed by the transport, which then cancels the call.
+        let _ = peer.notify_progress(params).await;
     }
 }
 

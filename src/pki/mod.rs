@@ -23,5 +23,5 @@ pub use key::{KeyKind, PublicParts, Signature, SigningKey};
 pub use ledger::Kind;
 pub use public::PublicKey;
 pub use request::{AlternativeName, Request};
-pub use revocation::{RevocationList, earliest_next_update, next_update};
+pub use revocation::{RevocationList, next_update};
 pub use usage::{is_authority, is_for_servers};

@@ -5,7 +5,6 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use rcgen::{CertificateRevocationListParams, RevokedCertParams, SerialNumber};
-use rustls::pki_types::CertificateRevocationListDer;
 use x509_parser::oid_registry::OID_X509_EXT_ISSUER_DISTRIBUTION_POINT;
 use x509_parser::prelude::{CertificateRevocationList, FromDer as _};
 
@@ -142,15 +141,6 @@ pub fn next_update(der: &[u8]) -> Result<Timestamp, Failure> {
     contents.next_update.ok_or_else(|| unfit("it does not say when the next one is due"))
 }
 
-/// The earliest `nextUpdate` of all lists; `None` when there are no lists.
-///
-/// # Errors
-/// As [`next_update`], for the first list that is unfit.
-pub fn earliest_next_update(lists: &[CertificateRevocationListDer<'_>]) -> Result<Option<Timestamp>, Failure> {
-    let times = lists.iter().map(|list| next_update(list)).collect::<Result<Vec<_>, _>>()?;
-    Ok(times.into_iter().min())
-}
-
 /// What a revocation list says.
 pub(super) struct Contents {
     pub(super) issuer: DistinguishedName,
@@ -230,6 +220,5 @@ mod tests {
         for der in [&b""[..], b"\x30\x00", b"list"] {
             assert_eq!(next_update(der).unwrap_err().code(), Code::Config);
         }
-        assert_eq!(earliest_next_update(&[]).unwrap(), None);
     }
 }

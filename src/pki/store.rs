@@ -104,13 +104,14 @@ pub fn private_key_in(pem: &[u8]) -> Result<PrivateKeyDer<'static>, Failure> {
     let mut keys = PrivateKeyDer::pem_slice_iter(pem);
     match (keys.next(), keys.next()) {
         (Some(Ok(key)), None) => Ok(key),
-        (None, _) => Err(Failure::new(Code::Config, "there is no private key in it")),
+        (None, _) => Err(Failure::new(Code::Config, format!("there is no private key in it{}", instead(pem)))),
         (Some(Ok(_)), Some(_)) => Err(Failure::new(Code::Config, "there is more than one private key in it")),
         (Some(Err(_)), _) => Err(Failure::new(Code::Config, "the private key in it is not PEM")),
     }
 }
 
 const ENCRYPTED: &[u8] = b"ENCRYPTED";
+const PRIVATE: &[u8] = b"PRIVATE KEY-----";
 
 /// Writes a file that only its owner may read (0600): whole or not at all.
 ///
@@ -179,11 +180,13 @@ fn contents(path: &Path, file: File, cap: usize) -> Result<Zeroizing<Vec<u8>>, F
 fn read_private(path: &Path) -> Result<Zeroizing<Vec<u8>>, Failure> {
     let file = open(path)?;
     let mode = file.metadata().map_err(|error| unreadable(path, error))?.permissions().mode();
-    if mode & 0o077 != 0 {
+    let bytes = contents(path, file, MAX_BYTES)?;
+    // A public file is no secret; that it is the wrong one is for whoever looks for the key in it to say.
+    if mode & 0o077 != 0 && bytes.windows(PRIVATE.len()).any(|window| window == PRIVATE) {
         let why = format!("a private key with mode {:04o}: others may read it; chmod 600 it", mode & 0o7777);
         return Err(wrong(path, &why));
     }
-    contents(path, file, MAX_BYTES)
+    Ok(bytes)
 }
 
 fn open(path: &Path) -> Result<File, Failure> {
@@ -202,17 +205,24 @@ fn all<T: PemObject>(path: &Path, pem: &[u8], what: &str) -> Result<Vec<T>, Fail
     }
 }
 
-/// What there is in place of what was looked for.
-fn instead(pem: &[u8]) -> String {
-    let kind = <(SectionKind, Vec<u8>)>::pem_slice_iter(pem).find_map(|section| section.ok().map(|(kind, _)| kind));
-    let what = match kind {
-        Some(SectionKind::Certificate) => "a certificate",
-        Some(SectionKind::Crl) => "a revocation list",
-        Some(SectionKind::PublicKey) => "a public key",
-        Some(SectionKind::PrivateKey | SectionKind::EcPrivateKey | SectionKind::RsaPrivateKey) => "a private key",
-        Some(_) | None => return String::new(),
-    };
-    format!(", but {what}")
+/// What else is in a PEM text, for whoever gave the wrong file.
+fn instead(text: &[u8]) -> String {
+    let mut kinds: Vec<&str> = Vec::new();
+    for (kind, der) in <(SectionKind, Vec<u8>)>::pem_slice_iter(text).filter_map(Result::ok) {
+        drop(Zeroizing::new(der));
+        let kind = match kind {
+            SectionKind::Certificate => "a certificate",
+            SectionKind::Crl => "a revocation list",
+            SectionKind::PublicKey => "a public key",
+            SectionKind::PrivateKey | SectionKind::EcPrivateKey | SectionKind::RsaPrivateKey => "a private key",
+            SectionKind::Csr => "a certificate request",
+            _ => "something that is not used here",
+        };
+        if !kinds.contains(&kind) {
+            kinds.push(kind);
+        }
+    }
+    if kinds.is_empty() { String::new() } else { format!(", but {}", kinds.join(" and ")) }
 }
 
 fn write(path: &Path, bytes: &[u8], mode: u32, existing: Existing) -> io::Result<()> {
@@ -249,7 +259,11 @@ fn unreadable(path: &Path, error: io::Error) -> Failure {
 }
 
 fn unwritable(path: &Path, error: io::Error) -> Failure {
-    Failure::new(Code::Io, "a file cannot be written").because(format!("{}: {error}", path.display()))
+    let why = match error.kind() {
+        io::ErrorKind::AlreadyExists => "there is one already; --force puts the new one in its place".to_owned(),
+        _ => error.to_string(),
+    };
+    Failure::new(Code::Io, "a file cannot be written").because(format!("{}: {why}", path.display()))
 }
 
 pub(super) fn wrong(path: &Path, why: &str) -> Failure {
@@ -314,8 +328,14 @@ mod tests {
         let cause = |failure: Failure| failure.cause().unwrap();
         assert!(cause(certificates(&path).unwrap_err()).contains("x.pem"));
         write_private(&path, key_text().as_bytes(), Existing::Replace).unwrap();
-        assert!(cause(certificates(&path).unwrap_err()).contains("no certificate in PEM in it, but a private key"));
-        assert!(cause(revocation_lists(&path).unwrap_err()).contains("no revocation list"));
+        assert!(cause(certificates(&path).unwrap_err()).contains("no certificate in PEM"));
+        assert!(
+            cause(revocation_lists(&path).unwrap_err()).contains("no revocation list in PEM in it, but a private key")
+        );
+        let public = SigningKey::generate(KeyKind::P256).unwrap().public_pem().unwrap();
+        write_public(&path, public.as_bytes(), Existing::Replace).unwrap();
+        assert!(cause(private_key(&path).unwrap_err()).ends_with("no private key in it, but a public key"));
+        assert!(cause(signing_key(&path).unwrap_err()).ends_with("no private key in it, but a public key"));
         write_private(&path, b"nothing", Existing::Replace).unwrap();
         assert!(cause(private_key(&path).unwrap_err()).contains("no private key"));
         write_private(&path, key_text().repeat(2).as_bytes(), Existing::Replace).unwrap();

@@ -54,6 +54,41 @@ impl ConnectionCut {
     }
 }
 
+/// A certificate or a revocation list runs out soon, or has run out.
+pub struct RunsOut<'a> {
+    /// The key of the configuration that names the file.
+    pub key: &'static str,
+    /// The file and what is in it.
+    pub what: &'a str,
+    /// When.
+    pub at: Timestamp,
+    /// Whether that time has come.
+    pub over: bool,
+}
+
+impl RunsOut<'_> {
+    /// Logs.
+    pub fn emit(&self) {
+        match self.over {
+            false => tracing::warn!(key = self.key, at = %self.at, "{} runs out soon", self.what),
+            true => tracing::error!(key = self.key, at = %self.at, "{} has run out", self.what),
+        }
+    }
+}
+
+/// The files of TLS that are in force, each with its end.
+pub struct FilesLast<'a> {
+    /// The key of the configuration that names the file, and when what is in it runs out.
+    pub ends: &'a [(&'static str, Timestamp)],
+}
+
+impl FilesLast<'_> {
+    /// Measures, in place of what was said of the files before.
+    pub fn emit(&self) {
+        METRICS.files_last(self.ends);
+    }
+}
+
 /// A call ran to its end.
 pub struct CallEnded<'a> {
     /// Which tool; it exists, so the label cannot be grown by a caller.
@@ -88,38 +123,6 @@ impl KeysFetched<'_> {
             Ok(0) => tracing::warn!(uri = self.uri, "the issuer publishes no usable token key; every token is refused"),
             Ok(keys) => tracing::info!(uri = self.uri, keys, "token keys fetched"),
             Err(cause) => tracing::warn!(uri = self.uri, cause, "token keys could not be fetched"),
-        }
-    }
-}
-
-/// When files that prove channels run out; those that are not named are not used any more.
-pub struct FilesEnd<'a>(pub &'a [(&'static str, Timestamp)]);
-
-impl FilesEnd<'_> {
-    /// Sets the gauge.
-    pub fn emit(&self) {
-        METRICS.not_after(self.0);
-    }
-}
-
-/// A file that proves channels runs out soon, or has run out.
-pub struct FileEnds {
-    /// The key that names it.
-    pub key: &'static str,
-    /// When.
-    pub at: Timestamp,
-    /// Whether that is past.
-    pub ended: bool,
-}
-
-impl FileEnds {
-    /// Logs; the gauge tells it all the time.
-    pub fn emit(&self) {
-        match self.ended {
-            true => tracing::error!(file = self.key, at = %self.at, "a file has run out; put a newer one in its place"),
-            false => {
-                tracing::warn!(file = self.key, at = %self.at, "a file runs out soon; put a newer one in its place")
-            }
         }
     }
 }

@@ -89,8 +89,8 @@ impl Metrics {
         registry.register("keys_fetched", "Fetches of a token key set", self.keys_fetched.clone());
         registry.register("audit_records", "Records in the audit log", self.audit_written.clone());
         registry.register("audit_failures", "Records that could not be written in time", self.audit_failed.clone());
-        let about = "When the certificate or list in a file that ends first does, in seconds since 1970";
-        registry.register("not_after_seconds", about, self.not_after.clone());
+        let help = "When what is in a file runs out, in seconds since 1970";
+        registry.register("not_after_seconds", help, self.not_after.clone());
     }
 
     pub(super) fn refused(&self, code: Code) {
@@ -125,10 +125,10 @@ impl Metrics {
         self.audit_failed.inc_by(u64::try_from(records).unwrap_or(u64::MAX));
     }
 
-    /// Of the files that the keys name; of others nothing is told any more.
-    pub(super) fn not_after(&self, files: &[(&'static str, Timestamp)]) {
+    /// A file that is not named any more has no end.
+    pub(super) fn files_last(&self, ends: &[(&'static str, Timestamp)]) {
         self.not_after.clear();
-        for (key, at) in files {
+        for (key, at) in ends {
             self.not_after.get_or_create(&[("file", *key)]).set(at.seconds());
         }
     }
@@ -170,9 +170,8 @@ mod tests {
         metrics.keys_fetched(false);
         metrics.audit_written(7);
         metrics.audit_failed(2);
-        metrics.not_after(&[("tls.client_ca", Timestamp::from_seconds(5))]);
-        metrics.not_after(&[("tls.cert", Timestamp::from_seconds(1_800_000_000))]);
-        assert!(!metrics.text().contains("tls.client_ca"));
+        metrics.files_last(&[("tls.cert", Timestamp::from_seconds(1)), ("tls.client_crl", Timestamp::from_seconds(2))]);
+        metrics.files_last(&[("tls.cert", Timestamp::from_seconds(1_800_000_000))]);
         let text = metrics.text();
         for line in [
             "doorward_refusals_total{reason=\"token_replayed\"} 1",
@@ -191,6 +190,7 @@ mod tests {
         ] {
             assert!(text.lines().any(|have| have == line), "{line}\n{text}");
         }
+        assert!(!text.contains("tls.client_crl"), "{text}");
     }
 
     #[test]

@@ -7,7 +7,7 @@ mod settings;
 
 pub use facts::{
     AuditFailed, AuditLost, AuditRecovered, AuditWritten, CallEnded, ConnectionClosed, ConnectionCut, ConnectionOpened,
-    FileEnds, FilesEnd, HandshakeRefused, KeysFetched, Refused,
+    FilesLast, HandshakeRefused, KeysFetched, Refused, RunsOut,
 };
 pub use logs::{LogGuard, start as start_logs};
 pub use metrics::{CONTENT_TYPE as METRICS_CONTENT_TYPE, text as metrics_text};

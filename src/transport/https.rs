@@ -13,10 +13,10 @@ use axum::{Extension, Router};
 use axum_server::Handle;
 use bytes::Bytes;
 use http::header::{
-    ACCESS_CONTROL_ALLOW_HEADERS, ACCESS_CONTROL_ALLOW_METHODS, ACCESS_CONTROL_ALLOW_ORIGIN, CACHE_CONTROL, CONNECTION,
-    VARY,
+    ACCESS_CONTROL_ALLOW_HEADERS, ACCESS_CONTROL_ALLOW_METHODS, ACCESS_CONTROL_ALLOW_ORIGIN,
+    ACCESS_CONTROL_REQUEST_HEADERS, CACHE_CONTROL, CONNECTION, VARY,
 };
-use http::{HeaderValue, Method, StatusCode, Version};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Version};
 use http_body_util::Full;
 use hyper_util::rt::TokioTimer;
 use serde_json::Value;
@@ -168,7 +168,7 @@ async fn route(front: &Front, connection: &Connection, request: Request) -> Resp
         Err(failure) => return outside.refuse(&failure).await,
     };
     let response = match (parts.uri.path(), &parts.method) {
-        ("/mcp", &Method::OPTIONS) if origin.is_some() => preflight(),
+        ("/mcp", &Method::OPTIONS) if origin.is_some() => preflight(&parts.headers),
         ("/mcp", method) if front.endpoint.protocol().serves(method) => {
             call(outside, &mut parts, body).await.unwrap_or_else(|refused| *refused)
         }
@@ -291,13 +291,25 @@ impl Inside<'_> {
     }
 }
 
-fn preflight() -> Response {
+/// What a page of a configured origin may send: the headers of the protocol and no others. Those of a tool's parameters have
+/// names of their own, so they are allowed as they are asked for.
+fn preflight(asked: &HeaderMap) -> Response {
     let mut response = Response::new(Body::empty());
     *response.status_mut() = StatusCode::NO_CONTENT;
     let headers = response.headers_mut();
     headers.insert(ACCESS_CONTROL_ALLOW_METHODS, HeaderValue::from_static("POST, OPTIONS"));
-    let allowed = HeaderValue::from_static("Content-Type, Authorization, X-Correlation-ID");
-    headers.insert(ACCESS_CONTROL_ALLOW_HEADERS, allowed);
+    let mut allowed =
+        "Accept, Authorization, Content-Type, MCP-Protocol-Version, Mcp-Method, Mcp-Name, X-Correlation-ID".to_owned();
+    let asked = asked.get(ACCESS_CONTROL_REQUEST_HEADERS).and_then(|names| names.to_str().ok()).unwrap_or_default();
+    for name in asked.split(',').filter_map(|name| name.trim().parse::<HeaderName>().ok()) {
+        if name.as_str().starts_with("mcp-param-") {
+            allowed.push_str(", ");
+            allowed.push_str(name.as_str());
+        }
+    }
+    if let Ok(allowed) = HeaderValue::try_from(allowed) {
+        headers.insert(ACCESS_CONTROL_ALLOW_HEADERS, allowed);
+    }
     response
 }
 

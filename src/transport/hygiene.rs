@@ -28,6 +28,9 @@ const KEPT: [&str; 8] = [
 /// More headers than any client of this protocol sends.
 pub(super) const MOST_HEADERS: usize = 64;
 
+/// Characters of a refused name that a record repeats; no host has a longer one (RFC 1035 section 2.3.4).
+const LONGEST_NAME: usize = 255;
+
 /// Which names and origins are served.
 #[derive(Clone, Default, Debug)]
 pub struct Names {
@@ -72,10 +75,12 @@ impl Names {
             (Some(name), _) | (None, Some(name)) => name,
             (None, None) => return Err(refused()),
         };
-        let name = authority(name).ok_or_else(refused)?;
-        let served =
-            self.hosts.iter().any(|host| host.host == name.host && (host.port.is_none() || host.port == name.port));
-        if served { Ok(()) } else { Err(refused()) }
+        let served = authority(name).is_some_and(|name| {
+            self.hosts.iter().any(|host| host.host == name.host && (host.port.is_none() || host.port == name.port))
+        });
+        // What was asked for is for the operator, who may have forgotten a name; the caller knows it.
+        let sent = || name.chars().take(LONGEST_NAME).collect::<String>().escape_debug().to_string();
+        if served { Ok(()) } else { Err(refused().because(sent())) }
     }
 
     fn check_origin(&self, headers: &HeaderMap) -> Result<Option<String>, Failure> {
@@ -222,6 +227,8 @@ mod tests {
         {
             assert_eq!(code(&names, "/mcp", &[("host", host)]), Some(Code::HostNotAllowed), "{host}");
         }
+        let refused = names.check(&parts("/mcp", &[("host", "other.example:1")])).unwrap_err();
+        assert_eq!(refused.cause().as_deref(), Some("other.example:1"));
         assert_eq!(code(&names, "/mcp", &[]), Some(Code::HostNotAllowed));
         let twice = [("host", "door.example"), ("host", "door.example")];
         assert_eq!(code(&names, "/mcp", &twice), Some(Code::HeaderMalformed));

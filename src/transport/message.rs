@@ -63,16 +63,11 @@ fn present<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Option<V
 /// Judges a body and its headers.
 pub(super) fn check(body: &[u8], headers: &HeaderMap, protocol: Protocol) -> Result<(), Refused> {
     check_strict(body, MAX_DEPTH).map_err(|error| strict(&error))?;
-    if body.iter().find(|byte| !byte.is_ascii_whitespace()) == Some(&b'[') {
-        return Err(Failure::new(Code::Batch, "batches are not part of this protocol").into());
-    }
+    check_single(body)?;
     if protocol.is_answer(body) {
         return Ok(());
     }
-    let envelope: Envelope<'_> = serde_json::from_slice(body).map_err(|error| {
-        let failure = Failure::new(Code::InvalidRequest, "the body is not a JSON-RPC 2.0 request or notification");
-        failure.because(error.to_string())
-    })?;
+    let envelope = read_envelope(body)?;
     // What is no id is not repeated either.
     let id = envelope.id.clone().filter(is_id).unwrap_or(Value::Null);
     let version = match envelope.check(headers) {
@@ -82,6 +77,32 @@ pub(super) fn check(body: &[u8], headers: &HeaderMap, protocol: Protocol) -> Res
     envelope.check_method(version.as_deref(), protocol).map_err(|failure| {
         let modern = version.as_deref().is_some_and(|version| version >= MODERN);
         Refused { id, failure, in_band: !modern }
+    })
+}
+
+/// Judges a line of a local caller, who has no headers. Versions are the protocol layer's to judge there, which knows what
+/// was agreed on at the start.
+pub(super) fn check_line(line: &[u8]) -> Result<(), Refused> {
+    check_strict(line, MAX_DEPTH).map_err(|error| strict(&error))?;
+    check_single(line)?;
+    let envelope = read_envelope(line)?;
+    let id = envelope.id.clone().filter(is_id).unwrap_or(Value::Null);
+    let judged = envelope.check_form().and_then(|()| envelope.params().map(|_| ()));
+    let judged = judged.and_then(|()| envelope.check_method(None, Protocol::Stateless));
+    judged.map_err(|failure| Refused { id, failure, in_band: true })
+}
+
+fn check_single(body: &[u8]) -> Result<(), Failure> {
+    if body.iter().find(|byte| !byte.is_ascii_whitespace()) == Some(&b'[') {
+        return Err(Failure::new(Code::Batch, "batches are not part of this protocol"));
+    }
+    Ok(())
+}
+
+fn read_envelope(body: &[u8]) -> Result<Envelope<'_>, Failure> {
+    serde_json::from_slice(body).map_err(|error| {
+        let failure = Failure::new(Code::InvalidRequest, "the body is not a JSON-RPC 2.0 request or notification");
+        failure.because(error.to_string())
     })
 }
 
@@ -104,6 +125,14 @@ pub(super) fn said(body: &[u8]) -> Option<(Option<Value>, String)> {
 impl Envelope<'_> {
     /// Checks all but the method; gives the version that is spoken, if the message or its headers say.
     fn check<'h>(&'h self, headers: &'h HeaderMap) -> Result<Option<Cow<'h, str>>, Failure> {
+        self.check_form()?;
+        let mut params = self.params()?;
+        let version = self.check_version(headers, params.version.take())?;
+        self.check_agreement(headers, &params)?;
+        Ok(version)
+    }
+
+    fn check_form(&self) -> Result<(), Failure> {
         if self.jsonrpc != "2.0" {
             return Err(Failure::new(Code::InvalidRequest, "jsonrpc must be \"2.0\""));
         }
@@ -113,10 +142,7 @@ impl Envelope<'_> {
         if self.method.len() > LONGEST_METHOD {
             return Err(Failure::new(Code::InvalidRequest, "the method is longer than any in use"));
         }
-        let mut params = self.params()?;
-        let version = self.check_version(headers, params.version.take())?;
-        self.check_agreement(headers, &params)?;
-        Ok(version)
+        Ok(())
     }
 
     fn params(&self) -> Result<Params<'_>, Failure> {

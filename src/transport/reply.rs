@@ -10,8 +10,8 @@ use super::bearer::Challenge;
 use crate::error::{Code, Failure, JsonRpc};
 use crate::mcp;
 
-/// The answer to a request that was refused before dispatch. `id` is the JSON-RPC id, where it is known.
-pub(super) fn refusal(failure: &Failure, id: Value, challenge: &Challenge) -> Response {
+/// A refusal as a JSON-RPC error. `id` is the id of the request, where it is known.
+pub(super) fn error(failure: &Failure, id: Value) -> Value {
     let code = failure.code();
     let number = match code.json_rpc() {
         JsonRpc::Error(number) => number,
@@ -24,7 +24,12 @@ pub(super) fn refusal(failure: &Failure, id: Value, challenge: &Challenge) -> Re
         data.insert("supported".to_owned(), serde_json::json!(mcp::versions()));
     }
     let error = serde_json::json!({ "code": number, "message": failure.public(), "data": data });
-    let body = serde_json::json!({ "jsonrpc": "2.0", "id": id, "error": error });
+    serde_json::json!({ "jsonrpc": "2.0", "id": id, "error": error })
+}
+
+/// The answer to a request that was refused before dispatch. `id` is the JSON-RPC id, where it is known.
+pub(super) fn refusal(failure: &Failure, id: Value, challenge: &Challenge) -> Response {
+    let (code, body) = (failure.code(), error(failure, id));
     let mut response = Response::new(Body::from(body.to_string()));
     *response.status_mut() = StatusCode::from_u16(code.http_status()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
     let headers = response.headers_mut();

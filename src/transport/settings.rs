@@ -23,7 +23,7 @@ pub enum TransportKind {
     Http,
 }
 
-/// The unix socket.
+/// The unix socket. No effect in this version.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct SocketSection {
@@ -54,7 +54,7 @@ impl Default for SocketSection {
 #[schemars(extend("type" = ["string", "integer"], "format" = "file-mode"))]
 pub struct SocketMode(pub String);
 
-/// The Windows named pipe.
+/// The Windows named pipe. No effect in this version.
 #[derive(Clone, Default, PartialEq, Eq, Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct PipeSection {
@@ -130,7 +130,7 @@ pub struct HttpSection {
     pub public_url: Option<String>,
     /// Authorization servers named in the protected resource metadata. Default: `auth.jwt.issuer`, if it is a URL.
     pub authorization_servers: Vec<String>,
-    /// Bytes of a request body. Default: 4194304.
+    /// Bytes of a request body, and of a line over stdio. Default: 4194304.
     #[schemars(range(min = 1))]
     pub max_body_bytes: usize,
     /// Bytes of all headers of a request. Default: 65536.

@@ -24,8 +24,7 @@ pub struct Material {
     pub generation: u64,
     /// Which revocation lists are in it.
     pub lists: Vec<Standing>,
-    /// How long its files are good.
-    pub lives: Vec<Life>,
+    lives: Vec<Life>,
     verifier: Arc<dyn ClientCertVerifier>,
     allowlist: Allowlist,
     /// When the first revocation list runs out.
@@ -85,6 +84,12 @@ impl Material {
             allowlist,
             crl_expires,
         })
+    }
+
+    /// How long each file is good.
+    #[must_use]
+    pub fn endings(&self) -> &[Life] {
+        &self.lives
     }
 
     /// Whether some revocation list has run out by `now`; then nobody passes until there is a new one.

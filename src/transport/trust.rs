@@ -33,10 +33,12 @@ pub struct Problem {
 }
 
 /// How long what is in a file is good.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Life {
     /// The key that names the file.
     pub key: &'static str,
+    /// The file and the part of it that ends first, for a person.
+    pub what: String,
     /// From when.
     pub from: Timestamp,
     /// Until when.
@@ -48,7 +50,7 @@ impl Life {
     #[must_use]
     pub fn ends_soon(&self, now: Timestamp) -> bool {
         let third = self.until.since(self.from).checked_div(3).unwrap_or_default();
-        self.until.since(now) < AHEAD.min(third)
+        self.until.since(now) <= AHEAD.min(third)
     }
 }
 
@@ -76,8 +78,7 @@ pub(super) fn examine(section: &TlsSection, now: Timestamp) -> (Option<Files>, V
     let chain = section.cert.as_deref().and_then(|path| look.chain(path));
     let key = section.key.as_deref().and_then(|path| look.key(path, section.cert.as_deref().zip(chain.as_deref())));
     let authorities = section.client_ca.as_deref().and_then(|path| look.authorities(path));
-    let named = (section.client_crl.as_deref(), authorities.as_deref());
-    let lists = if let (Some(path), Some(authorities)) = named { look.lists(path, authorities) } else { None };
+    let lists = section.client_crl.as_deref().and_then(|path| look.lists(path, authorities.as_deref()));
     if let Some(authorities) = &authorities {
         look.namesakes(authorities, section.client_crl.is_some());
     }
@@ -145,7 +146,8 @@ impl Look {
         for (index, der) in authorities.iter().enumerate() {
             let which = if index == 0 { String::new() } else { format!("certificate {}, ", index.saturating_add(1)) };
             let Some(certificate) = self.certificate(KEY, path, &which, der) else { continue };
-            if pki::is_authority(der) != Some(true) {
+            // One that vouches for itself may stand for itself alone, and old roots do not say that they are any.
+            if certificate.issuer != certificate.subject && pki::is_authority(der) != Some(true) {
                 let what = format!("{which}{} is not an authority", certificate.subject);
                 self.refuse(KEY, path, &what, "name the certificate that signs those of clients, such as ca.crt");
             }
@@ -154,10 +156,10 @@ impl Look {
         Some(authorities)
     }
 
-    fn lists(&mut self, path: &Path, authorities: &[CertificateDer<'_>]) -> Option<Lists> {
+    fn lists(&mut self, path: &Path, authorities: Option<&[CertificateDer<'_>]>) -> Option<Lists> {
         const KEY: &str = "tls.client_crl";
         let lists = self.taken(KEY, store::revocation_lists(path))?;
-        let standings = match lists::judge(&lists, authorities) {
+        let standings = match lists::judge(&lists, authorities?) {
             Ok(standings) => standings,
             Err(wrong) => {
                 for what in wrong {
@@ -169,7 +171,8 @@ impl Look {
         };
         for standing in &standings {
             let (from, until) = standing.life();
-            self.lives.push(Life { key: KEY, from, until });
+            let what = format!("{}: the list of {}", path.display(), standing.issuer());
+            self.lives.push(Life { key: KEY, what, from, until });
             if until <= self.now {
                 let what = format!("the list of {} is out of date since {until}", standing.issuer());
                 self.refuse(
@@ -199,7 +202,8 @@ impl Look {
     fn certificate(&mut self, key: &'static str, path: &Path, which: &str, der: &[u8]) -> Option<Certificate> {
         match pki::certificate(der) {
             Ok(certificate) => {
-                self.lives.push(Life { key, from: certificate.not_before, until: certificate.not_after });
+                let what = format!("{}: {which}{}", path.display(), certificate.subject);
+                self.lives.push(Life { key, what, from: certificate.not_before, until: certificate.not_after });
                 Some(certificate)
             }
             Err(failure) => {
@@ -233,7 +237,7 @@ impl Look {
             let days = life.until.since(self.now).as_secs() / 86_400;
             self.problems.push(Problem {
                 key: life.key,
-                what: format!("runs out on {} (in {days} days)", life.until),
+                what: format!("{} runs out on {} (in {days} days)", life.what, life.until),
                 advice: "put a newer one in its place before; it is taken up by itself",
                 refuses: false,
             });

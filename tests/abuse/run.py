@@ -17,6 +17,8 @@ CALM, LEAD, TAIL = 5, 1, 1
 LASTS = 14
 CAP_MIB, LEAST, TRIES = 256, 0.9, 3
 ATTACKER = "127.0.0.2"
+# Connections of each slow client.
+CONNECTIONS = 200
 
 # What must have become of the attacker's connections: cut at least once; none left; nothing said.
 CUT, GONE, ANY = "cut", "gone", "any"
@@ -150,7 +152,7 @@ class Shim:
         with open(path, "w") as file:
             file.write(f"""foreground = yes
 pid =
-debug = warning
+debug = notice
 [door]
 client = yes
 accept = 127.0.0.1:{self.port}
@@ -164,21 +166,58 @@ checkHost = localhost
 TIMEOUTclose = 0
 """)
         log = open(f"{door.place}/shim.log", "w")
+        self.log = log.name
         self.child = subprocess.Popen(pinned(core, ["stunnel4", path]), stdout=log, stderr=log)
-        time.sleep(0.7)
+        for _ in range(100):
+            if not self.alive():
+                break
+            with socket.socket() as probe:
+                if probe.connect_ex(("127.0.0.1", self.port)) == 0:
+                    return
+            time.sleep(0.1)
+        self.stop()
+        raise SystemExit(f"the shim does not start: {open(self.log).read()}")
+
+    def alive(self):
+        return self.child.poll() is None
+
+    def let_in(self):
+        """Connections that came through to the door."""
+        with open(self.log) as file:
+            return sum("connected remote server" in line for line in file)
 
     def stop(self):
         self.child.terminate()
         self.child.wait(10)
 
 
+def slow_report(out, shim, before):
+    """What slowhttptest and the shim counted, as a report."""
+    text = re.sub(r"\x1b\[[0-9;]*m", "", out)
+    counts = {word: int(found[-1]) for word in ("connected", "error", "closed")
+              if (found := re.findall(rf"{word}:\s+(\d+)", text))}
+    sent = shim.let_in() - before
+    failure = None
+    if len(counts) < 3:
+        failure = f"slowhttptest gave no counts: {text[-300:].strip()}"
+    elif not shim.alive():
+        failure = "the shim is down"
+    elif sent < CONNECTIONS:
+        failure = f"only {sent} of {CONNECTIONS} connections came to the door"
+    # Its counts are of the last time it looked, every five seconds; how it ended is exact.
+    left = 0 if "No open connections left" in text else counts.get("connected", 0)
+    second = (re.findall(r"on (\d+)\w* second", text) or ["?"])[-1]
+    return {"sent": sent, "cut": max(sent - left, 0), "held": left, "seconds_until_cut": second, "failure": failure}
+
+
 def attack(name, door, shim, core):
     """Begins; gives a function that waits for its report."""
     if name in SLOW:
         url = f"http://127.0.0.1:{shim.port}/mcp"
-        command = ["slowhttptest", "-c", "200", *SLOW[name], "-i", "5", "-r", "100", "-l", str(LASTS + 2), "-u", url]
+        command = ["slowhttptest", "-c", str(CONNECTIONS), *SLOW[name], "-i", "5", "-r", "100", "-l", str(LASTS + 2), "-u", url]
     else:
         command = [sys.executable, f"{HERE}/attacks.py", name, door.place, str(door.port), str(LASTS)]
+    before = shim.let_in()
     child = subprocess.Popen(pinned(core, ["nice", "-n", "5", *command]), stdout=subprocess.PIPE,
                              stderr=subprocess.PIPE, text=True, stdin=subprocess.DEVNULL)
 
@@ -189,15 +228,9 @@ def attack(name, door, shim, core):
             child.kill()
             child.communicate()
             return {"sent": 0, "cut": 0, "failure": "the attacker did not end"}
-        if name not in SLOW:
-            return json.loads(out) if child.returncode == 0 else {"sent": 0, "cut": 0, "failure": complaint[-300:]}
-        text = re.sub(r"\x1b\[[0-9;]*m", "", out)
-        last = lambda word: int((re.findall(rf"{word}:\s+(\d+)", text) or ["0"])[-1])
-        # Its counts are of the last time it looked, which may be before the end; how it ended is exact.
-        gone = "No open connections left" in text
-        left = 0 if gone else last("connected") + last("pending") + last("initializing")
-        second = (re.findall(r"on (\d+)\w* second", text) or ["?"])[-1]
-        return {"sent": 200, "cut": 200 - left, "held": left, "seconds_until_cut": second}
+        if child.returncode != 0:
+            return {"sent": 0, "cut": 0, "failure": f"exit status {child.returncode}: {(complaint or out)[-300:].strip()}"}
+        return slow_report(out, shim, before) if name in SLOW else json.loads(out)
 
     return report
 
@@ -278,6 +311,9 @@ def main():
     parser.add_argument("--json")
     parser.add_argument("--only", default="")
     arguments = parser.parse_args()
+    only = set(filter(None, arguments.only.split(",")))
+    if unknown := only - {name for name, _ in ATTACKS}:
+        parser.error(f"no such attack: {', '.join(sorted(unknown))}. There are: {', '.join(name for name, _ in ATTACKS)}")
     cores = sorted(os.sched_getaffinity(0))
     ours, theirs = (cores[0], cores[1]) if len(cores) > 1 else (None, None)
     pki = lambda *words: subprocess.run([arguments.binary, *words], check=True, stdout=subprocess.DEVNULL)
@@ -299,7 +335,6 @@ def main():
         load.end()
         print(f"{arguments.rate:g} calls/s offered; memory after the first: {door.memory('VmRSS'):.0f} MiB; "
               f"load average {os.getloadavg()[0]:.1f}\n{HEAD}", flush=True)
-        only = set(filter(None, arguments.only.split(",")))
         for name, expected in ATTACKS:
             if only and name not in only:
                 continue

@@ -118,17 +118,19 @@ async fn only_post_is_served_at_the_endpoint() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_allowed_origin_is_told_what_it_may_send_and_no_other_is() {
     const ORIGIN: &str = "https://app.example";
+    const SENT: &str = "Accept, Authorization, Content-Type, MCP-Protocol-Version, Mcp-Method, Mcp-Name, X-Correlation-ID, \
+                        mcp-param-region";
     let world = World::open().await;
     let preflight = |origin: &str| {
         let mut ask = Ask::get("/mcp").with("origin", origin).with("access-control-request-method", "POST");
         ask.method = "OPTIONS";
-        ask.with("access-control-request-headers", "authorization,content-type")
+        ask.with("access-control-request-headers", "authorization,content-type,mcp-method,mcp-param-region,x-other")
     };
     let answer = ask(&world, &preflight(ORIGIN)).await;
     assert_eq!((answer.status, answer.body.as_str()), (204, ""));
     assert_eq!(answer.header("access-control-allow-origin"), Some(ORIGIN));
     assert_eq!(answer.header("access-control-allow-methods"), Some("POST, OPTIONS"));
-    assert_eq!(answer.header("access-control-allow-headers"), Some("Content-Type, Authorization, X-Correlation-ID"));
+    assert_eq!(answer.header("access-control-allow-headers"), Some(SENT));
     assert_eq!(answer.header("vary"), Some("Origin"));
     assert_eq!(answer.header("access-control-allow-credentials"), None);
     // The answers themselves, refusals among them, are for the same origin to read.

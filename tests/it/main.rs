@@ -33,6 +33,7 @@ mod replay;
 mod review;
 mod rmcp_client;
 mod secrets;
+mod stdio;
 mod teleport;
 mod trust;
 mod versions;

@@ -353,3 +353,25 @@ async fn a_revocation_list_that_runs_out_shuts_open_connections_until_there_is_a
     assert_eq!(bot.call().await, "200");
     world.daemon.ready(Duration::from_millis(1)).await.unwrap();
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_reload_that_cannot_be_recorded_is_in_force_and_says_so() {
+    let world = World::open().await;
+    let mut bot = Client::connect(&world, "good").await;
+    assert_eq!(bot.call().await, "200");
+    // The journal of the next start can be written, so the configuration is in order; the one in use cannot.
+    fs::create_dir(world.path("next")).unwrap();
+    world.edit(&world.path("log").display().to_string(), &world.path("next").display().to_string());
+    world.edit(BOT, "");
+    fs::rename(world.path("log"), world.path("away")).unwrap();
+    world.daemon.reload().await.expect("what is in force was not refused");
+    fs::rename(world.path("away"), world.path("log")).unwrap();
+    for _ in 0..100 {
+        match bot.call().await.as_str() {
+            "403 subject_not_allowed" => return,
+            other => assert_eq!(other, "503 audit_unavailable"),
+        }
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    panic!("the journal does not come back");
+}

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use serde_json::{Value, json};
 
 use super::quoted;
-use crate::cli::{Exit, Outcome, say, span};
+use crate::cli::{Exit, Outcome, complain, say, span};
 use crate::clock::{Clock, Timestamp};
 use crate::identity::Certificate;
 use crate::pki::describe::{self, Item};
@@ -24,15 +24,24 @@ pub(super) struct Args {
 pub(super) fn run(args: &Args, clock: &Clock) -> Outcome {
     let now = clock.now();
     let mut all = Vec::new();
+    // A file that cannot be read does not keep what is in the others.
+    let mut failed = None;
     for file in &args.files {
-        all.extend(describe::file(file)?.into_iter().map(|item| (file, item)));
+        match describe::file(file) {
+            Ok(items) => all.extend(items.into_iter().map(|item| (file, item))),
+            Err(failure) if failed.is_none() => failed = Some(failure),
+            Err(failure) => complain(format!("doorward: {failure}: {}", failure.cause().unwrap_or_default())),
+        }
     }
     if args.json {
         let items = all.iter().map(|(file, item)| in_json(file, item, now)).collect();
         say(format!("{:#}", Value::Array(items)));
-    } else {
+    } else if !all.is_empty() {
         let texts = all.iter().map(|(file, item)| in_words(file, item, now));
         say(texts.collect::<Vec<_>>().join("\n\n"));
+    }
+    if let Some(failure) = failed {
+        return Err(failure);
     }
     let unreadable = all.iter().any(|(_, item)| matches!(item, Item::Unreadable { .. }));
     Ok(if unreadable { Exit::Refused } else { Exit::Done })

@@ -6,11 +6,18 @@ use std::path::Path;
 
 use crate::authn::{JwtAlgorithm, KeySet, ReplayMode};
 use crate::config::place::KeyPath;
+use crate::config::tree::Node;
 use crate::identity::Scope;
 use crate::pki::store;
 
 /// Where token keys may come from.
 const SOURCES: [&str; 3] = ["jwks_uri", "public_key", "secret"];
+
+/// What is said of fetching keys.
+const FETCHING: [&str; 5] = ["jwks_ca", "jwks_max_stale", "jwks_min_refresh", "jwks_refresh_interval", "jwks_timeout"];
+
+/// What is said of the register of used tokens.
+const REGISTER: [&str; 1] = ["jti_cache_size"];
 
 /// Bytes an HMAC key must have at least (RFC 7518 section 3.2).
 const SECRET_BYTES: usize = 32;
@@ -20,6 +27,7 @@ impl Check<'_> {
         self.claims();
         self.key_sources();
         self.lifetimes();
+        self.idle();
         self.scope_names();
         if self.https() {
             self.needs_of_https();
@@ -40,6 +48,7 @@ impl Check<'_> {
         if !SOURCES.iter().any(|source| self.wrote(&format!("auth.jwt.{source}"))) {
             self.find("auth.jwt", "no source of keys; https needs one", "give one of jwks_uri, public_key, secret");
         }
+        self.audience();
         if let Some(path) = &jwt.public_key {
             self.file("auth.jwt.public_key", path);
             self.public_key(path);
@@ -70,6 +79,21 @@ impl Check<'_> {
                 JwtAlgorithm::PUBLIC.iter().filter(|one| keys.serves(**one)).map(|one| one.name()).collect();
             let problem = format!("the keys in {} are for {} and for none of these", path.display(), served.join(", "));
             self.find("auth.jwt.algorithms", problem, "name an algorithm that a key is for, or another file");
+        }
+    }
+
+    /// Clients that follow RFC 9728 ask for tokens whose audience is the URL they are told.
+    fn audience(&mut self) {
+        let (http, jwt) = (&self.config.http, &self.config.auth.jwt);
+        let resource = http.resource(self.config.tls.bind);
+        let told = !http.authorization_servers(jwt.issuer.as_deref()).is_empty();
+        let differs = jwt.audience.as_deref().is_some_and(|audience| !audience.is_empty() && audience != resource);
+        if told && differs {
+            let problem = format!(
+                "clients that ask for tokens by themselves are told {resource} (http.public_url, RFC 9728), and get \
+                 tokens for that"
+            );
+            self.note_at(&KeyPath::from("auth.jwt.audience"), problem);
         }
     }
 
@@ -131,6 +155,25 @@ impl Check<'_> {
                 (true, false) => self.find_at(&path, "keys from secret know HS256 only", ""),
                 (false, true) => self.find_at(&path, "HS256 needs auth.jwt.secret", ""),
                 (true, true) | (false, false) => {}
+            }
+        }
+    }
+
+    /// Keys of `auth.jwt` that another one makes idle.
+    fn idle(&mut self) {
+        let jwt = &self.config.auth.jwt;
+        let mut idle: Vec<(&str, &str)> = Vec::new();
+        if jwt.replay == ReplayMode::Off {
+            idle.extend(REGISTER.map(|key| (key, "has no effect with replay: off")));
+        }
+        let at_hand = ["public_key", "secret"].into_iter().any(|source| self.wrote(&format!("auth.jwt.{source}")));
+        if at_hand && jwt.jwks_uri.is_none() {
+            idle.extend(FETCHING.map(|key| (key, "has no effect without jwks_uri")));
+        }
+        for (key, problem) in idle {
+            let path = KeyPath::from("auth.jwt").key(key);
+            if self.given.tree.at(&path).is_some_and(Node::says_something) {
+                self.note_at(&path, problem);
             }
         }
     }

@@ -35,13 +35,15 @@ pub(super) fn private(path: &Path) -> Result<(), Wrong> {
     Ok(())
 }
 
-/// A file for the journal: one that this process can append to or create, and under its own name, as it is renamed and looked
-/// for by that.
+/// As [`writable`], and no symbolic link: the journal follows none, for who could set one could have records written
+/// elsewhere.
 pub(super) fn journal(path: &Path) -> Result<(), String> {
-    if path.symlink_metadata().is_ok_and(|found| found.is_symlink()) {
-        return Err(format!("{} is a symbolic link; name the file itself", path.display()));
+    match std::fs::symlink_metadata(path) {
+        Ok(metadata) if metadata.is_symlink() => {
+            Err(format!("{} is a symbolic link; name the file itself", path.display()))
+        }
+        Ok(_) | Err(_) => writable(path),
     }
-    writable(path)
 }
 
 /// A file that this process can append to or create.
@@ -89,13 +91,13 @@ mod tests {
         assert!(readable(directory.path()).unwrap_err().ends_with("is not a file"));
         assert!(writable(directory.path()).unwrap_err().ends_with("is not a file"));
         std::fs::write(&path, "x").unwrap();
-        let link = directory.path().join("link");
-        std::os::unix::fs::symlink(&path, &link).unwrap();
-        assert!(journal(&path).is_ok() && writable(&link).is_ok());
-        assert!(journal(&link).unwrap_err().ends_with("is a symbolic link; name the file itself"));
         assert!(writable(&path.join("below")).unwrap_err().ends_with("is not a directory"));
         std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o640)).unwrap();
         assert!(readable(&path).is_ok());
+        let link = directory.path().join("link");
+        std::os::unix::fs::symlink(&path, &link).unwrap();
+        assert!(journal(&path).is_ok() && writable(&link).is_ok());
+        assert!(journal(&link).unwrap_err().contains("is a symbolic link"));
         assert!(matches!(private(&path), Err(Wrong::Exposed(problem)) if problem.contains("mode 0640")));
         std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o400)).unwrap();
         assert!(private(&path).is_ok());

@@ -3,6 +3,7 @@
 use super::Check;
 use super::hosts::{host_header, https_url, origin};
 use crate::config::place::KeyPath;
+use crate::config::tree::{Kind, Node};
 use crate::identity::SubjectPattern;
 use crate::transport::{TransportKind, trust};
 
@@ -27,9 +28,43 @@ impl Check<'_> {
                 self.find("transport", "named pipes exist on Windows only", "use stdio for local callers, or https");
             }
         }
+        self.unread();
         self.tls();
         self.http();
         self.metrics();
+    }
+
+    /// What guards https must not look as if it guarded stdio too; least of all where https was meant and not written.
+    fn unread(&mut self) {
+        let transport = KeyPath::from("transport");
+        if self.config.transport != TransportKind::Stdio || self.given.left_out.contains(&transport) {
+            return;
+        }
+        // The one key of `http` that bounds a line as it bounds a body.
+        let bounds =
+            |node: &Node| matches!(&node.kind, Kind::Map(keys) if keys.iter().all(|e| e.key == "max_body_bytes"));
+        let bound = self.given.tree.at(&KeyPath::from("http")).is_some_and(bounds);
+        let sections = ["tls", "http", "auth", "metrics"].into_iter();
+        let written: Vec<&str> =
+            sections.filter(|section| self.wrote(section) && !(*section == "http" && bound)).collect();
+        let sections = written.join(", ");
+        let guards = ["tls", "auth.jwt"].into_iter().find(|key| self.wrote(key));
+        match guards.filter(|_| !self.wrote("transport")) {
+            Some(key) => self.find(
+                key,
+                format!("nothing reads {sections}: no transport is written, so it is stdio, which asks for no token"),
+                "write transport: https, or transport: stdio if only the process that starts the door shall call",
+            ),
+            None if written.is_empty() => {}
+            None => {
+                let section = written.first().copied().unwrap_or_default();
+                let at = if self.wrote("transport") { transport } else { KeyPath::from(section) };
+                self.note_at(
+                    &at,
+                    format!("over stdio nothing reads {sections}, and no certificate or token is asked for"),
+                );
+            }
+        }
     }
 
     fn tls(&mut self) {
@@ -45,6 +80,9 @@ impl Check<'_> {
                     error.to_string(),
                     "write CN=name, DNS:name, URI:spiffe://… or a full distinguished name",
                 );
+            } else if entry.contains('*') {
+                let path = KeyPath::from("tls.allowed_subjects").item(index);
+                self.find_at(&path, "wildcards are not supported; name each subject", "");
             }
         }
         if !self.https() {
@@ -105,6 +143,14 @@ impl Check<'_> {
                     self.find_at(&KeyPath::from(key).item(index), problem, "");
                 }
             }
+        }
+        let bind = self.config.tls.bind;
+        if self.https() && http.allowed_hosts.is_empty() && bind.ip().is_unspecified() {
+            self.find(
+                "http.allowed_hosts",
+                format!("is empty, and {bind} is nobody's name, so every request would be refused"),
+                "give the names under which callers reach this server",
+            );
         }
         if let Some(Err(problem)) = http.public_url.as_deref().map(https_url) {
             self.find("http.public_url", problem, "");

@@ -134,6 +134,7 @@ fn advice(status: StatusCode, reason: &str) -> Option<&'static str> {
         "subject_not_allowed" | "certificate_expired" | "certificate_revoked" | "certificate_untrusted" => {
             "use a client certificate that the door allows: --cert"
         }
+        "revocation_unknown" => "the door has no revocation list that holds; its operator must renew it",
         "host_not_allowed" => "the URL must use a name the door knows itself by",
         _ if status == StatusCode::UNAUTHORIZED => "check the token source",
         _ => return None,

@@ -25,15 +25,16 @@ use crate::guard::LimitsSection;
 use crate::tools::Tool;
 
 pub use host::Host;
+pub use query::Threads;
 
 macro_rules! register {
     ($($query:ident)*) => {
-        /// Every host query, bound to `host` and kept within `limits`.
+        /// Every host query, bound to `host`, kept within `limits`, and run on `threads`.
         #[must_use]
-        pub fn tools(host: Host, limits: &LimitsSection) -> Vec<Box<dyn Tool>> {
+        pub fn tools(host: Host, limits: &LimitsSection, threads: &Threads) -> Vec<Box<dyn Tool>> {
             let host = Arc::new(host);
             let limits = Arc::new(limits.clone());
-            vec![$(query::tool::<$query::Query>(&host, &limits),)*]
+            vec![$(query::tool::<$query::Query>(&host, &limits, threads),)*]
         }
 
         /// Asks `host` every query, each with the arguments that `arguments` has for its name.
@@ -113,7 +114,7 @@ mod tests {
 
     #[test]
     fn the_register_has_the_core_queries_and_each_field_of_an_answer_is_described() {
-        let tools = tools(Host::this(), &LimitsSection::default());
+        let tools = tools(Host::this(), &LimitsSection::default(), &Threads::default());
         let names: Vec<&str> = tools.iter().map(|tool| tool.spec().name.as_ref()).collect();
         let core = ["cpu_info", "disk_info", "memory_info", "network_info", "processes", "temperature", "uptime"];
         assert_eq!(names, core.map(|name| format!("get_{name}")));

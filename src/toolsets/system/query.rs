@@ -1,9 +1,10 @@
 //! What a host query is, and the one adapter that makes a tool of it: it runs beside the runtime's threads, and a query
 //! that hangs in the kernel costs a few threads, never the daemon.
 
+use std::collections::HashMap;
 use std::marker::PhantomData;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use async_trait::async_trait;
 use schemars::JsonSchema;
@@ -67,8 +68,19 @@ impl Ask<'_> {
 }
 
 /// Makes a tool of a query.
-pub(super) fn tool<Q: HostQuery>(host: &Arc<Host>, limits: &Arc<LimitsSection>) -> Box<dyn Tool> {
-    Box::new(HostTool::<Q>::new(host, limits))
+pub(super) fn tool<Q: HostQuery>(host: &Arc<Host>, limits: &Arc<LimitsSection>, threads: &Threads) -> Box<dyn Tool> {
+    Box::new(HostTool::<Q>::new(host, limits, threads))
+}
+
+/// The threads that each query may take. Kept over a reload: a thread that hangs is not given back by one.
+#[derive(Clone, Default, Debug)]
+pub struct Threads(Arc<Mutex<HashMap<String, Arc<Semaphore>>>>);
+
+impl Threads {
+    fn of(&self, query: &str) -> Arc<Semaphore> {
+        let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        Arc::clone(all.entry(query.to_owned()).or_insert_with(|| Arc::new(Semaphore::new(THREADS))))
+    }
 }
 
 struct HostTool<Q> {
@@ -80,16 +92,11 @@ struct HostTool<Q> {
 }
 
 impl<Q: HostQuery> HostTool<Q> {
-    fn new(host: &Arc<Host>, limits: &Arc<LimitsSection>) -> Self {
+    fn new(host: &Arc<Host>, limits: &Arc<LimitsSection>, threads: &Threads) -> Self {
         let mut spec = Q::spec();
         Q::narrow(&mut spec, limits);
-        Self {
-            spec,
-            host: Arc::clone(host),
-            limits: Arc::clone(limits),
-            threads: Arc::new(Semaphore::new(THREADS)),
-            query: PhantomData,
-        }
+        let threads = threads.of(&spec.name);
+        Self { spec, host: Arc::clone(host), limits: Arc::clone(limits), threads, query: PhantomData }
     }
 
     async fn answer(&self, arguments: &Arguments, progress: &Progress) -> Result<Output, Failure> {
@@ -177,7 +184,7 @@ pub(super) fn ask_within<Q: HostQuery>(
 
 #[cfg(test)]
 mod tests {
-    use std::sync::{Condvar, Mutex};
+    use std::sync::Condvar;
     use std::time::Duration;
 
     use serde::Deserialize;
@@ -254,7 +261,7 @@ mod tests {
     }
 
     fn made<Q: HostQuery>() -> (HostTool<Q>, Arguments) {
-        let tool = HostTool::new(&Arc::new(Host::this()), &Arc::default());
+        let tool = HostTool::new(&Arc::new(Host::this()), &Arc::default(), &Threads::default());
         let arguments = ArgumentSchema::compile(&tool.spec).unwrap().parse(Map::new()).unwrap();
         (tool, arguments)
     }
@@ -275,6 +282,16 @@ mod tests {
         LET_GO.1.notify_all();
         let output = hanging.answer(&arguments, &unheard).await.unwrap();
         assert_eq!(output.into_structured(), json!({"done": true}));
+    }
+
+    #[test]
+    fn what_hangs_holds_its_threads_over_a_reload() {
+        let (host, limits, threads) = (Arc::new(Host::this()), Arc::default(), Threads::default());
+        let before = HostTool::<Endless>::new(&host, &limits, &threads);
+        let _held = before.threads.try_acquire_many(5).unwrap();
+        let after = HostTool::<Endless>::new(&host, &limits, &threads);
+        assert_eq!(after.threads.available_permits(), THREADS - 5);
+        assert_eq!(HostTool::<Hanging>::new(&host, &limits, &threads).threads.available_permits(), THREADS);
     }
 
     #[tokio::test]

@@ -4,13 +4,14 @@ use std::fs;
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use doorward::clock::{Clock, Timestamp};
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 
 use super::ask;
 use crate::world::ask::{Ask, ERAS, Era};
-use crate::world::{Choice, World, wire};
+use crate::world::{Choice, World, tokens, wire};
 
 async fn with_probes() -> World {
     World::with(Choice { probes: Some(0), ..Choice::default() }).await
@@ -117,5 +118,26 @@ async fn an_idle_daemon_notices_that_its_journal_is_gone() {
     fs::rename(world.path("log"), world.path("away")).unwrap();
     until_ready(address, 503).await;
     fs::rename(world.path("away"), world.path("log")).unwrap();
+    until_ready(address, 200).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn it_is_not_ready_while_the_revocation_list_is_out_of_date_and_the_numbers_say_when_that_is() {
+    let clock = Clock::manual(Timestamp::from_seconds(tokens::now()));
+    let life = Some(Duration::from_secs(3600 + 300));
+    let choice = Choice { probes: Some(0), list_life: life, clock: Some(clock.clone()), ..Choice::default() };
+    let world = World::with(choice).await;
+    let address = world.daemon.probes().unwrap();
+    until_ready(address, 200).await;
+    let (_, numbers) = plain(address, "GET", "/metrics").await;
+    for file in ["tls.cert", "tls.client_ca", "tls.client_crl"] {
+        let line = numbers.lines().find(|line| line.contains(&format!("not_after_seconds{{file=\"{file}\"}}")));
+        let at: i64 = line.unwrap().rsplit(' ').next().unwrap().parse().unwrap();
+        assert!(at > clock.now().seconds(), "{file}: {at}");
+    }
+    clock.advance(Duration::from_secs(301));
+    assert!(until_ready(address, 503).await.contains("the revocation list is out of date"));
+    world.authority().crl(Duration::from_secs(86_400), &Clock::system()).unwrap();
+    world.reload().await;
     until_ready(address, 200).await;
 }

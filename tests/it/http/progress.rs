@@ -42,6 +42,21 @@ async fn progress_comes_before_the_result() {
     }
 }
 
+/// The last step is reported at nearly the same time as the result; many short calls tell whether one can overtake the other.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn every_step_comes_and_none_after_the_result() {
+    let world = World::open().await;
+    let connection = h2::open(&world.path(""), world.port, |_| {}).await;
+    for _ in 0..75 {
+        for era in ERAS {
+            let request = Ask::sampling(era, 1).good(&world).request(world.port);
+            let answer = h2::ask(&connection.send, request).await.unwrap();
+            let order: Vec<_> = events(&answer.body).iter().map(|event| event["params"]["progress"].as_f64()).collect();
+            assert_eq!(order, [Some(0.0), Some(1.0), None], "{}", answer.body);
+        }
+    }
+}
+
 fn abandoned(record: &Value) -> bool {
     record["result"] == "abandoned"
 }
