@@ -9,7 +9,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use criterion::Criterion;
 use doorward::admission::{Gate, RateLimitSection, ResourcesSection};
-use doorward::audit::{Sink, Trail};
+use doorward::audit::{AuditSection, Basis, Durability, Journal, Sink, Trail};
 use doorward::authn::{
     AuthSection, Authenticator, Caller, Jwt, JwtAlgorithm, JwtSection, KeySet, KeySource, Local, Presented, ReplayMode,
     Scheme,
@@ -31,6 +31,7 @@ use rcgen::{KeyPair, RsaKeySize};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Map;
+use tempfile::TempDir;
 
 const NOW: i64 = 1_800_000_000;
 
@@ -207,11 +208,15 @@ fn calls(criterion: &mut Criterion) -> Result<(), Box<dyn Error>> {
     let local = || -> Box<dyn Scheme> { Box::new(Local::new(Scope::parse("core").into_iter().collect())) };
     let (remote, here) = (peer()?, Arc::new(PeerIdentity::Stdio { uid: 1000 }));
     let nothing = &Presented::Nothing;
+    // What waiting for the record costs is the difference to the same caller with the records kept in memory.
+    let home = tempfile::tempdir_in(concat!(env!("CARGO_MANIFEST_DIR"), "/target"))?;
     let cases = [
-        ("local caller, no audit", door(local(), false)?, &here, nothing),
-        ("local caller", door(local(), true)?, &here, nothing),
-        ("token known", door(jwt(ReplayMode::SenderBound)?, true)?, &remote, &bearer),
-        ("token new, EdDSA", door(jwt(ReplayMode::Off)?, true)?, &remote, &bearer),
+        ("local caller, no audit", door(local(), None)?, &here, nothing),
+        ("local caller", door(local(), gone())?, &here, nothing),
+        ("local caller, journal", door(local(), journal(&home, Durability::Buffered)?)?, &here, nothing),
+        ("local caller, journal with fsync", door(local(), journal(&home, Durability::Fsync)?)?, &here, nothing),
+        ("token known", door(jwt(ReplayMode::SenderBound)?, gone())?, &remote, &bearer),
+        ("token new, EdDSA", door(jwt(ReplayMode::Off)?, gone())?, &remote, &bearer),
     ];
     let mut group = criterion.benchmark_group("path");
     for (name, door, peer, presented) in cases {
@@ -260,14 +265,23 @@ async fn pass(door: &Door, caller: Arc<Caller>, tool: &'static str) -> Result<us
     door.pass(call, &Progress::unheard()).await.map(|released| released.into_parts().1.len())
 }
 
-fn door(scheme: Box<dyn Scheme>, audit: bool) -> Result<Door, Failure> {
+fn gone() -> Option<Arc<dyn Sink>> {
+    Some(Arc::new(Gone))
+}
+
+fn journal(home: &TempDir, durability: Durability) -> Result<Option<Arc<dyn Sink>>, Failure> {
+    let path = home.path().join(format!("{durability:?}.jsonl"));
+    let journal = Journal::open(&AuditSection { path, durability, ..AuditSection::default() }, Clock::system())?;
+    Ok(Some(journal))
+}
+
+fn door(scheme: Box<dyn Scheme>, sink: Option<Arc<dyn Sink>>) -> Result<Door, Failure> {
     let limits = LimitsSection::default();
     let host = Host::folder(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures/host/debian-vm"));
     let mut tools = system::tools(host, &limits, &system::Threads::default());
     tools.push(Box::new(Answers(ToolSpec::query::<Asked, Answered>("answers", "Answers", "Answers.", Impact::Low))));
     let names = tools.iter().map(|tool| tool.spec().name.to_string()).collect();
     let clock = Clock::manual(Timestamp::from_seconds(NOW));
-    let sink: Option<Arc<dyn Sink>> = if audit { Some(Arc::new(Gone)) } else { None };
     let plenty = RateLimitSection { requests_per_minute: u32::MAX, requests_per_hour: u32::MAX, burst: u32::MAX };
     Ok(Door {
         authenticator: Authenticator::new(vec![scheme]),
@@ -276,7 +290,13 @@ fn door(scheme: Box<dyn Scheme>, audit: bool) -> Result<Door, Failure> {
         policy: Policy::new(ScopeMap::new(&[("core".to_owned(), names)].into()), SensitiveList::default(), Vec::new()),
         guard: Guard::new(Redactor::new(&RedactionSection::default())?, Caps::new(&limits)),
         trail: Trail::new(sink, clock.clone()),
-        recording: Recording { params: true, output_size: true, client_ip: true, redactions: true },
+        recording: Recording {
+            basis: Basis { config: "c".into(), policy: "p".into() },
+            params: true,
+            output_size: true,
+            client_ip: true,
+            redactions: true,
+        },
         query_timeout: Duration::from_secs(5),
         clock,
     })
@@ -287,7 +307,7 @@ struct Gone;
 
 #[async_trait]
 impl Sink for Gone {
-    async fn keep(&self, line: Vec<u8>) -> Result<(), Failure> {
+    async fn keep(&self, line: Vec<u8>, _: bool) -> Result<(), Failure> {
         self.leave(line);
         Ok(())
     }
@@ -299,6 +319,8 @@ impl Sink for Gone {
     }
     fn reopen(&self) {}
     async fn flush(&self) {}
+
+    async fn close(&self) {}
 }
 
 #[derive(Deserialize, JsonSchema)]

@@ -94,12 +94,16 @@ codes! {
     HeaderTooLarge = "header_too_large", 431, INVALID_REQUEST;
     /// The body is over `http.max_body_bytes`.
     BodyTooLarge = "body_too_large", 413, INVALID_REQUEST;
+    /// The bodies of all requests, or of one certificate's, have reached what `http.max_body_bytes_total` allows.
+    BodiesFull = "bodies_full", 503, INVALID_REQUEST;
     /// The body did not arrive in time.
     BodyTimeout = "body_timeout", 408, INVALID_REQUEST;
     /// The body is not one JSON text in UTF-8.
     MalformedJson = "malformed_json", 400, Rpc(-32700);
     /// The JSON is nested too deeply.
     JsonTooDeep = "json_too_deep", 400, INVALID_REQUEST;
+    /// The JSON holds more values than any message of this protocol.
+    JsonTooMany = "json_too_many_values", 400, INVALID_REQUEST;
     /// An object has the same key twice.
     DuplicateKey = "duplicate_key", 400, INVALID_REQUEST;
     /// A JSON-RPC batch; MCP has none since 2025-06-18.

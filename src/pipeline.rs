@@ -8,7 +8,7 @@ use futures_util::FutureExt as _;
 use serde_json::{Map, Value};
 
 use crate::admission::{Gate, Leftover};
-use crate::audit::{Client, Entry, Event, Outcome, Record, Trail, Verdict};
+use crate::audit::{Basis, Client, Entry, Event, Outcome, Record, Trail, Verdict};
 use crate::authn::{Authenticator, Caller, Presented};
 use crate::call::{Arguments, Call, Output, Progress};
 use crate::clock::Clock;
@@ -45,8 +45,10 @@ pub struct Door {
 }
 
 /// What of a call goes into the audit log.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct Recording {
+    /// The hashes that say under which configuration.
+    pub basis: Basis,
     /// The arguments, redacted.
     pub params: bool,
     /// The size of the answer.
@@ -63,15 +65,33 @@ impl Door {
     /// # Errors
     /// The refusal, already recorded.
     pub async fn identify(&self, peer: &Arc<PeerIdentity>, presented: &Presented) -> Result<Arc<Caller>, Failure> {
+        self.identify_if_due(peer, presented, |_| true).await
+    }
+
+    /// The same for askers who may be many: a refusal has a record of its own if `due` says so. If not it is counted by who
+    /// said so, and recorded by [`Door::turned_away`].
+    ///
+    /// # Errors
+    /// The refusal.
+    pub async fn identify_if_due(
+        &self,
+        peer: &Arc<PeerIdentity>,
+        presented: &Presented,
+        due: impl FnOnce(Code) -> bool,
+    ) -> Result<Arc<Caller>, Failure> {
         let now = self.clock.now();
         match self.authenticator.authenticate(peer, presented, now).await {
             Ok(caller) => {
-                let record = Record::new(Event::AuthSuccess, now, self.client(Client::from(&**peer)));
+                let record = self.bare(Event::AuthSuccess, Client::from(&**peer));
                 self.trail.note(record.by(caller.principal(), caller.scopes()).succeeded()).await?;
                 Ok(Arc::new(caller))
             }
             Err(failure) => {
-                self.turn_away(Client::from(&**peer), &failure).await;
+                if due(failure.code()) {
+                    self.turn_away(Client::from(&**peer), &failure).await;
+                } else {
+                    Refused { code: failure.code() }.emit();
+                }
                 Err(failure)
             }
         }
@@ -176,21 +196,21 @@ impl Door {
     /// Records that a request was refused before it became a call.
     pub async fn turn_away(&self, client: Client, failure: &Failure) {
         Refused { code: failure.code() }.emit();
-        let record = Record::new(Event::AuthFailure, self.clock.now(), self.client(client));
+        let record = self.bare(Event::AuthFailure, client);
         self.keep(record.refused(failure.code(), failure.cause())).await;
     }
 
-    /// Records that so many were refused for the same reason before they were known.
-    pub async fn turned_away(&self, client: Client, code: Code, count: u64) {
-        let record = Record::new(Event::AuthFailure, self.clock.now(), self.client(client));
+    /// Records that so many were refused for the same reason before there was a call; each was counted when it happened.
+    pub async fn turned_away(&self, client: Client, event: Event, code: Code, count: u64) {
+        let record = self.bare(event, client);
         self.keep(record.refused(code, None).counted(count)).await;
     }
 
     /// Records that a caller, known by then, was refused by the protocol layer.
     pub async fn turn_caller_away(&self, caller: &Caller, failure: &Failure) {
         Refused { code: failure.code() }.emit();
-        let client = self.client(Client::from(&**caller.peer()));
-        let record = Record::new(Event::QueryDenied, self.clock.now(), client).by(caller.principal(), caller.scopes());
+        let record = self.bare(Event::QueryDenied, Client::from(&**caller.peer()));
+        let record = record.by(caller.principal(), caller.scopes());
         self.keep(record.refused(failure.code(), failure.cause())).await;
     }
 
@@ -210,8 +230,7 @@ impl Door {
     /// Records refusals by the gate that were counted and not yet recorded.
     pub async fn settle(&self, leftovers: Vec<Leftover>) {
         for Leftover { caller, refusals } in leftovers {
-            let client = self.client(Client::from(&**caller.peer()));
-            let record = Record::new(Event::LimitExceeded, self.clock.now(), client);
+            let record = self.bare(Event::LimitExceeded, Client::from(&**caller.peer()));
             self.keep(record.by(caller.principal(), caller.scopes()).counted(refusals)).await;
         }
     }
@@ -228,17 +247,16 @@ impl Door {
     }
 
     fn event(&self, event: Event, call: &Call) -> Record {
-        let client = self.client(Client::from(&**call.caller.peer()));
-        Record::new(event, self.clock.now(), client)
+        self.bare(event, Client::from(&**call.caller.peer()))
             .about(call.id.as_str(), &call.tool)
             .by(call.caller.principal(), call.caller.scopes())
     }
 
-    fn client(&self, mut client: Client) -> Client {
+    fn bare(&self, event: Event, mut client: Client) -> Record {
         if !self.recording.client_ip {
             client.ip = None;
         }
-        client
+        Record::new(event, self.clock.now(), client).under(&self.recording.basis)
     }
 
     fn describe(&self, record: &mut Option<Record>, arguments: &Arguments) {

@@ -48,6 +48,11 @@ fn digit(c: u8) -> Option<u8> {
     }
 }
 
+/// Every record writes 64 of them.
+fn hexadecimal(digit: u8) -> u8 {
+    digit.wrapping_add(if digit < 10 { b'0' } else { b'a'.wrapping_sub(10) })
+}
+
 impl std::fmt::Display for Hash {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str(&hex(&self.0))
@@ -88,7 +93,7 @@ impl Head {
         page.push(b',');
         page.extend_from_slice(members);
         page.extend_from_slice(LAST);
-        page.extend_from_slice(hex(&self.hash.0).as_bytes());
+        page.extend(self.hash.0.iter().flat_map(|byte| [hexadecimal(byte >> 4), hexadecimal(byte & 0xf)]));
         page.extend_from_slice(END);
         let hash = Hash::of(page.get(begin..)?);
         page.push(b'\n');

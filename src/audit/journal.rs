@@ -1,61 +1,112 @@
-//! The journal: JSON lines appended to one file by one thread. A line that was acknowledged is with the kernel, so it
-//! outlives this process however that ends; an error means "not kept in time", and the line is written later if it can be.
+//! The journal: JSON lines appended to one file by one thread, each chained to the one before. A record that was
+//! acknowledged is with the kernel, so it outlives this process however that ends; an error means "not kept in time", and
+//! the record is written later if it can be.
 
-use std::path::Path;
+use std::fs::File;
+use std::io;
 use std::sync::{Arc, Mutex, PoisonError, mpsc};
 use std::thread;
 use std::time::Duration;
 
 use async_trait::async_trait;
+use tokio::sync::watch;
 
-use super::Sink;
+use super::archive::Archive;
+use super::checkpoint::Signer;
 use super::file::{AppendFile, Paper};
+use super::headfile::HeadFile;
+use super::layout::Layout;
 use super::queue::{Ended, Queue, unavailable};
-use super::writer::{Work, Writer};
+use super::record::{Client, Event, Record};
+use super::recovery;
+use super::settings::{AuditSection, Durability};
+use super::writer::{Habits, Writer};
+use super::{Sink, signing};
 use crate::clock::Clock;
 use crate::error::{Code, Failure};
-use crate::telemetry::AuditLost;
+use crate::telemetry::{AuditLost, AuditUnclean};
 
 /// How long a sender waits at most.
 const PATIENCE: Duration = Duration::from_secs(5);
 
-/// The audit log's file and the thread that writes it.
+/// The audit log's files and the threads that write them.
 pub struct Journal {
     queue: Arc<Queue>,
     ended: Mutex<mpsc::Receiver<()>>,
+    gone: watch::Receiver<()>,
     thread: Option<thread::JoinHandle<()>>,
+    _archive: Archive,
+    _lock: File,
 }
 
 impl Journal {
-    /// Opens the file at `path` (made with mode 0600 if there is none; its directory must exist) and starts the writer.
+    /// Opens the journal at the section's `path` (its directory must exist), goes on where it ended, and starts to write.
+    /// At the first start the key that signs checkpoints is made.
     ///
     /// # Errors
-    /// [`Code::AuditUnavailable`] when it cannot be opened, is a symbolic link, or is not a regular file.
-    pub fn open(path: &Path) -> Result<Arc<Self>, Failure> {
-        let clock = Clock::system();
-        let opened = Writer::open(AppendFile::at(path), clock.clone());
-        let started = opened.and_then(|writer| Self::start(writer, clock));
-        started.map(Arc::new).map_err(|error| {
+    /// [`Code::AuditUnavailable`] when it cannot be opened, is a symbolic link or no regular file, or another process
+    /// writes it; [`Code::Config`] when the key cannot be used.
+    pub fn open(section: &AuditSection, clock: Clock) -> Result<Arc<Self>, Failure> {
+        let layout = Layout::of(&section.path);
+        let said = |error: io::Error| {
             Failure::new(Code::AuditUnavailable, "the audit log cannot be opened")
-                .because(format!("{}: {error}", path.display()))
-        })
+                .because(format!("{}: {error}", section.path.display()))
+        };
+        let lock = recovery::lock(&layout).map_err(said)?;
+        let mut paper = AppendFile::of(layout.clone());
+        let opened = paper.open().map_err(said)?;
+        let noted = HeadFile::open(&layout.beside("head")).map_err(said)?;
+        let found = recovery::find(&layout, &opened, &noted).map_err(said)?;
+        let signer = signer(section, &layout)?;
+        let archive =
+            Archive::start(layout.clone(), section.compress, usize::try_from(section.max_files).unwrap_or(usize::MAX));
+        let archive = archive.map_err(said)?;
+        let writer = Writer::new(paper, opened, found.head, signer, Habits::from(section), clock.clone())
+            .telling(archive.bell())
+            .noting(noted);
+        let journal = Self::start(writer, clock.clone(), archive, lock).map_err(said)?;
+        if let Some(found) = found.unclean {
+            AuditUnclean { found: &found }.emit();
+            let record = Record::new(Event::UncleanStop, clock.now(), Client::default()).saying(&found);
+            journal.queue.leave(super::line(&record)?);
+        }
+        Ok(Arc::new(journal))
     }
 
-    fn start<P: Paper>(writer: Writer<P>, clock: Clock) -> std::io::Result<Self> {
+    fn start<P: Paper>(writer: Writer<P>, clock: Clock, archive: Archive, lock: File) -> io::Result<Self> {
         let queue = Arc::new(Queue::new(clock));
         let (end, ended) = mpsc::channel();
+        let (going, gone) = watch::channel(());
         let thread = {
             let queue = Arc::clone(&queue);
-            thread::Builder::new().name("audit".to_owned()).spawn(move || run(writer, &queue, end))?
+            thread::Builder::new().name("audit".to_owned()).spawn(move || run(writer, &queue, (end, going)))?
         };
-        Ok(Self { queue, ended: Mutex::new(ended), thread: Some(thread) })
+        Ok(Self { queue, ended: Mutex::new(ended), gone, thread: Some(thread), _archive: archive, _lock: lock })
     }
+}
+
+impl From<&AuditSection> for Habits {
+    fn from(section: &AuditSection) -> Self {
+        Self {
+            max_size: section.max_size_mb.saturating_mul(1 << 20),
+            daily: section.rotate_daily,
+            fsync: section.durability == Durability::Fsync,
+            every_records: section.checkpoint.every_records,
+            every: Duration::from_secs(section.checkpoint.every_seconds),
+        }
+    }
+}
+
+/// The key that signs checkpoints, made if there is none; its public half stands beside the journal.
+fn signer(section: &AuditSection, layout: &Layout) -> Result<Signer, Failure> {
+    let path = section.checkpoint.key.clone().unwrap_or_else(|| layout.beside("key"));
+    signing::key(&path, &layout.beside("pub"))
 }
 
 #[async_trait]
 impl Sink for Journal {
-    async fn keep(&self, line: Vec<u8>) -> Result<(), Failure> {
-        match tokio::time::timeout(PATIENCE, self.queue.keep(line)).await {
+    async fn keep(&self, line: Vec<u8>, durable: bool) -> Result<(), Failure> {
+        match tokio::time::timeout(PATIENCE, self.queue.keep(line, durable)).await {
             Ok(result) => result,
             Err(_) => Err(unavailable(format!("not written within {} s", PATIENCE.as_secs()))),
         }
@@ -76,6 +127,12 @@ impl Sink for Journal {
     async fn flush(&self) {
         let _ = tokio::time::timeout(PATIENCE, self.queue.mark()).await;
     }
+
+    async fn close(&self) {
+        self.queue.close();
+        let mut gone = self.gone.clone();
+        let _ = tokio::time::timeout(PATIENCE, async move { while gone.changed().await.is_ok() {} }).await;
+    }
 }
 
 /// Writes what is left and ends the thread; a disk that does not answer is not waited for.
@@ -91,25 +148,61 @@ impl Drop for Journal {
     }
 }
 
-fn run<P: Paper>(mut writer: Writer<P>, queue: &Queue, _end: mpsc::Sender<()>) {
+fn run<P: Paper>(mut writer: Writer<P>, queue: &Queue, _end: (mpsc::Sender<()>, watch::Sender<()>)) {
     let _ended = Ended(queue);
     while let Some(work) = queue.next() {
         let healthy = writer.turn(work);
         queue.done(healthy);
     }
-    if writer.abandoned() > 0 && !writer.turn(Work::default()) {
-        AuditLost { records: writer.abandoned() }.emit();
+    if !writer.finish() {
+        AuditLost { records: usize::try_from(writer.abandoned()).unwrap_or(usize::MAX) }.emit();
     }
 }
 
 #[cfg(test)]
 mod tests {
     use std::collections::HashSet;
+    use std::path::Path;
 
     use super::*;
+    use crate::audit::chain::{Hash, Head, Link};
+    use crate::audit::checkpoint::{Cause, Checkpoint};
+
+    fn section(path: &Path) -> AuditSection {
+        AuditSection { path: path.to_owned(), ..AuditSection::default() }
+    }
+
+    fn open(path: &Path) -> Arc<Journal> {
+        Journal::open(&section(path), Clock::system()).unwrap()
+    }
 
     fn lines(path: &Path) -> Vec<String> {
         std::fs::read_to_string(path).unwrap().lines().map(str::to_owned).collect()
+    }
+
+    /// What the senders sent, out of lines that are one chain from `head` on.
+    fn chained(lines: &[String], mut head: Head) -> (Vec<u64>, Head) {
+        let mut sent = Vec::new();
+        for line in lines {
+            let link = Link::of(line.as_bytes()).unwrap();
+            assert!(link.follows(head), "{line}");
+            head = Head { seq: link.seq, hash: Hash::of(line.as_bytes()) };
+            let value: serde_json::Value = serde_json::from_str(line).unwrap();
+            sent.extend(value["n"].as_u64());
+        }
+        (sent, head)
+    }
+
+    fn record(number: usize) -> Vec<u8> {
+        format!("{{\"n\":{number}}}").into_bytes()
+    }
+
+    fn sent(path: &Path) -> Vec<u64> {
+        chained(&lines(path), Head::START).0
+    }
+
+    fn event(line: &str) -> String {
+        serde_json::from_str::<serde_json::Value>(line).unwrap()["event"].as_str().unwrap_or_default().to_owned()
     }
 
     async fn until(mut holds: impl FnMut() -> bool) {
@@ -126,7 +219,7 @@ mod tests {
     async fn every_line_of_many_tasks_is_there_once_whole_and_in_order() {
         let home = tempfile::tempdir().unwrap();
         let path = home.path().join("audit.jsonl");
-        let journal = Journal::open(&path).unwrap();
+        let journal = open(&path);
         let tasks: Vec<_> = (0..48)
             .map(|task| {
                 let (journal, path) = (Arc::clone(&journal), path.clone());
@@ -134,10 +227,11 @@ mod tests {
                     for number in 0..60 {
                         let line =
                             format!("{{\"task\":{task},\"number\":{number},\"pad\":\"{}\"}}", "x".repeat(number * 7));
-                        journal.keep(line.clone().into_bytes()).await.unwrap();
+                        journal.keep(line.clone().into_bytes(), number % 2 == 0).await.unwrap();
                         if number % 20 == 0 {
                             // Nothing was flushed: another reader sees what was acknowledged.
-                            assert!(lines(&path).contains(&line));
+                            let inner = line.trim_matches(['{', '}']);
+                            assert!(lines(&path).iter().any(|have| have.contains(inner)));
                         }
                     }
                 })
@@ -147,6 +241,8 @@ mod tests {
             task.await.unwrap();
         }
         let lines = lines(&path);
+        chained(&lines, Head::START);
+        let lines: Vec<_> = lines.into_iter().filter(|line| line.contains("task")).collect();
         assert_eq!(lines.len(), 48 * 60);
         assert_eq!(lines.iter().collect::<HashSet<_>>().len(), 48 * 60);
         let mut next = [0; 48];
@@ -159,48 +255,152 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_half_written_last_line_is_left_alone() {
+    async fn a_half_written_last_line_is_kept_aside_and_the_chain_goes_on() {
         let home = tempfile::tempdir().unwrap();
         let path = home.path().join("audit.jsonl");
-        std::fs::write(&path, "{\"a\":1}\n{\"b\":").unwrap();
-        let journal = Journal::open(&path).unwrap();
-        journal.keep(b"{}".to_vec()).await.unwrap();
-        assert_eq!(std::fs::read_to_string(&path).unwrap(), "{\"a\":1}\n{\"b\":\n{}\n");
+        let journal = open(&path);
+        journal.keep(record(1), true).await.unwrap();
+        drop(journal);
+        let mut text = std::fs::read(&path).unwrap();
+        let whole = lines(&path).len();
+        text.extend_from_slice(b"{\"seq\":3,\"half");
+        std::fs::write(&path, text).unwrap();
+        let journal = open(&path);
+        journal.keep(record(2), false).await.unwrap();
+        let lines = lines(&path);
+        assert_eq!(chained(&lines, Head::START).0, [1, 2]);
+        assert_eq!(event(&lines[whole]), "unclean_stop");
+        assert!(lines[whole].contains("audit.torn-000000000002"), "{}", lines[whole]);
+        assert_eq!(std::fs::read(home.path().join("audit.torn-000000000002")).unwrap(), b"{\"seq\":3,\"half");
+    }
+
+    #[tokio::test]
+    async fn a_clean_stop_is_signed_and_no_start_complains_of_it() {
+        let home = tempfile::tempdir().unwrap();
+        let path = home.path().join("audit.jsonl");
+        for round in 0..3 {
+            let journal = open(&path);
+            journal.keep(record(round), true).await.unwrap();
+            journal.close().await;
+            assert!(journal.keep(record(9), true).await.is_err(), "closed is closed");
+        }
+        let lines = lines(&path);
+        assert_eq!(chained(&lines, Head::START).0, [0, 1, 2]);
+        assert_eq!(lines.len(), 6, "a record and a checkpoint each: {lines:?}");
+        let public = std::fs::read(home.path().join("audit.pub")).unwrap();
+        let public = crate::pki::PublicKey::from_pem(&public).unwrap();
+        for line in lines.iter().skip(1).step_by(2) {
+            let checkpoint = Checkpoint::parse(line.as_bytes()).unwrap();
+            assert!(checkpoint.cause == Cause::Stop && checkpoint.is_signed_by(&public), "{line}");
+        }
+    }
+
+    #[tokio::test]
+    async fn after_a_crash_the_next_start_says_so_and_what_is_gone() {
+        let home = tempfile::tempdir().unwrap();
+        let path = home.path().join("audit.jsonl");
+        let journal = open(&path);
+        for number in 0..3 {
+            journal.keep(record(number), true).await.unwrap();
+        }
+        drop(journal);
+        // Somebody cuts the log at a line's end; the checkpoint of the stop goes with it.
+        let kept = lines(&path)[..2].join("\n") + "\n";
+        std::fs::write(&path, &kept).unwrap();
+        drop(open(&path));
+        let found = &lines(&path)[2];
+        assert!(
+            found.contains("unclean_stop") && found.contains("records 3 to 4 were written and are not here"),
+            "{found}"
+        );
+        assert_eq!(Link::of(found.as_bytes()).unwrap().seq, 5, "a number is never given twice");
+    }
+
+    #[tokio::test]
+    async fn two_processes_do_not_write_one_chain() {
+        let home = tempfile::tempdir().unwrap();
+        let path = home.path().join("audit.jsonl");
+        let journal = open(&path);
+        let failure = Journal::open(&section(&path), Clock::system()).err().unwrap();
+        assert!(failure.cause().unwrap().contains("another process writes it"));
+        drop(journal);
+        drop(open(&path));
+    }
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    async fn full_files_make_room_for_new_ones_and_nothing_is_lost() {
+        let home = tempfile::tempdir().unwrap();
+        let path = home.path().join("audit.jsonl");
+        let section = AuditSection { max_size_mb: 1, max_files: 100, ..section(&path) };
+        let journal = Journal::open(&section, Clock::system()).unwrap();
+        let pad = "x".repeat(100_000);
+        for number in 0..60 {
+            journal.keep(format!("{{\"n\":{number},\"pad\":\"{pad}\"}}").into_bytes(), false).await.unwrap();
+        }
+        let layout = Layout::of(&path);
+        until(|| layout.rotated_files().unwrap().iter().all(|file| file.path.extension().unwrap() == "gz")).await;
+        drop(journal);
+        let segments = layout.segments().unwrap();
+        assert!(segments.len() > 5, "{segments:?}");
+        let all: Vec<String> = segments
+            .iter()
+            .flat_map(|segment| crate::audit::lines::Lines::open(&segment.path).unwrap())
+            .map(|line| String::from_utf8(line.unwrap().bytes).unwrap())
+            .collect();
+        assert_eq!(chained(&all, Head::START).0, (0..60).collect::<Vec<u64>>());
+        assert!(all.iter().any(|line| line.contains("\"cause\":\"rotation\"")));
+    }
+
+    #[tokio::test]
+    async fn the_chain_goes_on_where_every_file_was_moved_away() {
+        let home = tempfile::tempdir().unwrap();
+        let path = home.path().join("audit.jsonl");
+        let journal = open(&path);
+        journal.keep(record(1), true).await.unwrap();
+        drop(journal);
+        let before = lines(&path);
+        std::fs::rename(&path, home.path().join("elsewhere")).unwrap();
+        let journal = open(&path);
+        journal.keep(record(2), true).await.unwrap();
+        let (_, head) = chained(&before, Head::START);
+        assert_eq!(chained(&lines(&path), head).0, [2]);
     }
 
     #[tokio::test]
     async fn dropping_it_writes_what_was_left() {
         let home = tempfile::tempdir().unwrap();
         let path = home.path().join("audit.jsonl");
-        let journal = Journal::open(&path).unwrap();
-        (0..100).for_each(|number| journal.leave(format!("{number}").into_bytes()));
+        let journal = open(&path);
+        (0..100).for_each(|number| journal.leave(record(number)));
         drop(journal);
-        assert_eq!(lines(&path), (0..100).map(|number| number.to_string()).collect::<Vec<_>>());
+        assert_eq!(sent(&path), (0..100).collect::<Vec<_>>());
     }
 
     #[tokio::test]
     async fn flush_waits_for_what_was_left() {
         let home = tempfile::tempdir().unwrap();
         let path = home.path().join("audit.jsonl");
-        let journal = Journal::open(&path).unwrap();
-        journal.leave(b"left".to_vec());
+        let journal = open(&path);
+        journal.leave(record(7));
         journal.flush().await;
-        assert_eq!(lines(&path), ["left"]);
+        assert_eq!(sent(&path), [7]);
     }
 
     #[tokio::test]
     async fn after_a_rotation_the_next_line_goes_to_a_new_file() {
         let home = tempfile::tempdir().unwrap();
         let (path, rotated) = (home.path().join("audit.jsonl"), home.path().join("audit.jsonl.1"));
-        let journal = Journal::open(&path).unwrap();
-        journal.keep(b"one".to_vec()).await.unwrap();
+        let journal = open(&path);
+        journal.keep(record(1), true).await.unwrap();
         std::fs::rename(&path, &rotated).unwrap();
         journal.reopen();
-        journal.keep(b"two".to_vec()).await.unwrap();
-        assert_eq!((lines(&rotated), lines(&path)), (vec!["one".to_owned()], vec!["two".to_owned()]));
+        journal.keep(record(2), true).await.unwrap();
+        let (first, head) = chained(&lines(&rotated), Head::START);
+        let (second, head) = chained(&lines(&path), head);
+        assert_eq!((first, second), (vec![1], vec![2]));
         std::fs::remove_file(&path).unwrap();
-        journal.keep(b"three".to_vec()).await.unwrap();
-        assert_eq!(lines(&path), ["three"], "a removed file is noticed at the very next line");
+        journal.keep(record(3), true).await.unwrap();
+        assert_eq!(chained(&lines(&path), head).0, [3], "a removed file is noticed at the very next line");
     }
 
     #[tokio::test]
@@ -209,11 +409,11 @@ mod tests {
         let folder = home.path().join("log");
         let path = folder.join("audit.jsonl");
         std::fs::create_dir(&folder).unwrap();
-        let journal = Journal::open(&path).unwrap();
-        journal.keep(b"one".to_vec()).await.unwrap();
+        let journal = open(&path);
+        journal.keep(record(1), true).await.unwrap();
         assert!(journal.healthy());
         std::fs::remove_dir_all(&folder).unwrap();
-        let failure = journal.keep(b"two".to_vec()).await.unwrap_err();
+        let failure = journal.keep(record(2), true).await.unwrap_err();
         assert_eq!(failure.code(), Code::AuditUnavailable);
         assert!(failure.cause().is_some() && !failure.public().contains("log/"));
         until(|| !journal.healthy()).await;
@@ -221,24 +421,28 @@ mod tests {
         until(|| journal.healthy()).await;
         let lines = lines(&path);
         assert!(lines[0].contains("audit_gap"), "{lines:?}");
-        assert_eq!(lines[1], "two", "what was refused is told late rather than never");
+        assert!(lines[1].contains("\"n\":2"), "what was refused is told late rather than never");
+        assert_eq!(Link::of(lines[0].as_bytes()).unwrap().seq, 2, "the chain goes on");
     }
 
     #[tokio::test]
     async fn a_record_that_is_not_one_line_is_refused() {
         let home = tempfile::tempdir().unwrap();
         let path = home.path().join("audit.jsonl");
-        let journal = Journal::open(&path).unwrap();
-        assert!(journal.keep(b"a\nb".to_vec()).await.is_err());
-        assert!(journal.keep(vec![b'x'; (256 << 10) + 1]).await.is_err());
-        assert!(journal.keep(vec![b'x'; 256 << 10]).await.is_ok());
+        let journal = open(&path);
+        let long = |bytes: usize| format!("{{{}}}", " ".repeat(bytes - 2)).into_bytes();
+        for no in [&b"{\"a\":\n1}"[..], b"text", b"{}", b""] {
+            assert!(journal.keep(no.to_vec(), false).await.is_err());
+        }
+        assert!(journal.keep(long((256 << 10) + 1), false).await.is_err());
+        assert!(journal.keep(long(256 << 10), false).await.is_ok());
         assert!(journal.healthy());
         assert_eq!(lines(&path).len(), 1);
     }
 
     #[test]
     fn a_path_that_cannot_be_opened_is_said_to_the_operator_only() {
-        let failure = Journal::open(Path::new("/nowhere/audit.jsonl")).err().unwrap();
+        let failure = Journal::open(&section(Path::new("/nowhere/audit.jsonl")), Clock::system()).err().unwrap();
         assert!(failure.cause().unwrap().contains("/nowhere/audit.jsonl"));
         assert!(!failure.public().contains("nowhere"));
     }

@@ -1,15 +1,21 @@
 //! The audit trail: what cannot be recorded is not done. A call's decision is in the journal before the tool runs; its
 //! outcome follows, and an [`Entry`] that is dropped unfinished is recorded as abandoned.
 
+mod alerts;
+mod archive;
 pub mod chain;
 pub mod checkpoint;
 mod file;
+mod headfile;
 mod journal;
 pub mod layout;
 pub mod lines;
 mod queue;
 mod record;
+mod recovery;
 mod settings;
+mod signing;
+mod tail;
 mod writer;
 
 use std::sync::Arc;
@@ -19,18 +25,22 @@ use async_trait::async_trait;
 use crate::clock::Clock;
 use crate::error::{Code, Failure};
 
+use alerts::Alerts;
+
+pub use alerts::AlertsSection;
 pub use journal::Journal;
-pub use record::{Client, Event, Outcome, Record, Verdict};
-pub use settings::{AuditSection, SyslogSection};
+pub use record::{Basis, Client, Event, Outcome, Record, Verdict};
+pub use settings::{AuditSection, CheckpointSection, Durability, SyslogSection};
 
 /// Where records go.
 #[async_trait]
 pub trait Sink: Send + Sync {
-    /// Takes one line, without its newline, and returns once it is kept.
+    /// Takes one record, a JSON object in one line without its newline, and returns once it is kept; one that is to be
+    /// `durable` as safely as this sink can keep it.
     ///
     /// # Errors
     /// [`Code::AuditUnavailable`].
-    async fn keep(&self, line: Vec<u8>) -> Result<(), Failure>;
+    async fn keep(&self, line: Vec<u8>, durable: bool) -> Result<(), Failure>;
 
     /// Takes one line without waiting; used where nobody is left to wait.
     fn leave(&self, line: Vec<u8>);
@@ -43,6 +53,9 @@ pub trait Sink: Send + Sync {
 
     /// Waits until all that was left is kept.
     async fn flush(&self);
+
+    /// Keeps what was left, and then nothing more.
+    async fn close(&self);
 }
 
 /// Begins and ends records.
@@ -50,13 +63,14 @@ pub trait Sink: Send + Sync {
 pub struct Trail {
     sink: Option<Arc<dyn Sink>>,
     clock: Clock,
+    alerts: Arc<Alerts>,
 }
 
 impl Trail {
     /// Writes to `sink`; without one (audit switched off) nothing is kept.
     #[must_use]
     pub fn new(sink: Option<Arc<dyn Sink>>, clock: Clock) -> Self {
-        Self { sink, clock }
+        Self { sink, clock, alerts: Arc::default() }
     }
 
     /// Records the decision about a call, before its effect.
@@ -68,7 +82,7 @@ impl Trail {
         // follows it all the same.
         let mut entry = Entry { trail: self.clone(), record: Some(record) };
         let kept = match &entry.record {
-            Some(record) => self.keep(record).await,
+            Some(record) => self.keep(record, true).await,
             None => Ok(()),
         };
         match kept {
@@ -85,7 +99,13 @@ impl Trail {
     /// # Errors
     /// [`Code::AuditUnavailable`].
     pub async fn note(&self, record: Record) -> Result<(), Failure> {
-        self.keep(&record).await
+        let _warnings = Warnings { trail: self, records: self.alerts.see(&record, &self.clock) };
+        self.keep(&record, false).await
+    }
+
+    /// When many refusals raise a warning, from now on; what was counted stays counted.
+    pub fn alert_at(&self, section: &AlertsSection) {
+        self.alerts.set(section);
     }
 
     /// Whether records can be kept.
@@ -101,16 +121,23 @@ impl Trail {
         }
     }
 
-    /// Waits until everything is kept; used when the daemon stops.
+    /// Waits until everything is on the disk.
     pub async fn flush(&self) {
         if let Some(sink) = &self.sink {
             sink.flush().await;
         }
     }
 
-    async fn keep(&self, record: &Record) -> Result<(), Failure> {
+    /// Ends the journal as it should be ended; what comes later is refused.
+    pub async fn close(&self) {
+        if let Some(sink) = &self.sink {
+            sink.close().await;
+        }
+    }
+
+    async fn keep(&self, record: &Record, durable: bool) -> Result<(), Failure> {
         match &self.sink {
-            Some(sink) => sink.keep(line(record)?).await,
+            Some(sink) => sink.keep(line(record)?, durable).await,
             None => Ok(()),
         }
     }
@@ -119,6 +146,22 @@ impl Trail {
 fn line(record: &Record) -> Result<Vec<u8>, Failure> {
     serde_json::to_vec(record)
         .map_err(|error| Failure::new(Code::AuditUnavailable, "the audit record cannot be written").because(error))
+}
+
+/// Warnings that follow the record that raised them, also when whoever caused it hangs up before it is kept.
+struct Warnings<'a> {
+    trail: &'a Trail,
+    records: Vec<Record>,
+}
+
+impl Drop for Warnings<'_> {
+    fn drop(&mut self) {
+        for record in &self.records {
+            if let (Some(sink), Ok(line)) = (&self.trail.sink, line(record)) {
+                sink.leave(line);
+            }
+        }
+    }
 }
 
 /// A call whose decision is recorded. Only [`Trail::begin`] makes one.
@@ -136,7 +179,7 @@ impl Entry {
         match self.record.take() {
             Some(record) => {
                 let at = self.trail.clock.now();
-                self.trail.keep(&record.into_outcome(at, outcome)).await
+                self.trail.keep(&record.into_outcome(at, outcome), false).await
             }
             None => Ok(()),
         }
@@ -185,7 +228,7 @@ mod tests {
 
     #[async_trait]
     impl Sink for Memory {
-        async fn keep(&self, line: Vec<u8>) -> Result<(), Failure> {
+        async fn keep(&self, line: Vec<u8>, _: bool) -> Result<(), Failure> {
             if self.refuse {
                 return Err(Failure::new(Code::AuditUnavailable, "no"));
             }
@@ -203,6 +246,7 @@ mod tests {
         }
         fn reopen(&self) {}
         async fn flush(&self) {}
+        async fn close(&self) {}
     }
 
     fn trail(memory: Memory) -> (Trail, Arc<Memory>, Record) {
@@ -249,6 +293,24 @@ mod tests {
         let (trail, memory, record) = trail(Memory { stuck: true, ..Memory::default() });
         assert!(tokio::time::timeout(Duration::from_millis(10), trail.begin(record)).await.is_err());
         assert_eq!(said(&memory), [pair("decision", "permitted"), pair("outcome", "abandoned")]);
+    }
+
+    #[tokio::test]
+    async fn many_refusals_are_followed_by_a_warning_also_when_the_caller_hangs_up() {
+        for stuck in [false, true] {
+            let (trail, memory, _) = trail(Memory { stuck, ..Memory::default() });
+            trail.alert_at(&AlertsSection { auth_failures: 2, window: 60 });
+            for _ in 0..5 {
+                let record = Record::new(Event::AuthFailure, trail.clock.now(), Client::default());
+                let record = record.refused(Code::TokenExpired, None);
+                let _ = tokio::time::timeout(Duration::from_millis(10), trail.note(record)).await;
+            }
+            let lines = memory.lines.lock().unwrap();
+            let events: Vec<_> = lines.iter().map(|line| line["event"].as_str().unwrap()).collect();
+            let failure = "auth_failure";
+            assert_eq!(events, [failure, failure, failure, "warning", failure, failure], "stuck: {stuck}");
+            assert_eq!((&lines[3]["reason"], &lines[3]["count"]), (&"auth_failures".into(), &3.into()));
+        }
     }
 
     #[tokio::test]

@@ -53,10 +53,14 @@ impl Queue {
         }
     }
 
-    /// Returns once the line is with the kernel.
-    pub(super) async fn keep(&self, line: Vec<u8>) -> Result<(), Failure> {
-        if line.len() > LONGEST || line.contains(&b'\n') {
-            return Err(unavailable(format!("a record of {} bytes is not one line of {LONGEST} at most", line.len())));
+    /// Returns once the record is with the kernel, or, if it is to be `durable` and the journal is one that waits, on the
+    /// disk.
+    pub(super) async fn keep(&self, line: Vec<u8>, durable: bool) -> Result<(), Failure> {
+        if !is_record(&line) {
+            return Err(unavailable(format!(
+                "a record of {} bytes is not one JSON object in one line of {LONGEST} at most",
+                line.len()
+            )));
         }
         let size =
             u32::try_from(line.len().saturating_add(OVERHEAD)).map_err(|error| unavailable(error.to_string()))?;
@@ -65,7 +69,7 @@ impl Queue {
         let room = room.map_err(|error| unavailable(error.to_string()))?;
         let (told, answer) = oneshot::channel();
         let bytes = std::mem::take(&mut waiting.line);
-        self.push(Item { bytes, told: Some(told), room: Some(room) });
+        self.push(Item { bytes, durable, told: Some(told), room: Some(room) });
         match answer.await {
             Ok(Ok(())) => Ok(()),
             Ok(Err(cause)) => Err(unavailable(cause.to_string())),
@@ -76,7 +80,7 @@ impl Queue {
     pub(super) fn leave(&self, line: Vec<u8>) {
         let mut state = self.lock();
         let left = state.left.saturating_add(line.len()).saturating_add(OVERHEAD);
-        if left > LEFT || line.len() > LONGEST || line.contains(&b'\n') {
+        if left > LEFT || !is_record(&line) {
             state.lost = state.lost.saturating_add(1);
         } else if !state.ended {
             state.left = left;
@@ -157,6 +161,11 @@ impl State {
     }
 }
 
+/// Whether the chain can take it: one JSON object, not empty, in one line.
+fn is_record(line: &[u8]) -> bool {
+    (3..=LONGEST).contains(&line.len()) && line.starts_with(b"{") && line.ends_with(b"}") && !line.contains(&b'\n')
+}
+
 /// A line whose sender waits for room. If the sender goes away first, the line is left: a record is never lost because a
 /// caller hung up.
 struct Waiting<'a> {
@@ -191,6 +200,10 @@ pub(super) fn unavailable(cause: String) -> Failure {
 mod tests {
     use super::*;
 
+    fn record() -> Vec<u8> {
+        format!("{{{}}}", "x".repeat(98)).into_bytes()
+    }
+
     fn queue() -> (Arc<Queue>, Clock) {
         let clock = Clock::manual(crate::clock::Timestamp::from_seconds(0));
         (Arc::new(Queue::new(clock.clone())), clock)
@@ -200,11 +213,11 @@ mod tests {
     async fn a_sender_that_gives_up_leaves_its_line() {
         let (queue, _) = queue();
         let all = Arc::clone(&queue.room).acquire_many_owned(u32::try_from(ROOM).unwrap()).await.unwrap();
-        let given_up = tokio::time::timeout(Duration::from_millis(20), queue.keep(b"line".to_vec())).await;
+        let given_up = tokio::time::timeout(Duration::from_millis(20), queue.keep(b"{1}".to_vec(), false)).await;
         assert!(given_up.is_err());
         drop(all);
         let work = queue.next().unwrap();
-        assert_eq!(work.items.iter().map(|item| item.bytes.as_slice()).collect::<Vec<_>>(), [b"line"]);
+        assert_eq!(work.items.iter().map(|item| item.bytes.as_slice()).collect::<Vec<_>>(), [b"{1}"]);
         assert_eq!(queue.room.available_permits(), ROOM);
     }
 
@@ -212,17 +225,17 @@ mod tests {
     fn what_is_left_is_bounded_and_the_rest_is_counted() {
         let (queue, _) = queue();
         let most = LEFT / (100 + OVERHEAD);
-        (0..most + 5).for_each(|_| queue.leave(vec![b'x'; 100]));
+        (0..most + 5).for_each(|_| queue.leave(record()));
         let work = queue.next().unwrap();
         assert_eq!((work.items.len(), work.lost), (most, 5));
-        queue.leave(vec![b'x'; 100]);
+        queue.leave(record());
         assert_eq!(queue.next().unwrap().items.len(), 1, "there is room again");
     }
 
     #[test]
     fn a_stuck_write_is_unhealthy() {
         let (queue, clock) = queue();
-        queue.leave(b"line".to_vec());
+        queue.leave(b"{1}".to_vec());
         let _work = queue.next().unwrap();
         assert!(queue.is_healthy());
         clock.advance(STUCK + Duration::from_millis(1));
@@ -235,7 +248,7 @@ mod tests {
     async fn without_a_writer_nothing_is_kept() {
         let (queue, _) = queue();
         drop(Ended(&queue));
-        assert_eq!(queue.keep(b"line".to_vec()).await.unwrap_err().code(), Code::AuditUnavailable);
+        assert_eq!(queue.keep(b"{1}".to_vec(), false).await.unwrap_err().code(), Code::AuditUnavailable);
         queue.mark().await;
         assert!(!queue.is_healthy());
     }

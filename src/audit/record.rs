@@ -8,7 +8,7 @@ use serde_json::{Map, Value};
 
 use crate::clock::Timestamp;
 use crate::error::Code;
-use crate::identity::{PeerIdentity, Principal, Scopes};
+use crate::identity::{PeerIdentity, Principal, Scopes, is_hidden};
 
 /// What happened.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize)]
@@ -32,8 +32,22 @@ pub enum Event {
     Redaction,
     /// The configuration was read again.
     ConfigReload,
+    /// At the start the log was found as no clean stop leaves it; `detail` says how.
+    UncleanStop,
+    /// A signed statement of how far the log has come.
+    Checkpoint,
+    /// A secret was fetched for a call.
+    CredentialFetch,
+    /// A handle to a secret was used.
+    HandleResolution,
+    /// A session with a target was opened.
+    SessionOpen,
+    /// A session with a target ended.
+    SessionClose,
     /// For a time this log could not be written; `count` says how many records are missing for good.
     AuditGap,
+    /// Something an operator should look at; `reason` names it.
+    Warning,
 }
 
 /// Which of a call's two records this is.
@@ -139,19 +153,52 @@ pub struct Record {
     #[serde(skip_serializing_if = "Option::is_none")]
     resource: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    decision: Option<&'static str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     result: Option<Verdict>,
     #[serde(skip_serializing_if = "Option::is_none")]
     reason: Option<&'static str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     detail: Option<String>,
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    policy: Vec<String>,
+    #[serde(skip_serializing_if = "Ruling::is_empty")]
+    policy: Ruling,
     #[serde(skip_serializing_if = "Option::is_none")]
     duration_ms: Option<u64>,
     #[serde(skip_serializing_if = "Option::is_none")]
     output_bytes: Option<u64>,
     #[serde(skip_serializing_if = "Option::is_none")]
     count: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none", serialize_with = "shared")]
+    config: Option<Arc<str>>,
+    /// Becomes part of `policy` once the policy was asked.
+    #[serde(skip)]
+    policy_set: Option<Arc<str>>,
+}
+
+/// Under which configuration a record is made: hashes, so that nothing in it is told.
+#[derive(Clone, Debug)]
+pub struct Basis {
+    /// Of the whole configuration.
+    pub config: Arc<str>,
+    /// Of what the policy judges by.
+    pub policy: Arc<str>,
+}
+
+/// What decided.
+#[derive(Clone, Default, Debug, Serialize)]
+struct Ruling {
+    /// The determining policies.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    by: Vec<String>,
+    /// The hash of the set they are from.
+    #[serde(skip_serializing_if = "Option::is_none", serialize_with = "shared")]
+    set: Option<Arc<str>>,
+}
+
+impl Ruling {
+    fn is_empty(&self) -> bool {
+        self.by.is_empty() && self.set.is_none()
+    }
 }
 
 impl Record {
@@ -171,14 +218,25 @@ impl Record {
             agent: Vec::new(),
             scopes: Vec::new(),
             resource: None,
+            decision: None,
             result: None,
             reason: None,
             detail: None,
-            policy: Vec::new(),
+            policy: Ruling::default(),
             duration_ms: None,
             output_bytes: None,
             count: None,
+            config: None,
+            policy_set: None,
         }
+    }
+
+    /// Under which configuration.
+    #[must_use]
+    pub fn under(mut self, basis: &Basis) -> Self {
+        self.config = Some(Arc::clone(&basis.config));
+        self.policy_set = Some(Arc::clone(&basis.policy));
+        self
     }
 
     /// The call it belongs to.
@@ -224,14 +282,19 @@ impl Record {
     #[must_use]
     pub fn permitted(mut self, by: &[String]) -> Self {
         self.stage = Some(Stage::Decision);
+        self.decision = Some("permit");
         self.result = Some(Verdict::Permitted);
-        self.policy = by.to_vec();
+        self.policy = Ruling { by: by.to_vec(), set: self.policy_set.clone() };
         self
     }
 
     /// Refused for this reason; `detail` is for the operator.
     #[must_use]
     pub fn refused(mut self, code: Code, detail: Option<String>) -> Self {
+        if self.query.is_some() {
+            self.decision = Some("forbid");
+            self.policy.set.clone_from(&self.policy_set);
+        }
         self.result = Some(Verdict::Refused);
         self.reason = Some(code.as_str());
         self.detail = detail.map(|text| printable(&text, 512));
@@ -243,6 +306,17 @@ impl Record {
     pub fn succeeded(mut self) -> Self {
         self.result = Some(Verdict::Success);
         self
+    }
+
+    /// A warning of this name, under the configuration of the record that raised it.
+    pub(super) fn warning(&self, reason: &'static str, at: Timestamp, client: Client) -> Self {
+        let (reason, config) = (Some(reason), self.config.clone());
+        Self { reason, config, ..Self::new(Event::Warning, at, client) }
+    }
+
+    /// The refusals of who is there that it stands for: from where, as far as it says so, and how many.
+    pub(super) fn auth_failures(&self) -> Option<(Option<IpAddr>, u64)> {
+        (self.event == Event::AuthFailure).then(|| (self.client.ip, self.count.unwrap_or(1)))
     }
 
     /// A remark for the operator.
@@ -264,7 +338,8 @@ impl Record {
         self.ts = at.to_string();
         self.stage = Some(Stage::Outcome);
         self.params = None;
-        self.policy = Vec::new();
+        self.decision = None;
+        self.policy = Ruling::default();
         self.result = Some(outcome.verdict);
         self.reason = outcome.reason.map(Code::as_str);
         self.detail = outcome.detail.as_deref().map(|text| printable(text, 512));
@@ -308,16 +383,6 @@ fn printable(text: &str, most: usize) -> String {
         }
     }
     safe
-}
-
-/// Characters that a terminal obeys, or that change how others look, or that nobody sees.
-fn is_hidden(c: char) -> bool {
-    c.is_control()
-        || matches!(
-            c,
-            '\u{ad}' | '\u{61c}' | '\u{180e}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}'
-                | '\u{2060}'..='\u{206f}' | '\u{feff}' | '\u{fff9}'..='\u{fffb}' | '\u{e0000}'..='\u{e007f}'
-        )
 }
 
 /// A stranger's values: JSON escapes line feeds and the like, but not the control characters from U+007F to U+009F.

@@ -73,7 +73,7 @@ pub struct Config {
     pub resources: ResourcesSection,
     /// The audit log.
     pub audit: AuditSection,
-    /// `/health`, `/ready` and `/metrics`.
+    /// `/health`, `/ready` and `/metrics` for this machine.
     pub metrics: MetricsSection,
     /// The operational log.
     pub log: LogSection,

@@ -3,9 +3,15 @@
 use crate::config::Config;
 
 /// Keys, or sections, that are looked at only when the daemon starts.
-const AT_START: [&str; 9] = [
+const AT_START: [&str; 15] = [
+    "audit.checkpoint",
+    "audit.compress",
+    "audit.durability",
     "audit.enabled",
+    "audit.max_files",
+    "audit.max_size_mb",
     "audit.path",
+    "audit.rotate_daily",
     "auth.jwt.jti_cache_size",
     "http.header_timeout",
     "http.max_concurrent_streams",

@@ -3,17 +3,21 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use aws_lc_rs::digest::{SHA256, digest};
+use serde::Serialize;
+
 use super::draft::Draft;
 use super::readiness::OfFront;
+use crate::audit::Basis;
 use crate::authn::{Authenticator, Jwt, KeySet, KeySource, Local, Scheme};
-use crate::config::Loaded;
+use crate::config::{Config, Loaded};
 use crate::error::{Code, Failure};
 use crate::guard::{Caps, Guard, LimitsSection, Redactor};
 use crate::identity::{Scope, Scopes};
 use crate::mcp::Endpoint;
 use crate::pipeline::{Door, Recording};
 use crate::policy::{Policy, ScopeMap, SensitiveList};
-use crate::secret::Secret;
+use crate::secret::{self, Secret};
 use crate::tools::{Catalog, Tool};
 use crate::toolsets::system::{self, Threads};
 use crate::transport::tls::Material;
@@ -41,6 +45,7 @@ pub(super) fn door(loaded: &Loaded, draft: &mut Draft) -> Result<Door, Failure> 
         guard: Guard::new(Redactor::new(&config.redaction)?, Caps::new(&config.limits)),
         trail: draft.state.trail().clone(),
         recording: Recording {
+            basis: basis(config),
             params: audit.log_params,
             output_size: audit.log_output_size,
             client_ip: audit.log_client_ip,
@@ -49,6 +54,19 @@ pub(super) fn door(loaded: &Loaded, draft: &mut Draft) -> Result<Door, Failure> 
         query_timeout: Duration::from_millis(config.resources.query_timeout),
         clock: draft.state.clock().clone(),
     })
+}
+
+/// What records say of the configuration: the first 16 hexadecimal digits of the SHA-256 of its JSON form, defaults
+/// included, and of the part that the policy judges by.
+pub(super) fn basis(config: &Config) -> Basis {
+    fn hash(value: &impl Serialize) -> Arc<str> {
+        let text = serde_json::to_vec(value).unwrap_or_default();
+        let mut hex = secret::hex(digest(&SHA256, &text).as_ref());
+        hex.truncate(16);
+        hex.into()
+    }
+    let policy = (&config.scopes, &config.queries, &config.auth.role_claim, &config.auth.role_mapping);
+    Basis { config: hash(config), policy: hash(&policy) }
 }
 
 /// The front of the https transport.

@@ -34,6 +34,8 @@ pub use compose::tools;
 
 /// How long running calls may take to end when the daemon stops.
 const GRACE: Duration = Duration::from_secs(10);
+/// What the records of start and stop say.
+const VERSION: &str = concat!("doorward ", env!("CARGO_PKG_VERSION"));
 /// How often what is due now and then is done.
 const TICK: Duration = Duration::from_secs(10);
 
@@ -119,11 +121,12 @@ impl Daemon {
             }
         };
         draft.adopt();
+        state.trail().alert_at(&loaded.config.audit.alerts);
         let started = Arc::new(loaded.config);
         let config = Arc::new(ArcSwap::new(Arc::clone(&started)));
         let daemon = Self { source, state, serving, watch, config, started, expiry: Expiry::default() };
         daemon.tell_ends();
-        daemon.state.trail().note(daemon.event(Event::Start)).await?;
+        daemon.state.trail().note(daemon.event(Event::Start).saying(VERSION)).await?;
         Ok(daemon)
     }
 
@@ -165,6 +168,7 @@ impl Daemon {
                     door.settle(door.gate.settle_all()).await;
                 }
                 self.tell_ends();
+                self.state.trail().alert_at(&config.audit.alerts);
                 let waiting = changes::waiting(&self.started, &config);
                 if !waiting.is_empty() {
                     tracing::warn!(keys = waiting.join(", "), "these take effect only after a restart");
@@ -291,10 +295,11 @@ impl Daemon {
         }
         door.settle(door.gate.settle_all()).await;
         let record = Record::new(Event::Stop, self.state.clock().now(), Client::default());
+        let record = record.under(&door.recording.basis).saying(VERSION);
         if let Err(failure) = self.state.trail().note(record).await {
             tracing::error!(reason = %failure.code(), cause = failure.cause(), "the stop could not be recorded");
         }
-        self.state.trail().flush().await;
+        self.state.trail().close().await;
     }
 
     async fn tend(&self) {
@@ -323,7 +328,7 @@ impl Daemon {
     }
 
     fn event(&self, event: Event) -> Record {
-        Record::new(event, self.state.clock().now(), Client::default())
+        Record::new(event, self.state.clock().now(), Client::default()).under(&self.door().recording.basis)
     }
 }
 

@@ -28,7 +28,7 @@ impl State {
     pub(super) fn new(loaded: &Loaded, clock: Clock) -> Result<Self, Failure> {
         let config = &loaded.config;
         let sink: Option<Arc<dyn Sink>> = match config.audits() {
-            true => Some(Journal::open(&config.audit.path)?),
+            true => Some(Journal::open(&config.audit, clock.clone())?),
             false => None,
         };
         let trail = Trail::new(sink, clock.clone());

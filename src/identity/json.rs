@@ -1,4 +1,5 @@
-//! JSON that means one thing to every reader: no object has a key twice, nothing follows the text, nesting is bounded.
+//! JSON that means one thing to every reader and costs none too much: no object has a key twice, nothing follows the text,
+//! nesting and the number of values are bounded.
 
 mod build;
 mod walk;
@@ -15,6 +16,11 @@ use walk::Walk;
 /// The deepest nesting that can be asked for; the parser below has a limit of its own that is a little higher.
 const DEEPEST: usize = 120;
 
+/// The most values in a text, each scalar, array and object being one. A value of two bytes takes some two hundred once it
+/// is built, so the length of a text does not bound what it costs; this does. The largest messages in use have some
+/// hundreds.
+pub const MOST_VALUES: usize = 10_000;
+
 /// Keys that `serde_json` takes for its own: it would read such an object as something else.
 const RESERVED: &str = "$serde_json::private::";
 
@@ -27,6 +33,8 @@ pub enum StrictError {
     DuplicateKey,
     /// Arrays and objects are nested more deeply than allowed.
     TooDeep,
+    /// There are more than [`MOST_VALUES`] values.
+    TooMany,
 }
 
 impl fmt::Display for StrictError {
@@ -35,6 +43,7 @@ impl fmt::Display for StrictError {
             Self::Malformed => "not a JSON text",
             Self::DuplicateKey => "an object has the same key twice",
             Self::TooDeep => "nested too deeply",
+            Self::TooMany => "too many values",
         })
     }
 }
@@ -72,6 +81,8 @@ fn text(bytes: &[u8]) -> Result<&str, StrictError> {
 /// What one pass over a text remembers.
 struct State<'de> {
     max_depth: usize,
+    /// Values that may still come.
+    left: usize,
     /// The keys of all open objects, the innermost object's last.
     keys: Vec<Cow<'de, str>>,
     verdict: Option<StrictError>,
@@ -79,7 +90,7 @@ struct State<'de> {
 
 impl State<'_> {
     fn new(max_depth: usize) -> Self {
-        Self { max_depth: max_depth.min(DEEPEST), keys: Vec::new(), verdict: None }
+        Self { max_depth: max_depth.min(DEEPEST), left: MOST_VALUES, keys: Vec::new(), verdict: None }
     }
 
     fn refuse<E: serde::de::Error>(&mut self, verdict: StrictError) -> E {
@@ -98,6 +109,17 @@ impl<'de> Level<'_, 'de> {
     fn enter<E: serde::de::Error>(&mut self) -> Result<(), E> {
         self.depth = self.depth.saturating_add(1);
         if self.depth > self.state.max_depth { Err(self.state.refuse(StrictError::TooDeep)) } else { Ok(()) }
+    }
+
+    /// Called once for each value.
+    fn count<E: serde::de::Error>(&mut self) -> Result<(), E> {
+        match self.state.left.checked_sub(1) {
+            Some(left) => {
+                self.state.left = left;
+                Ok(())
+            }
+            None => Err(self.state.refuse(StrictError::TooMany)),
+        }
     }
 
     fn inner(&mut self) -> Level<'_, 'de> {
@@ -188,6 +210,18 @@ mod tests {
     }
 
     #[test]
+    fn values_are_counted_wherever_they_stand() {
+        let zeros = |count: usize| vec!["0"; count].join(",");
+        assert!(both(&format!("[{}]", zeros(MOST_VALUES - 1)), 5).is_ok());
+        assert_eq!(both(&format!("[{}]", zeros(MOST_VALUES)), 5), Err(StrictError::TooMany));
+        let objects = |count: usize| format!("[{}]", vec![r#"{"":0}"#; count].join(","));
+        assert!(both(&objects(MOST_VALUES / 2 - 1), 5).is_ok());
+        assert_eq!(both(&objects(MOST_VALUES / 2), 5), Err(StrictError::TooMany));
+        let entries: Vec<_> = (0..MOST_VALUES).map(|n| format!("\"{n}\":[]")).collect();
+        assert_eq!(both(&format!("{{{}}}", entries.join(",")), 5), Err(StrictError::TooMany));
+    }
+
+    #[test]
     fn what_is_not_one_json_text_is_refused() {
         for text in ["", " ", "{", "{}{}", "{} x", "{,}", "[1,]", "NaN", "1e999", "'a'", "\u{feff}{}", r#""\ud800""#] {
             assert_eq!(both(text, 10), Err(StrictError::Malformed), "{text}");
@@ -238,7 +272,7 @@ mod tests {
                         prop_assert!(entries(&reference) < text.matches(':').count());
                     }
                 }
-                Err(StrictError::TooDeep) => prop_assert!(false, "nothing here is so deep"),
+                Err(StrictError::TooDeep | StrictError::TooMany) => prop_assert!(false, "nothing here is so large"),
             }
         }
 

@@ -12,6 +12,7 @@ use tracing_subscriber::filter::Targets;
 use tracing_subscriber::fmt::MakeWriter;
 use tracing_subscriber::layer::SubscriberExt as _;
 
+use super::line::Lines;
 use super::{LogFormat, LogLevel, LogSection};
 use crate::error::{Code, Failure};
 
@@ -25,6 +26,11 @@ const DAYS: usize = 14;
 /// `warn`, whatever `log.level` says, and no environment variable lifts that.
 const HELD_AT_WARN: [&str; 9] =
     ["rmcp", "hyper", "h2", "rustls", "reqwest", "tower", "axum", "tokio_rustls", "jsonwebtoken"];
+
+/// A module of the protocol's crate, by its path. It warns of every refusal of the protocol with the caller's own id, which may
+/// be a thousand bytes of anything. Each of these refusals has a record and is counted, so nothing is lost but lines that a
+/// caller would fill the log with.
+const HELD_AT_ERROR: [&str; 2] = ["rmcp", "service"];
 
 /// Held for as long as log lines are to be written; dropping it writes those that wait.
 pub struct LogGuard {
@@ -68,6 +74,7 @@ where
     S: tracing::Subscriber + for<'a> tracing_subscriber::registry::LookupSpan<'a>,
     W: for<'a> MakeWriter<'a> + Send + Sync + 'static,
 {
+    let writer = Lines { inner: writer, format: section.format, ansi };
     let lines = tracing_subscriber::fmt::layer().with_writer(writer).with_ansi(ansi);
     let lines = match section.format {
         LogFormat::Text => lines.boxed(),
@@ -85,7 +92,8 @@ fn filter(level: LogLevel) -> Targets {
         LogLevel::Trace => LevelFilter::TRACE,
     };
     let held = level.min(LevelFilter::WARN);
-    HELD_AT_WARN.iter().fold(Targets::new().with_default(level), |targets, target| targets.with_target(*target, held))
+    let targets = Targets::new().with_default(level).with_target(HELD_AT_ERROR.join("::"), LevelFilter::ERROR);
+    HELD_AT_WARN.iter().fold(targets, |targets, target| targets.with_target(*target, held))
 }
 
 fn unblocked(writer: impl std::io::Write + Send + 'static) -> (NonBlocking, WorkerGuard) {
@@ -149,9 +157,12 @@ mod tests {
             tracing::trace!(target: "rmcp::service", "a whole message");
             tracing::debug!(target: "hyper_util::client", "a header");
             tracing::info!(target: "tower_http", "a path");
-            tracing::warn!(target: "rmcp::service", "trouble");
+            tracing::warn!(target: "rmcp::service", "response error");
+            tracing::warn!(target: "rmcp::service::server", "response error");
+            tracing::warn!(target: "rmcp::transport", "trouble");
             tracing::trace!("our own");
         });
+        assert!(!text.contains("response error"), "{text}");
         assert!(!text.contains("whole message") && !text.contains("a header") && !text.contains("a path"), "{text}");
         assert!(text.contains("trouble") && text.contains("our own"), "{text}");
     }
@@ -169,15 +180,20 @@ mod tests {
     #[test]
     fn json_is_one_object_a_line_and_text_cannot_break_a_terminal() {
         let json = logged(&section(LogLevel::Info, LogFormat::Json), || {
-            tracing::info!(address = "10.0.0.1\nforged", "connection refused");
+            tracing::info!(address = "10.0.0.1\nforged", other = %"a\u{85}\u{2028}b", "connection refused");
         });
         let lines: Vec<serde_json::Value> = json.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
         assert_eq!(lines.len(), 1);
         assert_eq!(lines[0]["address"], "10.0.0.1\nforged");
+        assert!(lines[0]["other"] == "a\u{85}\u{2028}b" && !json.contains('\u{85}'), "{json}");
         let text = logged(&section(LogLevel::Info, LogFormat::Text), || {
+            let _within = tracing::info_span!("call", id = %"a\nforged").entered();
+            let error = std::io::Error::other("broken\nforged");
+            let error: &(dyn std::error::Error + 'static) = &error;
             tracing::info!(address = "\u{1b}[31mred\nforged", "connection refused");
+            tracing::info!(id = %"x\nforged\u{1b}[2J", cause = ?format_args!("y\nforged"), error, "said {}", "z\nforged");
         });
-        assert!(!text.contains('\u{1b}') && text.lines().count() == 1, "{text}");
+        assert!(!text.contains('\u{1b}') && text.matches("forged").count() == 7 && text.lines().count() == 2, "{text}");
     }
 
     #[test]

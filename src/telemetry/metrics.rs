@@ -37,9 +37,12 @@ pub(super) struct Metrics {
     audit_written: Counter,
     audit_failed: Counter,
     not_after: Family<[(&'static str, &'static str); 1], Gauge>,
+    audit_syncs: Counter,
+    alarms: Family<AlarmLabel, Counter>,
 }
 
 type ToolLabel = [(&'static str, String); 1];
+type AlarmLabel = [(&'static str, &'static str); 2];
 type ResultLabel = [(&'static str, &'static str); 1];
 
 /// Seconds: the limits of the impact classes (0.1, 1 and 5) are among them.
@@ -65,6 +68,8 @@ impl Metrics {
             audit_written: Counter::default(),
             audit_failed: Counter::default(),
             not_after: Family::default(),
+            audit_syncs: Counter::default(),
+            alarms: Family::default(),
         };
         // A series that begins with its first increment hides that increment from `rate`, so they all begin with zero.
         for code in Code::ALL {
@@ -72,6 +77,9 @@ impl Metrics {
         }
         for ok in ["true", "false"] {
             drop(metrics.keys_fetched.get_or_create(&[("ok", ok)]));
+        }
+        for scope in ["source", "all"] {
+            drop(metrics.alarms.get_or_create(&[("alarm", "auth_failures"), ("scope", scope)]));
         }
         metrics.register();
         metrics
@@ -88,9 +96,11 @@ impl Metrics {
         registry.register("connections_opened", "Connections ever opened", self.connections_opened.clone());
         registry.register("keys_fetched", "Fetches of a token key set", self.keys_fetched.clone());
         registry.register("audit_records", "Records in the audit log", self.audit_written.clone());
+        registry.register("audit_syncs", "Waits for the disk, each for many records", self.audit_syncs.clone());
         registry.register("audit_failures", "Records that could not be written in time", self.audit_failed.clone());
         let help = "When what is in a file runs out, in seconds since 1970";
         registry.register("not_after_seconds", help, self.not_after.clone());
+        registry.register("alarms", "Warnings about what an operator should look at", self.alarms.clone());
     }
 
     pub(super) fn refused(&self, code: Code) {
@@ -121,6 +131,10 @@ impl Metrics {
         self.audit_written.inc_by(u64::try_from(records).unwrap_or(u64::MAX));
     }
 
+    pub(super) fn audit_synced(&self) {
+        self.audit_syncs.inc();
+    }
+
     pub(super) fn audit_failed(&self, records: usize) {
         self.audit_failed.inc_by(u64::try_from(records).unwrap_or(u64::MAX));
     }
@@ -131,6 +145,12 @@ impl Metrics {
         for (key, at) in ends {
             self.not_after.get_or_create(&[("file", *key)]).set(at.seconds());
         }
+    }
+
+    /// `source`: whether it is about one source, or about all together.
+    pub(super) fn alarm(&self, alarm: &'static str, source: bool) {
+        let scope = if source { "source" } else { "all" };
+        self.alarms.get_or_create(&[("alarm", alarm), ("scope", scope)]).inc();
     }
 
     fn text(&self) -> String {
@@ -172,6 +192,7 @@ mod tests {
         metrics.audit_failed(2);
         metrics.files_last(&[("tls.cert", Timestamp::from_seconds(1)), ("tls.client_crl", Timestamp::from_seconds(2))]);
         metrics.files_last(&[("tls.cert", Timestamp::from_seconds(1_800_000_000))]);
+        metrics.alarm("auth_failures", true);
         let text = metrics.text();
         for line in [
             "doorward_refusals_total{reason=\"token_replayed\"} 1",
@@ -187,6 +208,8 @@ mod tests {
             "doorward_audit_records_total 7",
             "doorward_audit_failures_total 2",
             "doorward_not_after_seconds{file=\"tls.cert\"} 1800000000",
+            "doorward_alarms_total{alarm=\"auth_failures\",scope=\"source\"} 1",
+            "doorward_alarms_total{alarm=\"auth_failures\",scope=\"all\"} 0",
         ] {
             assert!(text.lines().any(|have| have == line), "{line}\n{text}");
         }

@@ -1,14 +1,19 @@
 //! Operational logs and metrics. One struct per fact; `emit` logs and counts together.
 
+mod alarms;
 mod facts;
+mod journal;
+mod line;
 mod logs;
 mod metrics;
 mod settings;
 
+pub use alarms::ManyAuthFailures;
 pub use facts::{
     AuditFailed, AuditLost, AuditRecovered, AuditWritten, CallEnded, ConnectionClosed, ConnectionCut, ConnectionOpened,
     FilesLast, HandshakeRefused, KeysFetched, Refused, RunsOut,
 };
+pub use journal::{AuditFileFailed, AuditFileRemoved, AuditSynced, AuditUnclean};
 pub use logs::{LogGuard, start as start_logs};
 pub use metrics::{CONTENT_TYPE as METRICS_CONTENT_TYPE, text as metrics_text};
 pub use settings::{LogFormat, LogLevel, LogSection};

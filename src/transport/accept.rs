@@ -16,14 +16,16 @@ use tokio_rustls::server::TlsStream;
 use tower::Layer as _;
 
 use super::activity::Limits;
+use super::bodies::Bodies;
 use super::connection::Connection;
 use super::https::Front;
 use super::slots::Slots;
-use super::strangers::Strangers;
+use super::strangers::{Reason, Stranger, Strangers};
 use super::stream::Stream;
 use super::tls;
 use crate::audit::Client;
 use crate::error::{Code, Failure};
+use crate::identity::Network;
 use crate::pki;
 use crate::telemetry::{HandshakeRefused, Refused};
 
@@ -35,12 +37,13 @@ const AHEAD: usize = 2 * 1024 * 1024;
 pub(super) struct Acceptor {
     front: Arc<ArcSwap<Front>>,
     slots: Slots,
+    bodies: Bodies,
     strangers: Strangers,
 }
 
 impl Acceptor {
     pub(super) fn new(front: Arc<ArcSwap<Front>>, strangers: Strangers) -> Self {
-        Self { front, slots: Slots::default(), strangers }
+        Self { front, slots: Slots::default(), bodies: Bodies::default(), strangers }
     }
 }
 
@@ -51,16 +54,19 @@ impl<S: Send + 'static> Accept<TcpStream, S> for Acceptor {
 
     fn accept(&self, tcp: TcpStream, service: S) -> Self::Future {
         let (front, slots, strangers) = (self.front.load_full(), self.slots.clone(), self.strangers.clone());
+        let bodies = self.bodies.clone();
         Box::pin(async move {
             let address = tcp.peer_addr()?.ip().to_canonical();
-            match shake_hands(&front, &slots, tcp, address).await {
+            match shake_hands(&front, &slots, &bodies, &strangers, tcp, address).await {
                 Ok(stream) => {
                     let connection = Extension(Arc::clone(stream.connection()));
                     Ok((stream, connection.layer(service)))
                 }
                 Err(failure) => {
                     let cause = failure.cause().unwrap_or_default();
-                    if strangers.due(address, failure.code(), front.door.clock.instant()) {
+                    let refusal = Reason { code: failure.code(), known: false };
+                    let (stranger, client) = (Stranger::at(address), || Client::at(Network::of(address).address()));
+                    if strangers.due(stranger, refusal, client, front.door.clock.instant()) {
                         HandshakeRefused { address, code: failure.code(), cause: &cause }.emit();
                         front.door.turn_away(Client::at(address), &failure).await;
                     } else {
@@ -76,6 +82,8 @@ impl<S: Send + 'static> Accept<TcpStream, S> for Acceptor {
 async fn shake_hands(
     front: &Front,
     slots: &Slots,
+    bodies: &Bodies,
+    strangers: &Strangers,
     tcp: TcpStream,
     address: IpAddr,
 ) -> Result<Stream<TlsStream<TcpStream>>, Failure> {
@@ -95,7 +103,8 @@ async fn shake_hands(
         chain.first().ok_or_else(|| Failure::new(Code::CertificateMissing, "a client certificate is required"))?;
     let certificate = pki::certificate(leaf)?;
     let max_age = Duration::from_secs(http.max_connection_age);
-    let connection = Arc::new(Connection::new(address, chain, certificate, max_age, front.door.clock.clone()));
+    let clock = front.door.clock.clone();
+    let connection = Arc::new(Connection::new(address, chain, certificate, max_age, bodies, clock));
     connection.verified(&front.tls);
     let (header, idle) = (Duration::from_secs(http.header_timeout), Duration::from_secs(http.idle_timeout));
     let last_call = front.door.query_timeout.saturating_add(idle);
@@ -105,9 +114,14 @@ async fn shake_hands(
     let body = http.max_body_bytes.saturating_mul(2);
     let [idle_bytes, body_bytes] = [ahead, body].map(|bytes| u64::try_from(bytes).unwrap_or(u64::MAX));
     let limits = Limits { first: header, header, idle, max_age, last_call, idle_bytes, body_bytes };
-    let (door, peer) = (Arc::clone(&front.door), Arc::clone(connection.peer()));
+    let (door, peer, strangers) = (Arc::clone(&front.door), Arc::clone(connection.peer()), strangers.clone());
     let report = Box::new(move |failure: Failure| {
-        tokio::spawn(async move { door.turn_away(Client::from(&*peer), &failure).await });
+        let refusal = Reason { code: failure.code(), known: false };
+        if strangers.due_from(&peer, refusal, door.clock.instant()) {
+            tokio::spawn(async move { door.turn_away(Client::from(&*peer), &failure).await });
+        } else {
+            Refused { code: failure.code() }.emit();
+        }
     });
     Ok(Stream::new(stream, connection, limits, slot, report))
 }

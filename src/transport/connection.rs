@@ -9,6 +9,7 @@ use http::Version;
 use rustls::pki_types::CertificateDer;
 
 use super::activity::Activity;
+use super::bodies::{Account, Bodies};
 use super::tls::Material;
 use crate::clock::{Clock, Timestamp};
 use crate::error::{Code, Failure};
@@ -28,6 +29,7 @@ pub(super) struct Connection {
     /// When the first certificate of the chain runs out; from then on a verdict about the chain holds no longer.
     chain_expires: Timestamp,
     activity: Arc<Activity>,
+    bodies: Account,
     max_age: Duration,
 }
 
@@ -38,20 +40,28 @@ impl Connection {
         chain: Vec<CertificateDer<'static>>,
         certificate: Certificate,
         max_age: Duration,
+        bodies: &Bodies,
         clock: Clock,
     ) -> Self {
+        let bodies = bodies.account(certificate.thumbprint);
         let certificate = Arc::new(certificate);
         let peer = Arc::new(PeerIdentity::Certificate { address, certificate: Arc::clone(&certificate) });
         let activity = Arc::new(Activity::new(clock));
         let chain_expires = chain.iter().filter_map(|one| pki::not_after(one)).min().unwrap_or(certificate.not_after);
         ConnectionOpened { address }.emit();
-        Self { chain, certificate, peer, judged: AtomicU64::new(UNJUDGED), chain_expires, activity, max_age }
+        Self { chain, certificate, peer, judged: AtomicU64::new(UNJUDGED), chain_expires, activity, bodies, max_age }
     }
 
     /// Who is at the other end.
     #[must_use]
     pub(super) fn peer(&self) -> &Arc<PeerIdentity> {
         &self.peer
+    }
+
+    /// What is held of the bodies that came with this certificate.
+    #[must_use]
+    pub(super) fn bodies(&self) -> &Account {
+        &self.bodies
     }
 
     /// When requests run and when none does.

@@ -14,7 +14,7 @@ use axum_server::Handle;
 use bytes::Bytes;
 use http::header::{
     ACCESS_CONTROL_ALLOW_HEADERS, ACCESS_CONTROL_ALLOW_METHODS, ACCESS_CONTROL_ALLOW_ORIGIN,
-    ACCESS_CONTROL_REQUEST_HEADERS, CACHE_CONTROL, CONNECTION, VARY,
+    ACCESS_CONTROL_REQUEST_HEADERS, CONNECTION, VARY,
 };
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Version};
 use http_body_util::Full;
@@ -24,15 +24,17 @@ use serde_json::Value;
 use super::accept::Acceptor;
 use super::activity::Running;
 use super::bearer::{self, Challenge};
-use super::body::{self, Explained, Held, Looked};
+use super::bodies::{Room, Share};
+use super::body::Held;
 use super::connection::Connection;
 use super::hygiene::{self, Names};
 use super::message::{self, Refused};
 use super::probe::{self, Readiness};
 use super::strangers::{Folded, Strangers};
 use super::tls::Material;
+use super::turned::{Inside, Outside};
 use super::{HttpSection, reply};
-use crate::audit::Client;
+use crate::audit::Event;
 use crate::error::{Code, Failure};
 use crate::mcp::{Endpoint, Passage};
 use crate::pipeline::Door;
@@ -103,7 +105,7 @@ impl Server {
             .max_local_error_reset_streams(Some(64))
             .max_send_buf_size(256 * 1024)
             .max_header_list_size(u32::try_from(most_header_bytes).unwrap_or(u32::MAX));
-        let routes = Router::new().fallback(enter).with_state(Arc::clone(&front));
+        let routes = Router::new().fallback(enter).with_state((Arc::clone(&front), strangers.clone()));
         let task = tokio::spawn(server.serve(routes.into_make_service()));
         Ok(Self { address, front, strangers, handle, task })
     }
@@ -115,7 +117,7 @@ impl Server {
         settle(&self.front, self.strangers.settle(None)).await;
     }
 
-    /// Records refused connections that were only counted. To be called now and then.
+    /// Records refusals that were only counted. To be called now and then.
     pub async fn tend(&self) {
         let now = self.front.load().door.clock.instant();
         settle(&self.front, self.strangers.settle(Some(now))).await;
@@ -124,48 +126,53 @@ impl Server {
 
 async fn settle(front: &ArcSwap<Front>, left: Vec<Folded>) {
     let door = Arc::clone(&front.load().door);
-    for Folded { network, code, count } in left {
-        let client = network.map_or_else(Client::default, Client::at);
-        door.turned_away(client, code, count).await;
+    for Folded { client, reason, count } in left {
+        let event = if reason.known { Event::QueryDenied } else { Event::AuthFailure };
+        door.turned_away(client, event, reason.code, count).await;
     }
 }
 
 /// Every request, whatever its path, comes in here.
 async fn enter(
-    State(front): State<Arc<ArcSwap<Front>>>,
+    State((front, strangers)): State<(Arc<ArcSwap<Front>>, Strangers)>,
     Extension(connection): Extension<Arc<Connection>>,
     request: Request,
 ) -> Response {
     let front = front.load_full();
+    let outside = Outside { front: &front, connection: &connection, strangers: &strangers };
     let version = request.version();
     if let Err(expired) = connection.open_to(version) {
         // It does not count as running, or a busy client would keep the connection for ever.
-        let outside = Outside { front: &front, connection: &connection };
         return outside.refuse(&expired).await;
     }
     let running = Running::on(connection.activity(), version);
-    let mut response = route(&front, &connection, request).await;
+    let mut response = route(outside, request).await;
     if connection.aged() && version <= Version::HTTP_11 {
         response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
     }
     response.map(|body| Body::new(Held::new(body, running)))
 }
 
-/// A refusal that is already answered; boxed because it is the rare case.
-type Refusal = Box<Response>;
-
 /// The stations before the protocol. The certificate is judged first, so that nobody who has none learns anything; the
 /// token before the body, so that a stranger costs little.
-async fn route(front: &Front, connection: &Connection, request: Request) -> Response {
-    let outside = Outside { front, connection };
+async fn route(outside: Outside<'_>, request: Request) -> Response {
+    let Outside { front, connection, .. } = outside;
     let (mut parts, body) = request.into_parts();
     let checked = connection
         .check(&front.tls, front.door.clock.now())
         .and_then(|()| hygiene::check_size(&parts, front.http.max_header_bytes))
+        .and_then(|()| hygiene::check_framing(&parts.headers))
         .and_then(|()| front.names.check(&parts));
     let origin = match checked {
         Ok(origin) => origin,
-        Err(failure) => return outside.refuse(&failure).await,
+        Err(failure) => {
+            let mut response = outside.refuse(&failure).await;
+            // Where such a request ends is not sure, so nothing behind it is read.
+            if failure.code() == Code::HeaderMalformed && parts.version <= Version::HTTP_11 {
+                response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+            }
+            return response;
+        }
     };
     let response = match (parts.uri.path(), &parts.method) {
         ("/mcp", &Method::OPTIONS) if origin.is_some() => preflight(&parts.headers),
@@ -177,34 +184,39 @@ async fn route(front: &Front, connection: &Connection, request: Request) -> Resp
             "/.well-known/oauth-protected-resource" | "/.well-known/oauth-protected-resource/mcp",
             &Method::GET | &Method::HEAD,
         ) => reply::json(front.challenge.metadata()),
-        (path @ ("/health" | "/ready" | "/metrics"), &Method::GET | &Method::HEAD) => {
-            probe::answer(path, front.readiness.as_ref())
-        }
+        // Not /metrics: whoever may call need not know how much others do.
+        (path @ ("/health" | "/ready"), &Method::GET | &Method::HEAD) => probe::answer(path, front.readiness.as_ref()),
         _ => outside.refuse(&Failure::new(Code::NotFound, "nothing is served at this path")).await,
     };
     with_cors(response, origin)
 }
 
 /// A request to the endpoint: token, message, protocol.
-async fn call(outside: Outside<'_>, parts: &mut http::request::Parts, body: Body) -> Result<Response, Refusal> {
+async fn call(outside: Outside<'_>, parts: &mut http::request::Parts, body: Body) -> Result<Response, Box<Response>> {
     let front = outside.front;
     let (received, started) = (front.door.clock.now(), front.door.clock.instant());
     let presented = match bearer::take(&mut parts.headers) {
         Ok(presented) => presented,
         Err(failure) => return Err(Box::new(outside.refuse(&failure).await)),
     };
-    let caller = match front.door.identify(outside.connection.peer(), &presented).await {
+    let caller = match front
+        .door
+        .identify_if_due(outside.connection.peer(), &presented, |code| outside.due(code, false))
+        .await
+    {
         Ok(caller) => caller,
-        // The pipeline has recorded it.
+        // The pipeline has recorded it, or it is counted.
         Err(failure) => return Err(Box::new(reply::refusal(&failure, Value::Null, &front.challenge))),
     };
     drop(presented);
-    let inside = Inside { front, caller: &caller };
+    let inside = Inside { outside, caller: &caller };
     if !front.door.policy.knows(caller.scopes()) {
         let failure = Failure::new(Code::InsufficientScope, "the token has no scope that opens anything here");
         return Err(inside.refuse(&failure, Value::Null).await);
     }
-    let body = match read_message(front, parts, body).await {
+    // Held until there is an answer: what was read of it may be with the protocol layer until then.
+    let mut share = outside.connection.bodies().share(Room::from(&front.http));
+    let body = match read_message(front, parts, body, &mut share).await {
         Ok(body) => body,
         Err(refused) => {
             let mut answer = inside.refuse(&refused.failure, refused.id).await;
@@ -222,73 +234,25 @@ async fn call(outside: Outside<'_>, parts: &mut http::request::Parts, body: Body
     let passage = Passage { door: Arc::clone(&front.door), caller: Arc::clone(&caller), received, started };
     request.extensions_mut().insert(passage);
     let response = front.endpoint.answer(request).await;
+    drop(share);
     Ok(inside.watch(response.map(Body::new)).await)
 }
 
 /// The message in a POST: media types, body, content. Other methods, where they are served at all, have none.
-async fn read_message(front: &Front, parts: &http::request::Parts, body: Body) -> Result<Bytes, Refused> {
+async fn read_message(
+    front: &Front,
+    parts: &http::request::Parts,
+    body: Body,
+    share: &mut Share<'_>,
+) -> Result<Bytes, Refused> {
     if parts.method != Method::POST {
         return Ok(Bytes::new());
     }
     hygiene::check_media(&parts.headers)?;
     let limit = Duration::from_secs(front.http.body_timeout);
-    let body = hygiene::read(body, front.http.max_body_bytes, limit).await?;
+    let body = hygiene::read(body, front.http.max_body_bytes, limit, share).await?;
     message::check(&body, &parts.headers, front.endpoint.protocol())?;
     Ok(body)
-}
-
-/// Refusals before the caller is known.
-#[derive(Clone, Copy)]
-struct Outside<'a> {
-    front: &'a Front,
-    connection: &'a Connection,
-}
-
-impl Outside<'_> {
-    async fn refuse(&self, failure: &Failure) -> Response {
-        self.front.door.turn_away(Client::from(&**self.connection.peer()), failure).await;
-        reply::refusal(failure, Value::Null, &self.front.challenge)
-    }
-}
-
-/// Refusals of a known caller.
-struct Inside<'a> {
-    front: &'a Front,
-    caller: &'a crate::authn::Caller,
-}
-
-impl Inside<'_> {
-    async fn refuse(&self, failure: &Failure, id: Value) -> Refusal {
-        self.front.door.turn_caller_away(self.caller, failure).await;
-        Box::new(reply::refusal(failure, id, &self.front.challenge))
-    }
-
-    /// The protocol layer has refusals of its own; they get their record here. In the older era they are answered with
-    /// 200 like everything else.
-    async fn watch(&self, mut response: Response) -> Response {
-        response.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
-        if response.status().is_success() {
-            response = match body::look_into(response).await {
-                Looked::Answer(answer) => return answer,
-                Looked::Refusal(refusal) => refusal,
-            };
-        }
-        let status = response.status();
-        let Explained { answer, code, text } = body::explain(response).await;
-        let failure = Failure::new(code, "the protocol layer refused the message").because(text);
-        self.front.door.turn_caller_away(self.caller, &failure).await;
-        match answer {
-            Some(answer) if !status.is_server_error() => answer,
-            // Not in the words of the protocol, or a defect; what it says is for the operator.
-            _ => {
-                let mut answer = reply::refusal(&failure, Value::Null, &self.front.challenge);
-                if status.is_client_error() {
-                    *answer.status_mut() = status;
-                }
-                answer
-            }
-        }
-    }
 }
 
 /// What a page of a configured origin may send: the headers of the protocol and no others. Those of a tool's parameters have

@@ -3,13 +3,16 @@
 use std::time::Duration;
 
 use axum::body::Body;
-use bytes::Bytes;
-use http::header::{ACCEPT, CONTENT_ENCODING, CONTENT_TYPE, HOST, ORIGIN, USER_AGENT};
+use bytes::{Bytes, BytesMut};
+use http::header::{
+    ACCEPT, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, HOST, ORIGIN, TRANSFER_ENCODING, USER_AGENT,
+};
 use http::request::Parts;
 use http::{HeaderMap, HeaderName};
 use http_body::Body as _;
-use http_body_util::{BodyExt as _, LengthLimitError, Limited};
+use http_body_util::BodyExt as _;
 
+use super::bodies::Share;
 use crate::error::{Code, Failure};
 use crate::mcp::Protocol;
 
@@ -105,6 +108,26 @@ fn authority(text: &str) -> Option<Authority> {
     (!host.is_empty()).then_some(Authority { host, port })
 }
 
+/// How the body is framed must be beyond doubt, or something on the way may see its end elsewhere (RFC 9112 section 6.1): no
+/// coding but `chunked`, said once, and no length beside it.
+///
+/// The HTTP library drops a length beside a coding before anybody sees it, and closes the connection after its answer; what
+/// stands here is for the day that it does not.
+///
+/// # Errors
+/// [`Code::HeaderMalformed`].
+pub(super) fn check_framing(headers: &HeaderMap) -> Result<(), Failure> {
+    let mut codings = headers.get_all(TRANSFER_ENCODING).iter();
+    let plain = match (codings.next(), codings.next()) {
+        (None, _) => true,
+        (Some(only), None) => only.as_bytes().eq_ignore_ascii_case(b"chunked") && !headers.contains_key(CONTENT_LENGTH),
+        (Some(_), Some(_)) => false,
+    };
+    let unclear =
+        || Failure::new(Code::HeaderMalformed, "Transfer-Encoding may only be: chunked, once, without a length");
+    if plain { Ok(()) } else { Err(unclear()) }
+}
+
 /// The value of a header that may stand once.
 pub(super) fn single<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Result<Option<&'a str>, Failure> {
     let mut values = headers.get_all(name).iter();
@@ -180,18 +203,34 @@ pub(super) fn strip(headers: &mut HeaderMap, protocol: Protocol) {
     headers.remove(USER_AGENT);
 }
 
-/// Reads the body, up to `most` bytes and for at most `limit`. One that is announced as too large is not read at all.
-pub(super) async fn read(body: Body, most: usize, limit: Duration) -> Result<Bytes, Failure> {
+/// Reads the body, up to `most` bytes and for at most `limit`, each byte counted in `share`. One that is announced as too
+/// large is not read at all.
+pub(super) async fn read(body: Body, most: usize, limit: Duration, share: &mut Share<'_>) -> Result<Bytes, Failure> {
     let too_large = || Failure::new(Code::BodyTooLarge, format!("the body is over {most} bytes"));
     if usize::try_from(body.size_hint().lower()).map_or(true, |announced| announced > most) {
         return Err(too_large());
     }
-    match tokio::time::timeout(limit, Limited::new(body, most).collect()).await {
-        Ok(Ok(collected)) => Ok(collected.to_bytes()),
-        Ok(Err(error)) if error.is::<LengthLimitError>() => Err(too_large()),
-        Ok(Err(error)) => Err(Failure::new(Code::InvalidRequest, "the body did not arrive whole").because(error)),
-        Err(_) => Err(Failure::new(Code::BodyTimeout, "the body did not arrive in time")),
-    }
+    let arriving = async {
+        let (mut body, mut first, mut whole) = (body, Bytes::new(), BytesMut::new());
+        while let Some(frame) = body.frame().await {
+            let broken = |error| Failure::new(Code::InvalidRequest, "the body did not arrive whole").because(error);
+            let Ok(piece) = frame.map_err(broken)?.into_data() else { continue };
+            if first.len().saturating_add(whole.len()).saturating_add(piece.len()) > most {
+                return Err(too_large());
+            }
+            share.take(piece.len())?;
+            // Most bodies come in one piece, which need not be copied. Of several each would keep the buffer it came in.
+            if whole.is_empty() && first.is_empty() {
+                first = piece;
+            } else {
+                whole.extend_from_slice(&std::mem::take(&mut first));
+                whole.extend_from_slice(&piece);
+            }
+        }
+        Ok(if whole.is_empty() { first } else { whole.freeze() })
+    };
+    let late = |_| Failure::new(Code::BodyTimeout, "the body did not arrive in time");
+    tokio::time::timeout(limit, arriving).await.map_err(late)?
 }
 
 #[cfg(test)]
@@ -239,6 +278,25 @@ mod tests {
             assert_eq!(code(&names, "/mcp", &headers), Some(Code::OriginNotAllowed), "{origin}");
         }
         assert_eq!(code(&names, "/mcp", &[("host", "door.example"), ("origin", "https://app.example")]), None);
+    }
+
+    #[test]
+    fn a_body_is_framed_in_one_way() {
+        let judge = |headers: &[(&str, &str)]| check_framing(&parts("/", headers).headers).map_err(|f| f.code());
+        for good in [&[][..], &[("content-length", "5")], &[("transfer-encoding", "Chunked")]] {
+            assert_eq!(judge(good), Ok(()), "{good:?}");
+        }
+        for bad in [
+            &[("transfer-encoding", "gzip, chunked")][..],
+            &[("transfer-encoding", "chunked, chunked")],
+            &[("transfer-encoding", "chunked"), ("transfer-encoding", "chunked")],
+            &[("transfer-encoding", "chunked"), ("content-length", "5")],
+            &[("content-length", "5"), ("transfer-encoding", "chunked")],
+            &[("transfer-encoding", "identity")],
+            &[("transfer-encoding", "")],
+        ] {
+            assert_eq!(judge(bad), Err(Code::HeaderMalformed), "{bad:?}");
+        }
     }
 
     #[test]

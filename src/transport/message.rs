@@ -12,7 +12,7 @@ use serde_json::value::RawValue;
 use super::hygiene::single;
 use super::params::Params;
 use crate::error::{Code, Failure};
-use crate::identity::{StrictError, check_strict};
+use crate::identity::{MOST_VALUES, StrictError, check_strict, is_hidden};
 use crate::mcp::{self, Protocol};
 
 /// Deepest nesting of a body; the protocol's own messages need six.
@@ -106,10 +106,10 @@ fn read_envelope(body: &[u8]) -> Result<Envelope<'_>, Failure> {
     })
 }
 
-/// A text of bounded length, or a whole number that the protocol layer can hold.
+/// A text of bounded length that may stand in a log as it is, or a whole number that the protocol layer can hold.
 fn is_id(id: &Value) -> bool {
     match id {
-        Value::String(text) => text.len() <= LONGEST_ID,
+        Value::String(text) => text.len() <= LONGEST_ID && !text.contains(is_hidden),
         Value::Number(number) => number.is_i64(),
         Value::Null | Value::Bool(_) | Value::Array(_) | Value::Object(_) => false,
     }
@@ -137,7 +137,10 @@ impl Envelope<'_> {
             return Err(Failure::new(Code::InvalidRequest, "jsonrpc must be \"2.0\""));
         }
         if !self.id.as_ref().is_none_or(is_id) {
-            return Err(Failure::new(Code::InvalidRequest, "id must be a short text or a whole number of 64 bits"));
+            return Err(Failure::new(
+                Code::InvalidRequest,
+                "id must be a short text of visible characters or a whole number of 64 bits",
+            ));
         }
         if self.method.len() > LONGEST_METHOD {
             return Err(Failure::new(Code::InvalidRequest, "the method is longer than any in use"));
@@ -197,13 +200,13 @@ impl Envelope<'_> {
         if headers.contains_key(METHOD_HEADER) && stated(headers, &METHOD_HEADER).as_deref() != Some(&*self.method) {
             return differs(&METHOD_HEADER);
         }
-        match params.subject(&self.method) {
-            Some(subject) if headers.contains_key(NAME_HEADER) => match stated(headers, &NAME_HEADER).and_then(decoded)
-            {
-                Some(name) if name == subject => Ok(()),
-                _ => differs(&NAME_HEADER),
-            },
-            _ => Ok(()),
+        if !headers.contains_key(NAME_HEADER) {
+            return Ok(());
+        }
+        // A message that is about nothing has no name either.
+        match (stated(headers, &NAME_HEADER).and_then(decoded), params.subject(&self.method)) {
+            (Some(name), Some(subject)) if name == subject => Ok(()),
+            _ => differs(&NAME_HEADER),
         }
     }
 }
@@ -226,6 +229,7 @@ fn strict(error: &StrictError) -> Failure {
         StrictError::Malformed => Failure::new(Code::MalformedJson, "the body is not one JSON text in UTF-8"),
         StrictError::DuplicateKey => Failure::new(Code::DuplicateKey, "an object in the body has a key twice"),
         StrictError::TooDeep => Failure::new(Code::JsonTooDeep, "the body is nested too deeply"),
+        StrictError::TooMany => Failure::new(Code::JsonTooMany, format!("the body has more than {MOST_VALUES} values")),
     }
 }
 
@@ -283,16 +287,28 @@ mod tests {
             headers.insert(&name, value.parse().unwrap());
             assert_eq!(judge(&headers), Err(Code::HeaderMismatch), "{name}: {value}");
         }
+        headers.remove(METHOD_HEADER);
+        headers.insert(NAME_HEADER, "get_uptime".parse().unwrap());
+        for (method, params) in
+            [("ping", "{}"), ("tools/list", r#"{"name":"get_uptime"}"#), ("tools/call", r#"{"name":1}"#)]
+        {
+            let body = format!(r#"{{"jsonrpc":"2.0","id":1,"method":"{method}","params":{params}}}"#);
+            let judged =
+                check(body.as_bytes(), &headers, Protocol::Stateless).map_err(|refused| refused.failure.code());
+            assert_eq!(judged, Err(Code::HeaderMismatch), "{method}");
+        }
     }
 
     #[test]
     fn an_id_that_the_protocol_layer_cannot_hold_is_refused_and_not_repeated() {
         let long = format!("\"{}\"", "x".repeat(LONGEST_ID + 1));
-        for id in ["1.5", "1e3", "9223372036854775808", "null", "true", r#"{"a":1}"#, "[]", &long] {
+        let steering = [r#""x\n""#, r#""\u001b[2J""#, r#""\u0085""#, "\"\u{9b}31m\"", r#""a\u202eb""#, r#""\u2028""#];
+        let wrong = ["1.5", "1e3", "9223372036854775808", "null", "true", r#"{"a":1}"#, "[]", &long];
+        for id in wrong.into_iter().chain(steering) {
             let body = format!(r#"{{"jsonrpc":"2.0","id":{id},"method":"ping"}}"#);
             assert_eq!(refusal("2025-11-25", &body), Some((Code::InvalidRequest, Value::Null, false)), "{id}");
         }
-        for id in ["-1", "9223372036854775807", r#""""#] {
+        for id in ["-1", "9223372036854775807", r#""""#, r#""grüß 日本""#] {
             let body = format!(r#"{{"jsonrpc":"2.0","id":{id},"method":"ping"}}"#);
             assert_eq!(refusal("2025-11-25", &body), None, "{id}");
         }

@@ -3,6 +3,7 @@
 mod accept;
 mod activity;
 mod bearer;
+mod bodies;
 mod body;
 mod connection;
 #[cfg(any(test, fuzzing))]
@@ -22,6 +23,7 @@ mod strangers;
 mod stream;
 pub mod tls;
 pub mod trust;
+mod turned;
 mod unheard;
 
 pub use bearer::Challenge;

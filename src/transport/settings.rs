@@ -130,9 +130,13 @@ pub struct HttpSection {
     pub public_url: Option<String>,
     /// Authorization servers named in the protected resource metadata. Default: `auth.jwt.issuer`, if it is a URL.
     pub authorization_servers: Vec<String>,
-    /// Bytes of a request body, and of a line over stdio. Default: 4194304.
+    /// Bytes of a request body, and of a line over stdio. Default: 262144.
     #[schemars(range(min = 1))]
     pub max_body_bytes: usize,
+    /// Bytes of all request bodies that are held at once; one certificate may take a quarter, and in any case one body.
+    /// Default: 33554432.
+    #[schemars(range(min = 1))]
+    pub max_body_bytes_total: usize,
     /// Bytes of all headers of a request. Default: 65536.
     #[schemars(range(min = 1))]
     pub max_header_bytes: usize,
@@ -166,7 +170,8 @@ impl Default for HttpSection {
             cors_allowed_origins: Vec::new(),
             public_url: None,
             authorization_servers: Vec::new(),
-            max_body_bytes: 4_194_304,
+            max_body_bytes: 262_144,
+            max_body_bytes_total: 33_554_432,
             max_header_bytes: 65_536,
             header_timeout: 10,
             body_timeout: 15,
@@ -179,11 +184,12 @@ impl Default for HttpSection {
     }
 }
 
-/// `/health`, `/ready` and `/metrics` on a listener of their own, without certificate or token.
+/// `/health`, `/ready` and `/metrics` on a listener of their own, without certificate or token; over https there are only the
+/// first two, behind the certificate.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct MetricsSection {
-    /// Default: true with https.
+    /// Whether there is this listener; without it there are no metrics. Default: true with https.
     pub enabled: bool,
     /// Default: 127.0.0.1:9464.
     #[schemars(extend("format" = "address-port"))]

@@ -1,10 +1,11 @@
 //! How many connections there may be, in total and from one address.
 
 use std::collections::HashMap;
-use std::net::{IpAddr, Ipv6Addr};
+use std::net::IpAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use crate::error::{Code, Failure};
+use crate::identity::Network;
 
 /// Counts connections. One lock, taken once per connection and never per request.
 #[derive(Clone, Default)]
@@ -13,18 +14,18 @@ pub(super) struct Slots(Arc<Mutex<Taken>>);
 #[derive(Default)]
 struct Taken {
     total: usize,
-    by_address: HashMap<IpAddr, usize>,
+    by_address: HashMap<Network, usize>,
 }
 
 /// A connection's place; dropping it gives it back.
 pub(super) struct Slot {
     slots: Slots,
-    address: IpAddr,
+    address: Network,
 }
 
 impl Slots {
     pub(super) fn take(&self, address: IpAddr, most: usize, most_per_address: usize) -> Result<Slot, Failure> {
-        let address = network(address);
+        let address = Network::of(address);
         let mut taken = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let from_here = taken.by_address.get(&address).copied().unwrap_or(0);
         if taken.total >= most || from_here >= most_per_address {
@@ -49,17 +50,6 @@ impl Drop for Slot {
                 taken.by_address.remove(&self.address);
             }
         }
-    }
-}
-
-/// An IPv6 host owns a /64, so that is what is counted.
-pub(super) fn network(address: IpAddr) -> IpAddr {
-    match address.to_canonical() {
-        IpAddr::V6(v6) => {
-            let [a, b, c, d, ..] = v6.segments();
-            IpAddr::V6(Ipv6Addr::new(a, b, c, d, 0, 0, 0, 0))
-        }
-        v4 @ IpAddr::V4(_) => v4,
     }
 }
 

@@ -131,6 +131,38 @@ def headers_100k_http1(pki, port, until):
     return {"sent": sum(done.values()), "cut": sum(done.values()), "said": str(dict(done))}
 
 
+def many_values(pki, port, until):
+    """Messages of as many small values as 4 MB hold, each with a token: without one nobody would read them."""
+    import load
+    signer, tls, done, lock = load.Signer(pki), wire.context(pki, "agent"), collections.Counter(), threading.Lock()
+    values = ",".join(['{"":0}'] * 595_000)
+    body = f'{{"jsonrpc":"2.0","method":"notifications/x","params":{{"a":[{values}]}}}}'.encode()
+
+    def one():
+        while time.monotonic() < until:
+            head = (f"POST /mcp HTTP/1.1\r\nHost: {AUTHORITY}\r\nAuthorization: Bearer {signer.token()}\r\n"
+                    "Content-Type: application/json\r\nAccept: application/json, text/event-stream\r\n"
+                    f"MCP-Protocol-Version: 2025-11-25\r\nContent-Length: {len(body)}\r\n\r\n")
+            due = time.monotonic() + len(body) * FLOODERS / PACE
+            try:
+                with tls.wrap_socket(wire.tcp(SOURCE, port), server_hostname="localhost") as peer:
+                    peer.settimeout(10)
+                    peer.sendall(head.encode() + body)
+                    said = peer.recv(64).split(b"\r\n")[0].decode()
+            except OSError as error:
+                said = type(error).__name__
+            with lock:
+                done[said] += 1
+            time.sleep(max(0, min(due, until) - time.monotonic()))
+
+    threads = [threading.Thread(target=one) for _ in range(FLOODERS)]
+    [thread.start() for thread in threads]
+    [thread.join() for thread in threads]
+    sent = sum(done.values())
+    return {"sent": sent, "cut": done["HTTP/1.1 400 Bad Request"], "held": sent - done["HTTP/1.1 400 Bad Request"],
+            "said": str(dict(done))}
+
+
 def window_zero(connection):
     """Answers that nobody takes, on as many streams as there may be."""
     if connection.stream > 2 * 64:
@@ -304,6 +336,7 @@ ATTACKS = {
     "window_zero": lambda *at: flood(window_zero, *at, settings=b"\0\x04\0\0\0\0"),
     "headers_100k": lambda *at: flood(headers_100k, *at),
     "headers_100k_http1": headers_100k_http1,
+    "many_values": many_values,
     "half_open": lambda *at: hold(b"", SOURCE, 200, *at),
     "half_hello": lambda *at: hold(hello()[:200], SOURCE, 200, *at),
     "stalled_handshake": lambda *at: hold(hello(), SOURCE, 200, *at),

@@ -126,4 +126,5 @@ def main():
         print(json.dumps(asyncio.run(measure(tls, port, signer, rate, float(line)))), flush=True)
 
 
-main()
+if __name__ == "__main__":
+    main()

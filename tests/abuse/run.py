@@ -25,7 +25,7 @@ CUT, GONE, ANY = "cut", "gone", "any"
 ATTACKS = [
     ("slow_headers", GONE), ("slow_body", GONE), ("slow_read", ANY), ("rapid_reset", CUT), ("made_you_reset", CUT),
     ("continuation", CUT), ("settings", CUT), ("ping", CUT), ("small_pings", CUT), ("priority", CUT), ("empty_data", CUT), ("window_zero", ANY),
-    ("headers_100k", ANY), ("headers_100k_http1", GONE), ("half_open", GONE), ("half_hello", GONE),
+    ("headers_100k", ANY), ("headers_100k_http1", GONE), ("many_values", GONE), ("half_open", GONE), ("half_hello", GONE),
     ("stalled_handshake", GONE), ("no_certificate", GONE), ("connect_and_leave", GONE), ("crowd", GONE), ("key_update", CUT),
     ("renegotiation", GONE),
 ]
@@ -71,6 +71,8 @@ resources:
 http:
   # All 200 slow clients get in, so that it is time that ends them and not their number.
   max_connections_per_address: 256
+  # Sixteen times the default, so that it is the number of values that is bounded and not their size.
+  max_body_bytes: 4194304
 audit:
   path: {self.audit}
 metrics:

@@ -112,15 +112,11 @@ async fn cve_2026_77822() {
 #[tokio::test(flavor = "multi_thread")]
 async fn go_2026_5390() {
     let world = World::open().await;
-    let open = [
-        "/health",
-        "/ready",
-        "/metrics",
-        "/.well-known/oauth-protected-resource",
-        "/.well-known/oauth-protected-resource/mcp",
-    ];
+    let open =
+        ["/health", "/ready", "/.well-known/oauth-protected-resource", "/.well-known/oauth-protected-resource/mcp"];
     let closed = [
         "/mcp",
+        "/metrics",
         "/",
         "/internal",
         "/router-key",

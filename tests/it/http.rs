@@ -246,3 +246,28 @@ async fn who_a_header_claims_to_be_does_not_matter() {
         assert_eq!(record["client"]["subject"], "CN=bot,O=Acme");
     }
 }
+
+/// What a request leaves behind on its connection is never taken for another one.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_connection_ends_with_a_request_whose_end_is_not_sure() {
+    let world = World::open().await;
+    let health = String::from_utf8(Ask::get("/health").bytes(world.port)).unwrap();
+    let framings = [
+        ("Transfer-Encoding: gzip, chunked\r\n", 400),
+        ("Transfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n", 400),
+        // The library drops the length, goes by the coding, and closes (RFC 9112 section 6.1).
+        ("Content-Length: 5\r\nTransfer-Encoding: chunked\r\n", 200),
+        ("Transfer-Encoding: chunked\r\nContent-Length: 5\r\n", 200),
+    ];
+    for (framing, status) in framings {
+        let ask = Ask::call(Era::Stateful, "get_uptime", json!({})).good(&world);
+        let chunked = format!("{:x}\r\n{}\r\n0\r\n\r\n", ask.body.len(), ask.body);
+        let bytes = ask.head(world.port, framing) + &chunked + &health;
+        let stream = wire::connect(&world.path(""), world.port, Some("good")).await.unwrap();
+        let (_, read) = wire::endure(stream, bytes.as_bytes(), b"").await;
+        let read = String::from_utf8(read).unwrap();
+        assert!(read.starts_with(&format!("HTTP/1.1 {status} ")), "{framing}: {read}");
+        assert_eq!(read.matches("HTTP/1.1 ").count(), 1, "{framing}: {read}");
+        assert!(read.to_ascii_lowercase().contains("connection: close"), "{framing}: {read}");
+    }
+}

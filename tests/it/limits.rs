@@ -202,7 +202,7 @@ async fn who_does_not_read_the_answers_is_given_up() {
     let tcp = socket.connect(([127, 0, 0, 1], world.port).into()).await.unwrap();
     let stream = wire::shake_hands(wire::tls(&world.path(""), Some("good")), tcp).await.unwrap();
     let (_reader, mut writer) = split(stream);
-    let flood = Ask::get("/metrics").bytes(world.port).repeat(64);
+    let flood = Ask::get("/.well-known/oauth-protected-resource").bytes(world.port).repeat(64);
     let mut sent = 0;
     // The door stops to read when it cannot write, so the flood comes to a halt.
     while let Ok(Ok(())) = tokio::time::timeout(Duration::from_millis(500), writer.write_all(&flood)).await {

@@ -11,6 +11,8 @@
     reason = "a test fails by panicking"
 )]
 
+mod alarm;
+mod audit_page;
 mod clients;
 mod commands;
 mod coverage;
@@ -33,8 +35,10 @@ mod replay;
 mod review;
 mod rmcp_client;
 mod secrets;
+mod siem;
 mod stdio;
 mod teleport;
+mod torture;
 mod trust;
 mod versions;
 mod world;

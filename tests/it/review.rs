@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use doorward::admission::{Gate, ResourcesSection};
-use doorward::audit::{Sink, Trail};
+use doorward::audit::{Basis, Sink, Trail};
 use doorward::authn::{Authenticator, Local, Presented};
 use doorward::call::{Arguments, Call, CallId, Impact, Output, Progress, Resource, ToolSpec};
 use doorward::clock::Clock;
@@ -213,7 +213,7 @@ struct Lines(Mutex<Vec<Value>>);
 
 #[async_trait]
 impl Sink for Lines {
-    async fn keep(&self, line: Vec<u8>) -> Result<(), Failure> {
+    async fn keep(&self, line: Vec<u8>, _: bool) -> Result<(), Failure> {
         self.leave(line);
         Ok(())
     }
@@ -225,6 +225,8 @@ impl Sink for Lines {
     }
     fn reopen(&self) {}
     async fn flush(&self) {}
+
+    async fn close(&self) {}
 }
 
 /// Does what a tool must not do.
@@ -274,7 +276,13 @@ impl Bench {
                 Caps::new(&LimitsSection::default()),
             ),
             trail: Trail::new(Some(Arc::<Lines>::clone(&lines)), clock.clone()),
-            recording: Recording { params: true, output_size: true, client_ip: true, redactions: true },
+            recording: Recording {
+                basis: Basis { config: "c".into(), policy: "p".into() },
+                params: true,
+                output_size: true,
+                client_ip: true,
+                redactions: true,
+            },
             query_timeout: Duration::from_secs(5),
             clock,
         };

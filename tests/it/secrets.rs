@@ -38,7 +38,9 @@ impl Secrets {
     }
 
     fn add_text(&mut self, whose: &str, text: &str) {
-        for piece in text.as_bytes().chunks_exact(TELLING) {
+        // A forged signature of nothing but zeros tells nothing, and looks like the hash that the first record names.
+        let telling = |piece: &&[u8]| piece.iter().any(|byte| *byte != piece[0]);
+        for piece in text.as_bytes().chunks_exact(TELLING).filter(telling) {
             self.0.insert(piece.to_vec(), whose.to_owned());
         }
     }

@@ -73,7 +73,7 @@ fn stage(record: &Value) -> String {
             format!("token {} [{}]", who.collect::<Vec<_>>().join(" via "), scopes.join(" "))
         }
         ("query", "permitted") => {
-            let rules: Vec<&str> = words(record, "policy").collect();
+            let rules: Vec<&str> = record.get("policy").into_iter().flat_map(|policy| words(policy, "by")).collect();
             format!("permitted by {} on {}", rules.join(", "), text(record, "resource").unwrap_or_default())
         }
         (_, result) => {
@@ -104,7 +104,7 @@ mod tests {
         let client = json!({ "subject": "CN=bot" });
         let token = json!({ "event": "auth_success", "client": client, "user": "alice", "agent": ["bot", "relay"],
             "scopes": ["clock", "core"], "result": "success" });
-        let decision = json!({ "event": "query", "stage": "decision", "client": client, "policy": ["scope:core"],
+        let decision = json!({ "event": "query", "stage": "decision", "client": client, "policy": { "by": ["scope:core"] },
             "resource": "Host::\"localhost\"", "result": "permitted" });
         let outcome = json!({ "event": "query", "stage": "outcome", "client": client, "result": "success",
             "duration_ms": 1, "output_bytes": 471 });

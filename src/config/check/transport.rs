@@ -152,6 +152,13 @@ impl Check<'_> {
                 "give the names under which callers reach this server",
             );
         }
+        if http.max_body_bytes > http.max_body_bytes_total {
+            self.find(
+                "http.max_body_bytes_total",
+                format!("has no room for one body of max_body_bytes, {}", http.max_body_bytes),
+                "allow several at once",
+            );
+        }
         if let Some(Err(problem)) = http.public_url.as_deref().map(https_url) {
             self.find("http.public_url", problem, "");
         }
@@ -166,7 +173,7 @@ impl Check<'_> {
             self.find(
                 "metrics.bind",
                 format!("{} can be reached from outside, and asks for no certificate", metrics.bind),
-                "bind to 127.0.0.1; over https the same is served behind the client certificate",
+                "bind to 127.0.0.1, and let an agent on this machine pass them on; /health and /ready are served over https too",
             );
         }
         let same_ip = tls.bind.ip() == metrics.bind.ip() || tls.bind.ip().is_unspecified();

@@ -13,7 +13,8 @@ pub(super) struct Build<'a, 'de>(pub(super) Level<'a, 'de>);
 impl<'de> DeserializeSeed<'de> for Build<'_, 'de> {
     type Value = Value;
 
-    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Value, D::Error> {
+    fn deserialize<D: Deserializer<'de>>(mut self, deserializer: D) -> Result<Value, D::Error> {
+        self.0.count()?;
         deserializer.deserialize_any(self)
     }
 }

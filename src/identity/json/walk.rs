@@ -17,7 +17,8 @@ pub(super) struct Walk<'a, 'de>(pub(super) Level<'a, 'de>);
 impl<'de> DeserializeSeed<'de> for Walk<'_, 'de> {
     type Value = ();
 
-    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<(), D::Error> {
+    fn deserialize<D: Deserializer<'de>>(mut self, deserializer: D) -> Result<(), D::Error> {
+        self.0.count()?;
         deserializer.deserialize_any(self)
     }
 }

@@ -29,7 +29,13 @@ async fn plain(address: SocketAddr, method: &str, path: &str) -> (u16, String) {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn probes_over_https_need_a_listed_certificate_and_no_token() {
     let world = World::open().await;
-    for (path, part) in [("/health", "\"ok\""), ("/ready", "\"ready\":true"), ("/metrics", "# EOF")] {
+    // What others do is no matter of whoever has a certificate, with a token or without.
+    for asking in [Ask::get("/metrics"), Ask::get("/metrics").good(&world)] {
+        let answer = ask(&world, &asking).await;
+        assert_eq!((answer.status, answer.reason().as_deref()), (404, Some("not_found")));
+    }
+    assert_eq!(world.audit().iter().filter(|record| record["reason"] == "not_found").count(), 2);
+    for (path, part) in [("/health", "\"ok\""), ("/ready", "\"ready\":true")] {
         let answer = ask(&world, &Ask::get(path)).await;
         assert_eq!(answer.status, 200, "{path}");
         assert!(answer.body.contains(part), "{path}: {}", answer.body);

@@ -220,3 +220,43 @@ async fn http2_announces_and_keeps_its_limits() {
     let refused = tokio::time::timeout(Duration::from_secs(5), refused).await.unwrap();
     assert_eq!(refused, (9, vec![0, 0, 0, 7]), "REFUSED_STREAM for the fifth");
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn bodies_are_bounded_together_and_for_each_certificate() {
+    let world = world("  max_body_bytes: 100000\n  max_body_bytes_total: 400000\n  body_timeout: 60").await;
+    let call = |size: usize| {
+        let mut ask = Ask::call(Era::Stateful, "get_uptime", json!({})).good(&world);
+        ask.body.push_str(&" ".repeat(size - ask.body.len()));
+        ask
+    };
+    let send = async |size, certificate| {
+        let mut stream = wire::connect(&world.path(""), world.port, Some(certificate)).await.unwrap();
+        wire::exchange(&mut stream, &call(size).bytes(world.port)).await.unwrap()
+    };
+    let mut slow = wire::connect(&world.path(""), world.port, Some("good")).await.unwrap();
+    let held = call(90_000).bytes(world.port);
+    slow.write_all(&held[..held.len() - 30_000]).await.unwrap();
+    slow.flush().await.unwrap();
+    let refused = async || {
+        for _ in 0..100 {
+            let answer = send(50_000, "good").await;
+            if answer.status != 200 {
+                return answer;
+            }
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        panic!("what is held is not counted");
+    };
+    let refused = refused().await;
+    assert_eq!((refused.status, refused.reason().as_deref()), (503, Some("bodies_full")), "{}", refused.body);
+    assert!(refused.header("retry-after").is_some());
+    recorded(&world, 1, |record| record["reason"] == "bodies_full" && record["event"] == "query_denied").await;
+    // What is small finds room beside it, others have their own, and what was held is given back with its request.
+    assert_eq!(send(20_000, "good").await.status, 200);
+    assert_eq!(send(90_000, "second").await.status, 200);
+    slow.write_all(&held[held.len() - 30_000..]).await.unwrap();
+    assert_eq!(wire::exchange(&mut slow, b"").await.unwrap().status, 200);
+    for _ in 0..10 {
+        assert_eq!(send(90_000, "good").await.status, 200);
+    }
+}

@@ -58,7 +58,7 @@ async fn frames_that_ask_for_nothing_end_their_connection() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn bodies_that_are_requests_do_not() {
-    let world = world("").await;
+    let world = world("  max_body_bytes: 4194304\n  max_body_bytes_total: 67108864").await;
     let connection = h2::open(&world.path(""), world.port, |_| {}).await;
     for _ in 0..4 {
         let calls = (0..3).map(|_| {
@@ -92,4 +92,36 @@ async fn refused_handshakes_are_all_counted_and_few_are_written() {
     let counts: Vec<Option<u64>> = records.map(|record| record["count"].as_u64()).collect();
     assert_eq!(counts.len(), 65);
     assert_eq!(counts.last(), Some(&Some(36)), "what was not written is counted");
+}
+
+/// A certificate alone fills no log: neither without tokens nor with good ones and messages that are none.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn refused_requests_are_all_counted_and_few_are_written() {
+    let world = world("").await;
+    let mut stream = wire::connect(&world.path(""), world.port, Some("good")).await.unwrap();
+    let tokenless = Ask::call(Era::Stateful, "get_uptime", json!({})).bytes(world.port);
+    for _ in 0..100 {
+        let answer = wire::exchange(&mut stream, &tokenless).await.unwrap();
+        assert_eq!((answer.status, answer.reason().as_deref()), (401, Some("token_missing")));
+    }
+    for _ in 0..80 {
+        let mut ask = Ask::call(Era::Stateful, "get_uptime", json!({})).good(&world);
+        ask.body = "{".to_owned();
+        let answer = wire::exchange(&mut stream, &ask.bytes(world.port)).await.unwrap();
+        assert_eq!((answer.status, answer.reason().as_deref()), (400, Some("malformed_json")));
+    }
+    let path = world.path("log/audit.jsonl");
+    let World { daemon, .. } = world;
+    drop(stream);
+    daemon.stop().await;
+    let text = std::fs::read_to_string(path).unwrap();
+    let records: Vec<Value> = text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    for (reason, event, folded) in [("token_missing", "auth_failure", 36), ("malformed_json", "query_denied", 16)] {
+        let refused: Vec<_> = records.iter().filter(|record| record["reason"] == reason).collect();
+        assert_eq!(refused.len(), 65, "{reason}");
+        let last = refused.last().unwrap();
+        assert_eq!((&last["count"], &last["event"]), (&json!(folded), &json!(event)), "{last}");
+        assert_eq!(last["client"]["certificate"], refused[0]["client"]["certificate"], "{last}");
+        assert!(last["client"]["certificate"].is_string() && last["client"]["ip"].is_null(), "{last}");
+    }
 }

@@ -69,6 +69,8 @@ pub struct Request {
     pub size: Option<usize>,
     pub wide: Option<usize>,
     pub wide_last: Option<String>,
+    pub objects: Option<usize>,
+    pub notification: bool,
     pub era: Option<String>,
     pub method_name: Option<String>,
     pub filler: Option<usize>,

@@ -72,6 +72,9 @@ fn text(parts: &Request, modern: bool) -> String {
         let keys = (0..count).map(|n| (format!("k{n}"), json!(n)));
         params["arguments"] = keys.collect();
     }
+    if let Some(count) = parts.objects {
+        params["arguments"] = json!({ "a": vec![json!({ "": 0 }); count] });
+    }
     if modern {
         params["_meta"] = json!({
             "io.modelcontextprotocol/protocolVersion": "2026-07-28",
@@ -80,7 +83,11 @@ fn text(parts: &Request, modern: bool) -> String {
         });
     }
     let params = parts.params.clone().unwrap_or(params);
-    let mut body = json!({ "jsonrpc": "2.0", "id": 7, "method": method, "params": params }).to_string();
+    let mut message = json!({ "jsonrpc": "2.0", "id": 7, "method": method, "params": params });
+    if parts.notification {
+        message.as_object_mut().unwrap().remove("id");
+    }
+    let mut body = message.to_string();
     if let Some(last) = &parts.wide_last {
         let end = body.find("}").unwrap();
         body.insert_str(end, &format!(",\"{last}\":0"));

@@ -107,6 +107,11 @@ impl World {
         Self { estate, daemon }
     }
 
+    /// The door apart from its place, so that it can be stopped.
+    pub fn into_parts(self) -> (Estate, Daemon) {
+        (self.estate, self.daemon)
+    }
+
     /// Reads the configuration and its files again; it must be in order.
     pub async fn reload(&self) {
         if let Err(failure) = self.daemon.reload().await {
@@ -184,11 +189,12 @@ impl Estate {
         self.audit_from(0)
     }
 
-    /// What has been written to the audit log since it had this many bytes.
+    /// What has been written to the audit log since it had this many bytes, checkpoints left out.
     pub fn audit_from(&self, bytes: usize) -> Vec<Value> {
         let text = fs::read_to_string(self.path(AUDIT)).unwrap_or_default();
         let whole = text[bytes..].rfind('\n').map_or(bytes, |end| bytes + end);
-        text[bytes..whole].lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+        let records = text[bytes..whole].lines().map(|line| serde_json::from_str(line).unwrap());
+        records.filter(|record: &Value| record["event"] != "checkpoint").collect()
     }
 
     /// How many bytes the audit log has now.

@@ -102,7 +102,8 @@ audit:
     pub fn audit(&self) -> Vec<Value> {
         let text = fs::read_to_string(self.path("audit.jsonl")).unwrap_or_default();
         assert!(text.is_empty() || text.ends_with('\n'), "the last line is torn");
-        text.lines().map(|line| serde_json::from_str(line).unwrap_or_else(|_| panic!("torn: {line}"))).collect()
+        let records = text.lines().map(|line| serde_json::from_str(line).unwrap_or_else(|_| panic!("torn: {line}")));
+        records.filter(|record: &Value| record["event"] != "checkpoint").collect()
     }
 
     /// How many records of the audit log have this event and result by now; a line that is being written is none yet.
@@ -114,9 +115,11 @@ audit:
 }
 
 /// The port in `address=127.0.0.1:PORT`.
-fn port(log: &str, name: &str) -> Option<u16> {
+/// The port of the address that a log gives this name.
+pub fn port(log: &str, name: &str) -> Option<u16> {
     let (_, rest) = log.split_once(name)?;
-    rest.split_whitespace().next()?.rsplit_once(':')?.1.parse().ok()
+    let port = rest.split_whitespace().next()?.rsplit_once(':')?.1;
+    port.trim_end_matches(|c: char| !c.is_ascii_digit()).parse().ok()
 }
 
 /// A port that was free a moment ago, with the next one free as well.

@@ -1,0 +1,191 @@
+//! deploy/siem/rsyslog.conf in a real rsyslogd, with another directory and other ports.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use rustix::process::Signal;
+use serde_json::{Value, json};
+use tokio::io::AsyncWriteExt as _;
+use tokio::net::TcpStream;
+
+use crate::world::child::free_port;
+use crate::world::program::{Running, command, finish, there_is};
+use crate::world::{Choice, World, wire};
+
+const RSYSLOGD: &str = "/usr/sbin/rsyslogd";
+
+struct Collector {
+    running: Running,
+    tcp: u16,
+    tls: u16,
+    out: PathBuf,
+}
+
+/// Whether it can be run here; its driver for TLS is a package of its own.
+fn there_is_rsyslog() -> bool {
+    let driver = fs::read_dir("/usr/lib").into_iter().flatten().flatten();
+    let mut driver = driver.map(|folder| folder.path().join("rsyslog/lmnsd_gtls.so"));
+    if !driver.any(|driver| driver.exists()) {
+        eprintln!("!! rsyslog-gnutls is not there: deploy/siem/rsyslog.conf is NOT tested");
+        return false;
+    }
+    there_is(RSYSLOGD, "deploy/siem/rsyslog.conf")
+}
+
+impl Collector {
+    /// With the certificates of the world; the one of `good` may write.
+    fn start(root: &Path) -> Self {
+        // Without the slash at its end.
+        let root: &Path = &root.components().collect::<PathBuf>();
+        let (tcp, tls, out) = (free_port(), free_port(), root.join("siem"));
+        fs::create_dir(&out).unwrap();
+        let text = super::read("rsyslog.conf");
+        let text = text
+            .replace("/etc/rsyslog.d/doorward-ca.pem", root.join("ca/ca.crt").to_str().unwrap())
+            .replace("/etc/rsyslog.d/doorward-server.pem", root.join("server.crt").to_str().unwrap())
+            .replace("/etc/rsyslog.d/doorward-server.key", root.join("server.key").to_str().unwrap())
+            .replace("/var/log/doorward-siem", out.to_str().unwrap())
+            .replace("port=\"10514\"", &format!("port=\"{tcp}\""))
+            .replace("port=\"6514\"", &format!("address=\"127.0.0.1\" port=\"{tls}\""))
+            .replace("door.example", "bot");
+        let left = text.lines().find(|line| !line.starts_with('#') && line.contains("/etc/"));
+        assert_eq!(left, None);
+        let config = root.join("rsyslog.conf");
+        fs::write(&config, format!("global(workDirectory=\"{}\")\n{text}", root.display())).unwrap();
+        let mut check = command(RSYSLOGD, root);
+        check.arg("-N1").arg("-f").arg(&config);
+        let checked = finish(check, "");
+        assert!(checked.status == 0 && !checked.stderr.contains("error"), "{checked:?}");
+        let mut run = command(RSYSLOGD, root);
+        run.arg("-n").arg("-f").arg(&config).arg("-i").arg(root.join("rsyslog.pid"));
+        Self { running: Running::start(run), tcp, tls, out }
+    }
+
+    /// A connection without TLS, as soon as it listens on both ports.
+    async fn connect(&self) -> TcpStream {
+        for _ in 0..500 {
+            let both =
+                tokio::join!(TcpStream::connect(("127.0.0.1", self.tcp)), TcpStream::connect(("127.0.0.1", self.tls)));
+            if let (Ok(stream), Ok(_)) = both {
+                return stream;
+            }
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        panic!("it does not listen: {}", self.running.stderr());
+    }
+
+    /// Ends it; everything that it has read is written then.
+    fn stop(self) -> PathBuf {
+        self.running.signal(Signal::TERM);
+        self.running.end(Duration::from_secs(10));
+        self.out
+    }
+}
+
+/// As RFC 5424 has it, with its length before it (RFC 6587 section 3.4.1).
+fn frame(host: &str, event: &str, line: &str) -> Vec<u8> {
+    let header =
+        format!("<38>1 2026-11-20T10:30:45.123Z {host} doorward 17 {event} [doorward@32473 seq=\"1\"] \u{feff}");
+    let message = header + line;
+    [format!("{} ", message.len()).into_bytes(), message.into_bytes()].concat()
+}
+
+fn event(line: &str) -> String {
+    let record: Value = serde_json::from_str(line).unwrap();
+    record["event"].as_str().unwrap().to_owned()
+}
+
+/// The journal of a door that let a caller in and refused others, with a place in a chain where it has none.
+async fn journal() -> (World, Vec<String>) {
+    let world = World::with(Choice::default()).await;
+    assert_eq!(world.call(&world.token(&["core"])).await.status, 200);
+    assert_eq!(world.call("no token").await.status, 401);
+    assert_eq!(world.call(&world.token(&["stranger"])).await.status, 403);
+    let _ = world.call_as("unlisted", &world.token(&["core"])).await;
+    world.recorded(0, "auth_failure", "subject_not_allowed").await;
+    let text = fs::read_to_string(world.path("log/audit.jsonl")).unwrap();
+    let line = |(line, seq): (&str, u64)| match line.strip_prefix("{\"seq\":") {
+        Some(_) => line.to_owned(),
+        None => line.replacen('{', &format!("{{\"seq\":{seq},"), 1),
+    };
+    let mut lines: Vec<String> = text.lines().zip(1..).map(line).collect();
+    let long = json!({ "seq": 1000, "event": "query", "params": { "text": "ü\n\u{1b}".repeat(25_000) } });
+    lines.push(long.to_string());
+    (world, lines)
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn rsyslog_writes_every_record_as_it_is_by_event_and_what_needs_attention_for_people() {
+    if !there_is_rsyslog() {
+        return;
+    }
+    let (world, lines) = journal().await;
+    let collector = Collector::start(&world.path(""));
+    let mut plain = collector.connect().await;
+    let mut secure = wire::connect(&world.path(""), collector.tls, Some("good")).await.unwrap();
+    for line in &lines {
+        let event = event(line);
+        plain.write_all(&frame("plain.example", &event, line)).await.unwrap();
+        secure.write_all(&frame("secure.example", &event, line)).await.unwrap();
+    }
+    plain.write_all(&frame("../../up", "query", "not a record")).await.unwrap();
+    plain.write_all(&frame("../../up", "query", r#"{"seq":1,"event":"../../up"}"#)).await.unwrap();
+    plain.shutdown().await.unwrap();
+    secure.shutdown().await.unwrap();
+    let wanted = lines.join("\n") + "\n";
+    for host in ["plain.example", "secure.example"] {
+        for _ in 0..500 {
+            if fs::read_to_string(collector.out.join(host).join("all.jsonl")).unwrap_or_default().len() >= wanted.len()
+            {
+                break;
+            }
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    }
+    let out = collector.stop();
+    for host in ["plain.example", "secure.example"] {
+        let read = |name: &str| fs::read_to_string(out.join(host).join(name)).unwrap_or_default();
+        assert!(read("all.jsonl") == wanted, "{host}: {}", read("all.jsonl"));
+        for wanted in ["start", "query", "auth_failure", "query_denied"] {
+            let own: Vec<&str> = lines.iter().map(String::as_str).filter(|line| event(line) == wanted).collect();
+            assert!(!own.is_empty());
+            assert_eq!(read(&format!("{wanted}.jsonl")).lines().collect::<Vec<_>>(), own, "{host}");
+        }
+        let attention = read("attention.log");
+        assert!(attention.contains(" auth_failure reason=subject_not_allowed "), "{attention}");
+        assert!(attention.contains("subject=CN=eve seq="), "{attention}");
+        assert!(!attention.contains(" query reason"), "{attention}");
+    }
+    assert!(fs::read_to_string(out.join("unparsed.log")).unwrap().contains("not a record"));
+    assert!(out.join(".._.._up/.._.._up.jsonl").exists(), "a sender chooses no directory");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn rsyslog_takes_records_over_tls_only_from_a_door() {
+    if !there_is_rsyslog() {
+        return;
+    }
+    let (world, lines) = journal().await;
+    let collector = Collector::start(&world.path(""));
+    drop(collector.connect().await);
+    for certificate in [None, Some("rogue_bot"), Some("unlisted")] {
+        // With TLS 1.3 the client learns only later that it was refused.
+        if let Ok(mut stream) = wire::connect(&world.path(""), collector.tls, certificate).await {
+            let _ = stream.write_all(&frame("eve.example", "start", &lines[0])).await;
+            let _ = stream.shutdown().await;
+        }
+    }
+    let mut good = wire::connect(&world.path(""), collector.tls, Some("good")).await.unwrap();
+    good.write_all(&frame("good.example", "start", &lines[0])).await.unwrap();
+    good.shutdown().await.unwrap();
+    for _ in 0..500 {
+        if collector.out.join("good.example/start.jsonl").exists() {
+            break;
+        }
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    let out = collector.stop();
+    assert!(out.join("good.example/start.jsonl").exists());
+    assert!(!out.join("eve.example").exists());
+}
