@@ -1,5 +1,8 @@
-//! Outbound HTTPS: own roots, no proxies, no redirects, no second tries, time limits, size caps. No other module connects
-//! to anything.
+//! Outbound HTTPS: own roots, no proxies, no redirects, no second tries, time limits, size caps; below it, plain streams
+//! and datagrams. No other module connects to anything.
+
+pub mod datagram;
+pub mod stream;
 
 use std::error::Error;
 use std::io;

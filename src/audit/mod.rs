@@ -6,6 +6,7 @@ mod archive;
 pub mod chain;
 pub mod checkpoint;
 mod file;
+mod follow;
 mod headfile;
 mod journal;
 pub mod layout;
@@ -13,9 +14,12 @@ pub mod lines;
 mod queue;
 mod record;
 mod recovery;
+pub mod search;
 mod settings;
 mod signing;
+pub mod syslog;
 mod tail;
+pub mod verify;
 mod writer;
 
 use std::sync::Arc;
@@ -30,7 +34,8 @@ use alerts::Alerts;
 pub use alerts::AlertsSection;
 pub use journal::Journal;
 pub use record::{Basis, Client, Event, Outcome, Record, Verdict};
-pub use settings::{AuditSection, CheckpointSection, Durability, SyslogSection};
+pub use settings::{AuditSection, CheckpointSection, Durability};
+pub use syslog::SyslogSection;
 
 /// Where records go.
 #[async_trait]

@@ -6,6 +6,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::alerts::AlertsSection;
+use super::syslog::SyslogSection;
 
 /// The audit log: one JSON object a line.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, JsonSchema)]
@@ -39,7 +40,7 @@ pub struct AuditSection {
     pub log_redactions: bool,
     /// When many refusals are worth a warning.
     pub alerts: AlertsSection,
-    /// Forwarding to syslog. Not in this version: `enabled: true` is a finding.
+    /// Forwarding to syslog.
     pub syslog: SyslogSection,
 }
 
@@ -93,23 +94,5 @@ pub struct CheckpointSection {
 impl Default for CheckpointSection {
     fn default() -> Self {
         Self { every_records: 1000, every_seconds: 60, key: None }
-    }
-}
-
-/// Forwarding to syslog.
-#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields, default)]
-pub struct SyslogSection {
-    /// Default: false.
-    pub enabled: bool,
-    /// RFC 5424 facility by name. Default: auth.
-    pub facility: String,
-    /// APP-NAME. Default: doorward.
-    pub tag: String,
-}
-
-impl Default for SyslogSection {
-    fn default() -> Self {
-        Self { enabled: false, facility: "auth".to_owned(), tag: "doorward".to_owned() }
     }
 }

@@ -1,5 +1,6 @@
 //! What a person types: one file per verb, each an argument struct and a function to an exit status.
 
+mod audit;
 mod check;
 mod completions;
 mod connect;
@@ -9,6 +10,7 @@ mod schema;
 mod serve;
 mod signals;
 mod span;
+mod terminal;
 mod token;
 mod unsaid;
 
@@ -43,6 +45,8 @@ enum Verb {
     Pki(pki::Args),
     #[command(subcommand_required = true, arg_required_else_help = true)]
     Token(token::Args),
+    #[command(subcommand_required = true, arg_required_else_help = true)]
+    Audit(audit::Args),
     Connect(connect::Args),
     Demo(demo::Args),
     Completions(completions::Args),
@@ -70,6 +74,7 @@ pub fn main() -> ExitCode {
         Verb::Schema(args) => schema::run(args),
         Verb::Pki(args) => pki::run(args, &clock),
         Verb::Token(args) => token::run(args, &clock),
+        Verb::Audit(args) => audit::run(args, &clock),
         Verb::Connect(args) => connect::run(args, clock),
         Verb::Demo(args) => demo::run(args, clock),
         Verb::Completions(args) => completions::run(args, Arguments::command()),

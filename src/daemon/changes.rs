@@ -3,7 +3,7 @@
 use crate::config::Config;
 
 /// Keys, or sections, that are looked at only when the daemon starts.
-const AT_START: [&str; 15] = [
+const AT_START: [&str; 16] = [
     "audit.checkpoint",
     "audit.compress",
     "audit.durability",
@@ -12,6 +12,7 @@ const AT_START: [&str; 15] = [
     "audit.max_size_mb",
     "audit.path",
     "audit.rotate_daily",
+    "audit.syslog",
     "auth.jwt.jti_cache_size",
     "http.header_timeout",
     "http.max_concurrent_streams",

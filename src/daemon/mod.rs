@@ -16,6 +16,7 @@ use arc_swap::ArcSwap;
 use rustix::process::getuid;
 use tokio::sync::Mutex;
 
+use crate::audit::syslog::Forwarder;
 use crate::audit::{Client, Event, Record};
 use crate::clock::{Clock, Timestamp};
 use crate::config::{self, Config, Environment, Loaded, Refused, Watch};
@@ -34,6 +35,8 @@ pub use compose::tools;
 
 /// How long running calls may take to end when the daemon stops.
 const GRACE: Duration = Duration::from_secs(10);
+/// How long the last records may take to reach the syslog collector when the daemon stops.
+const FORWARDING: Duration = Duration::from_secs(2);
 /// What the records of start and stop say.
 const VERSION: &str = concat!("doorward ", env!("CARGO_PKG_VERSION"));
 /// How often what is due now and then is done.
@@ -72,6 +75,7 @@ pub struct Daemon {
     state: Arc<State>,
     serving: Serving,
     watch: Mutex<Watch>,
+    forwarder: Option<Forwarder>,
     /// What is in force, as far as it can be changed without a restart.
     config: Arc<ArcSwap<Config>>,
     /// What was in force first.
@@ -122,9 +126,13 @@ impl Daemon {
         };
         draft.adopt();
         state.trail().alert_at(&loaded.config.audit.alerts);
+        let audit = &loaded.config.audit;
+        let forwarder = (loaded.config.audits() && audit.syslog.enabled)
+            .then(|| Forwarder::start(&audit.syslog, &audit.path, state.clock().clone()))
+            .transpose()?;
         let started = Arc::new(loaded.config);
         let config = Arc::new(ArcSwap::new(Arc::clone(&started)));
-        let daemon = Self { source, state, serving, watch, config, started, expiry: Expiry::default() };
+        let daemon = Self { source, state, serving, watch, forwarder, config, started, expiry: Expiry::default() };
         daemon.tell_ends();
         daemon.state.trail().note(daemon.event(Event::Start).saying(VERSION)).await?;
         Ok(daemon)
@@ -300,6 +308,10 @@ impl Daemon {
             tracing::error!(reason = %failure.code(), cause = failure.cause(), "the stop could not be recorded");
         }
         self.state.trail().close().await;
+        // Last of all, so that the record of the stop leaves too.
+        if let Some(forwarder) = self.forwarder {
+            forwarder.stop(FORWARDING).await;
+        }
     }
 
     async fn tend(&self) {

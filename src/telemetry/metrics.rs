@@ -12,6 +12,7 @@ use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::Registry;
 
+use super::forwarding::Forwarding;
 use crate::clock::Timestamp;
 use crate::error::Code;
 
@@ -39,6 +40,7 @@ pub(super) struct Metrics {
     not_after: Family<[(&'static str, &'static str); 1], Gauge>,
     audit_syncs: Counter,
     alarms: Family<AlarmLabel, Counter>,
+    pub(super) forwarding: Forwarding,
 }
 
 type ToolLabel = [(&'static str, String); 1];
@@ -70,6 +72,7 @@ impl Metrics {
             not_after: Family::default(),
             audit_syncs: Counter::default(),
             alarms: Family::default(),
+            forwarding: Forwarding::default(),
         };
         // A series that begins with its first increment hides that increment from `rate`, so they all begin with zero.
         for code in Code::ALL {
@@ -101,6 +104,7 @@ impl Metrics {
         let help = "When what is in a file runs out, in seconds since 1970";
         registry.register("not_after_seconds", help, self.not_after.clone());
         registry.register("alarms", "Warnings about what an operator should look at", self.alarms.clone());
+        self.forwarding.register(registry);
     }
 
     pub(super) fn refused(&self, code: Code) {

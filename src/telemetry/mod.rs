@@ -2,6 +2,7 @@
 
 mod alarms;
 mod facts;
+mod forwarding;
 mod journal;
 mod line;
 mod logs;
@@ -12,6 +13,10 @@ pub use alarms::ManyAuthFailures;
 pub use facts::{
     AuditFailed, AuditLost, AuditRecovered, AuditWritten, CallEnded, ConnectionClosed, ConnectionCut, ConnectionOpened,
     FilesLast, HandshakeRefused, KeysFetched, Refused, RunsOut,
+};
+pub use forwarding::{
+    ForwardBroken, ForwardCut, ForwardDropped, ForwardLag, ForwardRecovered, ForwardRestarted, ForwardSent,
+    ForwardUnended, ForwardUnreadable,
 };
 pub use journal::{AuditFileFailed, AuditFileRemoved, AuditSynced, AuditUnclean};
 pub use logs::{LogGuard, start as start_logs};

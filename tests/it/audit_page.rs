@@ -15,7 +15,7 @@ use regex::{Captures, Regex};
 use serde_json::Value;
 
 use crate::world::premises::Premises;
-use crate::world::program::{Ended, bash, there_is};
+use crate::world::program::{Ended, bash, doorward, there_is};
 use crate::world::{Choice, World, wire};
 
 const PAGE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/audit.md");
@@ -243,6 +243,25 @@ async fn the_examples_are_records_and_the_table_has_every_field() {
     let rows: BTreeSet<String> = row.captures_iter(section).map(|found| found[1].to_owned()).collect();
     let used = examples.values().flat_map(|line| members(&serde_json::from_str(line).unwrap())).collect();
     assert_eq!(rows, used, "the fields that the table has, and those that records have");
+}
+
+#[test]
+fn what_the_page_says_to_configure_passes_the_check() {
+    let page = fs::read_to_string(PAGE).unwrap();
+    let premises = Premises::new();
+    let blocks: Vec<&str> = page.split("```yaml\n").skip(1).map(|rest| rest.split_once("```").unwrap().0).collect();
+    assert_eq!(blocks.len(), 1);
+    for block in blocks {
+        let text = [("siem-ca.pem", "ca/ca.crt"), ("door.crt", "client.crt"), ("door.key", "client.key")]
+            .iter()
+            .fold(block.to_owned(), |text, (name, file)| {
+                text.replace(&format!("/etc/doorward/{name}"), &premises.name(file))
+            });
+        let path = format!("audit:\n  enabled: true\n  path: {}\n", premises.name("audit.jsonl"));
+        fs::write(premises.path("page.yaml"), text.replacen("audit:\n", &path, 1)).unwrap();
+        let ended = doorward(premises.root(), &["check", "--config", "page.yaml"]);
+        assert!(ended.status == 0 && ended.stderr.contains("no findings"), "{text}\n{ended:?}");
+    }
 }
 
 /// A block of the page that is run here.

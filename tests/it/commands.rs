@@ -11,12 +11,13 @@ use crate::world::premises::{Premises, free_ports};
 use crate::world::program::{DOORWARD, Ended, bash, command, doorward, finish, there_is};
 
 /// Verb, and what its help must say of it.
-const VERBS: [(&str, &str); 8] = [
+const VERBS: [(&str, &str); 9] = [
     ("serve", "SIGHUP"),
     ("check", "print all findings"),
     ("schema", "JSON Schema"),
     ("pki", "certificates"),
     ("token", "tokens"),
+    ("audit", "audit log"),
     ("connect", "speaks stdio"),
     ("demo", "wrong ways in refused"),
     ("completions", "complete these command lines"),
@@ -40,6 +41,9 @@ fn every_verb_says_what_it_does() {
         assert!(doorward(home.path(), &words(&format!("{sub} --help"))).well().contains(&sub));
     }
     for sub in ["keygen", "mint", "show"].map(|sub| format!("token {sub}")) {
+        assert!(doorward(home.path(), &words(&format!("{sub} --help"))).well().contains(&sub));
+    }
+    for sub in ["verify", "show", "tail", "query", "stats", "key"].map(|sub| format!("audit {sub}")) {
         assert!(doorward(home.path(), &words(&format!("{sub} --help"))).well().contains(&sub));
     }
     let version = format!("doorward {}\n", env!("CARGO_PKG_VERSION"));

@@ -12,6 +12,7 @@
 )]
 
 mod alarm;
+mod audit_commands;
 mod audit_page;
 mod clients;
 mod commands;
@@ -37,6 +38,8 @@ mod rmcp_client;
 mod secrets;
 mod siem;
 mod stdio;
+mod syslog;
+mod tamper;
 mod teleport;
 mod torture;
 mod trust;

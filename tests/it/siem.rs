@@ -6,9 +6,15 @@ mod rsyslog;
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
+use doorward::audit::chain::Head;
+use doorward::audit::syslog::{Format, Forwarder, SyslogSection};
+use doorward::clock::Clock;
 use regex::Regex;
 use serde_json::{Value, json};
+use tokio::io::AsyncReadExt as _;
+use tokio::net::TcpListener;
 
 use crate::world::Choice;
 use crate::world::child::Child;
@@ -172,12 +178,37 @@ fn the_ingest_pipeline_is_one_of_known_processors() {
     assert!(pipeline["description"].as_str().unwrap().contains("Use: "));
 }
 
-/// Splunk's own expressions, by an engine that knows look-ahead.
-#[test]
-fn splunk_takes_a_cef_message_apart() {
+/// A journal of one refused call, with everything that could be mistaken for syntax.
+fn write_journal(home: &Path) -> PathBuf {
+    let record = json!({
+        "v": 1, "ts": "2026-11-20T10:30:45.123Z", "event": "query_denied", "id": "1f", "query": "get|cpu",
+        "params": { "a": "b=c d=\\ e]" }, "client": { "ip": "192.0.2.7", "subject": "CN=bot,O=Acme" },
+        "user": "alice = bob", "agent": ["one", "two"], "resource": "Host::\"web\"", "result": "refused", "reason": "unknown_tool",
+    });
+    let mut page = Vec::new();
+    let _ = Head::START.append(record.to_string().as_bytes(), &mut page).unwrap();
+    let path = home.join("audit.jsonl");
+    fs::write(&path, page).unwrap();
+    path
+}
+
+/// Splunk's own expressions, by an engine that knows look-ahead, on what the daemon sends.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn splunk_takes_a_cef_message_apart() {
     if !there_is("python3", "deploy/siem/splunk") {
         return;
     }
+    let home = tempfile::tempdir().unwrap();
+    let collector = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let target = format!("tcp://{}", collector.local_addr().unwrap());
+    let section = SyslogSection { enabled: true, target, format: Format::Cef, ..SyslogSection::default() };
+    let forwarder = Forwarder::start(&section, &write_journal(home.path()), Clock::system()).unwrap();
+    let (mut stream, _) = collector.accept().await.unwrap();
+    let mut message = String::new();
+    // It ends the connection to learn whether everything was read.
+    stream.read_to_string(&mut message).await.unwrap();
+    drop(stream);
+    forwarder.stop(Duration::from_secs(5)).await;
     let script = r#"
 import configparser, json, re, sys
 config = configparser.RawConfigParser(); config.optionxform = str
@@ -186,21 +217,37 @@ text = sys.stdin.buffer.read().decode("utf-8")
 header = re.search(config["doorward_cef_header"]["REGEX"], text).groups()
 assert config["doorward_cef_extension"]["SOURCE_KEY"] == "cef_extension"
 fields = dict(re.findall(config["doorward_cef_extension"]["REGEX"], header[6]))
-seq = re.search(config["doorward_syslog_header"]["REGEX"], text).group(1)
-print(json.dumps([header[:6], fields, seq]))
+print(json.dumps([header[:6], fields]))
 "#;
-    let message = "<38>1 2026-11-20T10:30:45.123Z door doorward 17 query_denied [doorward@32473 id=\"1f\" seq=\"42\"] \u{feff}\
-                   CEF:0|Doorward|Door\\|ward|0.1.0|query_denied|Query refused|5|rt=1795170645123 src=192.0.2.7 suser=alice \\= bob \
-                   msg=a b\\=c d\\\\ cs1=CN\\=bot,O\\=Acme cs1Label=subject";
     let mut run = command("python3", Path::new(FOLDER));
     run.args(["-c", script]).arg(PathBuf::from(FOLDER).join("splunk/transforms.conf"));
-    let said: Value = serde_json::from_str(&finish(run, message).well()).unwrap();
-    assert_eq!(said[0], json!(["Doorward", "Door\\|ward", "0.1.0", "query_denied", "Query refused", "5"]));
-    let fields = json!({
-        "rt": "1795170645123", "src": "192.0.2.7", "suser": "alice \\= bob", "msg": "a b\\=c d\\\\",
-        "cs1": "CN\\=bot,O\\=Acme", "cs1Label": "subject",
-    });
-    assert_eq!((&said[1], &said[2]), (&fields, &json!("42")));
+    let said: Value = serde_json::from_str(&finish(run, &message).well()).unwrap();
+    assert_eq!(
+        said[0],
+        json!(["Doorward", "doorward", env!("CARGO_PKG_VERSION"), "query_denied", "query denied", "6"])
+    );
+    let fields = &said[1];
+    for (name, value) in [
+        ("rt", "1795170645123"),
+        ("externalId", "1"),
+        ("src", "192.0.2.7"),
+        ("suid", "CN\\=bot,O\\=Acme"),
+        ("suser", "alice \\= bob"),
+        ("act", "get|cpu"),
+        ("outcome", "refused"),
+        ("reason", "unknown_tool"),
+        ("cs1", "Host::\"web\""),
+        ("cs2", "one,two"),
+        ("cs4", "1f"),
+        ("cs5", "{\"a\":\"b\\=c d\\=\\\\\\\\ e]\"}"),
+    ] {
+        assert_eq!(fields[name], value, "{name}: {said}");
+    }
+    let aliases = read("splunk/props.conf");
+    let aliases = aliases.lines().find_map(|line| line.strip_prefix("FIELDALIAS-doorward = ")).unwrap();
+    for name in found(r"(\w+) AS ", aliases) {
+        assert!(name == "signature_id" || fields[name].is_string(), "{name} is no key of CEF here");
+    }
 }
 
 #[test]

@@ -5,6 +5,7 @@ mod auth;
 mod files;
 mod hosts;
 mod queries;
+mod syslog;
 mod transport;
 
 use std::path::Path;

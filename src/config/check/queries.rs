@@ -110,13 +110,7 @@ impl Check<'_> {
         {
             self.find("audit.path", problem, "");
         }
-        if audit.syslog.enabled {
-            self.find(
-                "audit.syslog.enabled",
-                "records are not sent to syslog in this version",
-                "set it to false and let your collector read audit.path",
-            );
-        }
+        self.syslog();
     }
 }
 

@@ -4,6 +4,9 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use doorward::audit::chain::{Hash, Head, Link};
+use doorward::audit::syslog::{Forwarder, SyslogSection};
+use doorward::clock::Clock;
 use rustix::process::Signal;
 use serde_json::{Value, json};
 use tokio::io::AsyncWriteExt as _;
@@ -96,7 +99,7 @@ fn event(line: &str) -> String {
     record["event"].as_str().unwrap().to_owned()
 }
 
-/// The journal of a door that let a caller in and refused others, with a place in a chain where it has none.
+/// The journal of a door that let a caller in and refused others, and the longest record that there may be.
 async fn journal() -> (World, Vec<String>) {
     let world = World::with(Choice::default()).await;
     assert_eq!(world.call(&world.token(&["core"])).await.status, 200);
@@ -105,14 +108,43 @@ async fn journal() -> (World, Vec<String>) {
     let _ = world.call_as("unlisted", &world.token(&["core"])).await;
     world.recorded(0, "auth_failure", "subject_not_allowed").await;
     let text = fs::read_to_string(world.path("log/audit.jsonl")).unwrap();
-    let line = |(line, seq): (&str, u64)| match line.strip_prefix("{\"seq\":") {
-        Some(_) => line.to_owned(),
-        None => line.replacen('{', &format!("{{\"seq\":{seq},"), 1),
+    let last = text.lines().last().unwrap().as_bytes();
+    let head = Head { seq: Link::of(last).unwrap().seq, hash: Hash::of(last) };
+    let mut page = text.clone().into_bytes();
+    let long = json!({ "v": 1, "ts": "2026-11-20T10:30:45.123Z", "event": "query", "params": { "text": "ü\n\u{1b}".repeat(25_000) } });
+    let _ = head.append(long.to_string().as_bytes(), &mut page).unwrap();
+    let text = String::from_utf8(page).unwrap();
+    (world, text.lines().map(str::to_owned).collect())
+}
+
+/// Sends a copy of the journal, as `host`, until the collector has it.
+async fn forward(world: &World, collector: &Collector, host: &str, target: String, lines: &[String]) {
+    let home = world.path(host);
+    fs::create_dir(&home).unwrap();
+    let wanted = lines.join("\n") + "\n";
+    fs::write(home.join("audit.jsonl"), &wanted).unwrap();
+    let section = SyslogSection {
+        enabled: true,
+        target,
+        hostname: Some(host.to_owned()),
+        ca: Some(world.path("ca/ca.crt")),
+        cert: Some(world.path("good.crt")),
+        key: Some(world.path("good.key")),
+        ..SyslogSection::default()
     };
-    let mut lines: Vec<String> = text.lines().zip(1..).map(line).collect();
-    let long = json!({ "seq": 1000, "event": "query", "params": { "text": "ü\n\u{1b}".repeat(25_000) } });
-    lines.push(long.to_string());
-    (world, lines)
+    let section = match section.target.starts_with("tls:") {
+        true => section,
+        false => SyslogSection { ca: None, cert: None, key: None, ..section },
+    };
+    let forwarder = Forwarder::start(&section, &home.join("audit.jsonl"), Clock::system()).unwrap();
+    for _ in 0..500 {
+        let all = fs::read_to_string(collector.out.join(host).join("all.jsonl")).unwrap_or_default();
+        if all.len() >= wanted.len() {
+            break;
+        }
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    forwarder.stop(Duration::from_secs(5)).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -123,26 +155,20 @@ async fn rsyslog_writes_every_record_as_it_is_by_event_and_what_needs_attention_
     let (world, lines) = journal().await;
     let collector = Collector::start(&world.path(""));
     let mut plain = collector.connect().await;
-    let mut secure = wire::connect(&world.path(""), collector.tls, Some("good")).await.unwrap();
-    for line in &lines {
-        let event = event(line);
-        plain.write_all(&frame("plain.example", &event, line)).await.unwrap();
-        secure.write_all(&frame("secure.example", &event, line)).await.unwrap();
-    }
+    forward(&world, &collector, "plain.example", format!("tcp://127.0.0.1:{}", collector.tcp), &lines).await;
+    forward(&world, &collector, "secure.example", format!("tls://localhost:{}", collector.tls), &lines).await;
     plain.write_all(&frame("../../up", "query", "not a record")).await.unwrap();
     plain.write_all(&frame("../../up", "query", r#"{"seq":1,"event":"../../up"}"#)).await.unwrap();
     plain.shutdown().await.unwrap();
-    secure.shutdown().await.unwrap();
-    let wanted = lines.join("\n") + "\n";
-    for host in ["plain.example", "secure.example"] {
-        for _ in 0..500 {
-            if fs::read_to_string(collector.out.join(host).join("all.jsonl")).unwrap_or_default().len() >= wanted.len()
-            {
-                break;
-            }
-            tokio::time::sleep(Duration::from_millis(20)).await;
+    let unparsed = collector.out.join("unparsed.log");
+    let strange = collector.out.join(".._.._up/.._.._up.jsonl");
+    for _ in 0..500 {
+        if unparsed.exists() && strange.exists() {
+            break;
         }
+        tokio::time::sleep(Duration::from_millis(20)).await;
     }
+    let wanted = lines.join("\n") + "\n";
     let out = collector.stop();
     for host in ["plain.example", "secure.example"] {
         let read = |name: &str| fs::read_to_string(out.join(host).join(name)).unwrap_or_default();

@@ -1,0 +1,116 @@
+//! The cursor: up to which record the collector has everything. It is a file beside the journal, replaced whole.
+
+use std::io::{self, Write as _};
+use std::os::unix::fs::OpenOptionsExt as _;
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+
+use crate::audit::chain::Hash;
+use crate::audit::follow::Place;
+
+/// A record up to which everything was sent, or taken by the collector.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) struct Mark {
+    /// Its number; 0 for none.
+    pub(super) seq: u64,
+    /// Its hash: so another journal at the same place is noticed.
+    pub(super) hash: Hash,
+    /// Where it ends.
+    pub(super) place: Option<Place>,
+}
+
+impl Mark {
+    /// Before the first record.
+    pub(super) const START: Self = Self { seq: 0, hash: Hash::NONE, place: None };
+}
+
+/// The mark on disk.
+pub(super) struct Cursor {
+    path: PathBuf,
+    /// What is taken.
+    pub(super) mark: Mark,
+    /// Whether the mark is known: without it the journal's first record is where everything begins.
+    pub(super) known: bool,
+    /// The collector has ended its side when we ended ours: so one that does not has not taken everything.
+    pub(super) ends: bool,
+}
+
+#[derive(Serialize, Deserialize)]
+struct Written {
+    v: u8,
+    seq: u64,
+    hash: String,
+    place: Option<Place>,
+    target: String,
+    ends: bool,
+}
+
+impl Cursor {
+    /// Reads the cursor; without one, or when it cannot be read, everything is still to be sent. The second value says
+    /// what is wrong with one that is there.
+    pub(super) fn load(path: PathBuf, target: &str) -> (Self, Option<String>) {
+        match read(&path) {
+            Ok(Some((mark, of, ends))) => (Self { path, mark, known: true, ends: ends && of == target }, None),
+            Ok(None) => (Self { path, mark: Mark::START, known: false, ends: false }, None),
+            Err(cause) => (Self { path, mark: Mark::START, known: false, ends: false }, Some(cause)),
+        }
+    }
+
+    /// Writes it: after a crash there is the old one or the new one.
+    ///
+    /// # Errors
+    /// When it cannot be written; the old one is still there then.
+    pub(super) fn store(&self, target: &str) -> io::Result<()> {
+        let Mark { seq, hash, place } = self.mark;
+        let written = Written { v: 1, seq, hash: hash.to_string(), place, target: target.to_owned(), ends: self.ends };
+        let new = self.path.with_extension("cursor.tmp");
+        let mut file = std::fs::OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&new)?;
+        file.write_all(&serde_json::to_vec(&written)?)?;
+        file.sync_data()?;
+        std::fs::rename(&new, &self.path)
+    }
+}
+
+fn read(path: &Path) -> Result<Option<(Mark, String, bool)>, String> {
+    let text = match std::fs::read(path) {
+        Ok(text) => text,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        Err(error) => return Err(error.to_string()),
+    };
+    let written: Written = serde_json::from_slice(&text).map_err(|error| error.to_string())?;
+    let hash = Hash::parse(written.hash.as_bytes()).ok_or("it has no hash")?;
+    if written.v != 1 {
+        return Err(format!("its version is {}", written.v));
+    }
+    Ok(Some((Mark { seq: written.seq, hash, place: written.place }, written.target, written.ends)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_stored_is_loaded_and_what_is_not_sound_is_none() {
+        let home = tempfile::tempdir().unwrap();
+        let path = home.path().join("audit.cursor");
+        let (mut cursor, wrong) = Cursor::load(path.clone(), "tcp://a:1");
+        assert_eq!((cursor.mark, wrong), (Mark::START, None));
+        cursor.mark = Mark { seq: 7, hash: Hash::of(b"x"), place: None };
+        cursor.ends = true;
+        cursor.store("tcp://a:1").unwrap();
+        let (again, wrong) = Cursor::load(path.clone(), "tcp://a:1");
+        assert_eq!((again.mark, again.ends, wrong), (cursor.mark, true, None));
+        let (other, _) = Cursor::load(path.clone(), "tcp://b:1");
+        assert_eq!(
+            (other.mark, other.ends),
+            (cursor.mark, false),
+            "the records are not sent again to another collector"
+        );
+        for bad in ["", "{}", "{\"v\":1,\"seq\":1,\"hash\":\"x\",\"place\":null,\"target\":\"\",\"ends\":true}"] {
+            std::fs::write(&path, bad).unwrap();
+            let (cursor, wrong) = Cursor::load(path.clone(), "tcp://a:1");
+            assert!(cursor.mark == Mark::START && wrong.is_some(), "{bad}");
+        }
+    }
+}

@@ -1,0 +1,87 @@
+//! Peers that read, that do not, and that let go early: only one that read everything has taken it.
+
+use std::net::TcpListener;
+use std::thread::JoinHandle;
+
+use super::*;
+
+const SHORT: Duration = Duration::from_millis(300);
+
+fn patience(silent: Duration) -> bool {
+    silent < SHORT
+}
+
+/// A peer that does `work` with the first connection, and the port that it listens on.
+fn peer<T: Send + 'static>(work: impl FnOnce(TcpStream) -> T + Send + 'static) -> (u16, JoinHandle<T>) {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = listener.local_addr().unwrap().port();
+    (port, std::thread::spawn(move || work(listener.accept().unwrap().0)))
+}
+
+fn connect(port: u16) -> Stream {
+    Stream::connect("127.0.0.1", port, None, SHORT).unwrap()
+}
+
+#[test]
+fn a_peer_that_read_to_the_end_has_taken_everything() {
+    let (port, peer) = peer(|mut stream| {
+        let mut all = Vec::new();
+        stream.read_to_end(&mut all).unwrap();
+        // What it says itself is of no account.
+        stream.write_all(b"thanks").unwrap();
+        all
+    });
+    let mut stream = connect(port);
+    let sent = vec![7; 1 << 20];
+    stream.send(&sent, &patience).unwrap();
+    assert_eq!(stream.end(&patience).unwrap(), Ending::Taken);
+    assert_eq!(peer.join().unwrap(), sent);
+}
+
+#[test]
+fn a_peer_that_let_go_with_something_unread_has_not() {
+    let (port, peer) = peer(|mut stream| {
+        stream.read_exact(&mut [0; 10]).unwrap();
+        std::thread::sleep(SHORT / 3);
+    });
+    let mut stream = connect(port);
+    stream.send(&[7; 1000], &patience).unwrap();
+    assert!(stream.end(&patience).is_err());
+    peer.join().unwrap();
+}
+
+#[test]
+fn a_peer_that_ended_before_the_last_bytes_came_has_not() {
+    // It has read all there was and ended in order; what comes after that is lost, and its end is there to be read.
+    let (port, peer) = peer(|mut stream| stream.read_exact(&mut [0; 1000]).unwrap());
+    let mut stream = connect(port);
+    stream.send(&[7; 1000], &patience).unwrap();
+    peer.join().unwrap();
+    std::thread::sleep(SHORT / 3);
+    let sent = stream.send(&[7; 10], &patience);
+    assert!(sent.is_err() || stream.end(&patience).is_err());
+}
+
+#[test]
+fn a_peer_that_neither_reads_nor_lets_go_is_waited_for_and_no_longer() {
+    let (tell, told) = std::sync::mpsc::channel::<()>();
+    let (port, peer) = peer(move |stream| {
+        let _ = told.recv();
+        drop(stream);
+    });
+    let mut stream = connect(port);
+    stream.send(b"few", &patience).unwrap();
+    assert_eq!(stream.end(&patience).unwrap(), Ending::Open);
+    let mut stream = connect(port);
+    let error = stream.send(&vec![7; 64 << 20], &patience).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::TimedOut);
+    tell.send(()).unwrap();
+    peer.join().unwrap();
+}
+
+#[test]
+fn where_nobody_listens_nothing_is_connected() {
+    let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    assert!(Stream::connect("127.0.0.1", port, None, SHORT).is_err());
+    assert!(Stream::connect("no-such-name.invalid", port, None, SHORT).is_err());
+}
