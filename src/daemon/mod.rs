@@ -1,5 +1,6 @@
 //! The composition root: one configuration becomes everything that serves, and the next one replaces it whole.
 
+mod aside;
 mod changes;
 mod compose;
 mod draft;
@@ -23,9 +24,10 @@ use crate::config::{self, Config, Environment, Loaded, Refused, Watch};
 use crate::error::{Code, Failure};
 use crate::identity::PeerIdentity;
 use crate::pipeline::Door;
-use crate::telemetry::FilesLast;
+use crate::telemetry::{FilesLast, ToolOffered};
 use crate::transport::{Front, Probes, Readiness, Server, TransportKind, stdio};
 
+use aside::{aside, composed};
 use draft::Draft;
 use expiry::Expiry;
 use readiness::InForce;
@@ -134,6 +136,7 @@ impl Daemon {
         let config = Arc::new(ArcSwap::new(Arc::clone(&started)));
         let daemon = Self { source, state, serving, watch, forwarder, config, started, expiry: Expiry::default() };
         daemon.tell_ends();
+        tools().iter().for_each(|tool| ToolOffered { tool }.emit());
         daemon.state.trail().note(daemon.event(Event::Start).saying(VERSION)).await?;
         Ok(daemon)
     }
@@ -175,6 +178,7 @@ impl Daemon {
                 if !Arc::ptr_eq(&door.gate, &self.door().gate) {
                     door.settle(door.gate.settle_all()).await;
                 }
+                self.state.trail().alert_at(&config.audit.alerts);
                 self.tell_ends();
                 self.state.trail().alert_at(&config.audit.alerts);
                 let waiting = changes::waiting(&self.started, &config);
@@ -351,21 +355,6 @@ pub struct Listeners {
     pub main: Option<TcpListener>,
     /// For probes.
     pub probes: Option<TcpListener>,
-}
-
-/// Reads files and compiles patterns away from the threads that serve.
-async fn aside<T: Send + 'static>(work: impl FnOnce() -> Result<T, Failure> + Send + 'static) -> Result<T, Failure> {
-    let broken = |error| Failure::new(Code::Internal, "the configuration could not be read").because(error);
-    tokio::task::spawn_blocking(work).await.map_err(broken)?
-}
-
-/// What `compose` makes of a configuration, and what it took from the daemon's memory for it.
-async fn composed<T: Send + 'static>(
-    loaded: Loaded,
-    mut draft: Draft,
-    compose: fn(&Loaded, &mut Draft) -> Result<T, Failure>,
-) -> Result<(Loaded, Draft, T), Failure> {
-    aside(move || compose(&loaded, &mut draft).map(|made| (loaded, draft, made))).await
 }
 
 /// Whether a configuration may serve at the address that is listened on, which need not be the one that it names: that one

@@ -89,6 +89,19 @@ impl FilesLast<'_> {
     }
 }
 
+/// A tool can be called from now on.
+pub struct ToolOffered<'a> {
+    /// Which one.
+    pub tool: &'a str,
+}
+
+impl ToolOffered<'_> {
+    /// Begins to count.
+    pub fn emit(&self) {
+        METRICS.offered(self.tool);
+    }
+}
+
 /// A call ran to its end.
 pub struct CallEnded<'a> {
     /// Which tool; it exists, so the label cannot be grown by a caller.

@@ -111,6 +111,13 @@ impl Metrics {
         self.refusals.get_or_create(&[("reason", code.as_str())]).inc();
     }
 
+    /// A tool that there is begins with no calls, for the same reason.
+    pub(super) fn offered(&self, tool: &str) {
+        let tool = [("tool", tool.to_owned())];
+        drop(self.durations.get_or_create(&tool));
+        drop(self.calls.get_or_create(&(tool, [("result", "success")])));
+    }
+
     pub(super) fn call(&self, tool: &str, result: Option<Code>, took: Duration) {
         let tool = [("tool", tool.to_owned())];
         self.durations.get_or_create(&tool).observe(took.as_secs_f64());
@@ -180,6 +187,15 @@ mod tests {
         }
         assert!(text.contains(&format!("doorward_build_info{{version=\"{}\"}} 1\n", env!("CARGO_PKG_VERSION"))));
         assert!(text.ends_with("# EOF\n"));
+    }
+
+    #[test]
+    fn a_tool_begins_with_no_calls() {
+        let metrics = Metrics::new();
+        metrics.offered("get_uptime");
+        let text = metrics.text();
+        assert!(text.contains("doorward_calls_total{tool=\"get_uptime\",result=\"success\"} 0\n"), "{text}");
+        assert!(text.contains("doorward_call_duration_seconds_count{tool=\"get_uptime\"} 0\n"), "{text}");
     }
 
     #[test]

@@ -34,9 +34,9 @@ impl Place {
         if let Some(path) = &self.path {
             return Ok(Layout::of(path));
         }
+        let now = Clock::system().now();
         let tools = daemon::tools();
         let tools: Vec<&str> = tools.iter().map(String::as_str).collect();
-        let now = Clock::system().now();
         let loaded = match &self.config {
             Some(file) => config::load(file, &environment(), &tools, now)?,
             None => config::defaults(&environment(), &tools, now)?,

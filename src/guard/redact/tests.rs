@@ -292,3 +292,15 @@ proptest! {
         prop_assert!(!told.is_empty());
     }
 }
+
+#[test]
+fn the_built_in_rules_are_compiled_once() {
+    let one = Redactor::new(&RedactionSection::default()).unwrap();
+    let pattern = Pattern { name: "jwt".to_owned(), pattern: "x+".to_owned(), replacement: "y".to_owned() };
+    let section = RedactionSection { patterns: vec![pattern], ..RedactionSection::default() };
+    let other = Redactor::new(&section).unwrap();
+    assert!(Arc::ptr_eq(&one.rules[0], &other.rules[0]));
+    // One that is replaced is replaced here and not there.
+    assert_eq!(other.rules.iter().filter(|rule| rule.name == "jwt").count(), 1);
+    assert!(one.rules.iter().any(|rule| rule.name == "jwt" && rule.regex.as_str() != "x+"));
+}

@@ -65,9 +65,9 @@ impl Tokens {
 /// Reads a file that holds a secret: a regular file that group and others may not read, at most `cap` bytes.
 ///
 /// # Errors
-/// [`Code::Io`]; the path is in the cause only.
+/// [`Code::Io`] when it cannot be read, [`Code::Config`] when it is not such a file; the path is in the cause only.
 pub fn read_private(path: &Path, cap: usize) -> Result<Secret<Vec<u8>>, Failure> {
-    let refuse = |public: &'static str| Failure::new(Code::Io, public).because(path.display().to_string());
+    let refuse = |public: &'static str| Failure::new(Code::Config, public).because(path.display().to_string());
     let failed = |error: std::io::Error| {
         Failure::new(Code::Io, "a file with a secret cannot be read").because(format!("{}: {error}", path.display()))
     };
@@ -141,6 +141,7 @@ mod tests {
         for mode in [0o640, 0o604, 0o660, 0o610] {
             let failure = read_private(file(b"x", mode).path(), 10).unwrap_err();
             assert!(failure.public().contains("chmod 600"), "{mode:o}");
+            assert_eq!(failure.code(), Code::Config, "{mode:o}");
         }
         assert_eq!(read_private(file(b"x", 0o400).path(), 10).unwrap().expose(), b"x");
     }
