@@ -64,7 +64,7 @@ codes! {
     CertificateExpired = "certificate_expired", 403, FORBIDDEN;
     /// The certificate is on a revocation list.
     CertificateRevoked = "certificate_revoked", 403, FORBIDDEN;
-    /// The revocation list is out of date, or there is none of the authority that signed the certificate.
+    /// Whether the certificate is revoked cannot be told: the list is out of date, or there is none of its authority.
     RevocationUnknown = "revocation_unknown", 403, FORBIDDEN;
     /// No entry of `tls.allowed_subjects` names this certificate.
     SubjectNotAllowed = "subject_not_allowed", 403, FORBIDDEN;

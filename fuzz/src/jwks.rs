@@ -25,7 +25,7 @@ pub fn run(bytes: &[u8]) -> bool {
     let plain: Value = serde_json::from_slice(bytes).expect("a key set is JSON");
     let listed = plain.get("keys").and_then(Value::as_array).expect("a key set has keys");
     let usable = listed.iter().take(MOST).filter(|key| public(key)).count();
-    assert!((1..=usable).contains(&keys.len()), "{} of {usable} keys", keys.len());
+    assert!(keys.len() <= usable, "{} of {usable} keys", keys.len());
     let door = door(&section(), KeySource::Static(Arc::new(keys)));
     for token in TOKENS.iter() {
         let failure = verify(&door, &peer(b"one"), token, NOW).expect_err("nobody signed this");

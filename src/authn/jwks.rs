@@ -1,5 +1,5 @@
-//! The issuer's keys, fetched over https by one task, read without a lock. Keys that cannot be renewed are used up to a
-//! declared age and not beyond.
+//! The issuer's keys, fetched over https by one task, read without a lock. What the issuer answers counts at once, also when
+//! it is that there are no keys; keys that cannot be renewed are used up to a declared age and not beyond.
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -82,6 +82,12 @@ impl Jwks {
         }
     }
 
+    /// Whether there is a key to verify with; `/ready` says so.
+    #[must_use]
+    pub fn ready(&self) -> bool {
+        self.current().is_ok_and(|keys| !keys.is_empty())
+    }
+
     /// Keys of another generation than `known`: such as are there by now, or such as the issuer answers with. Whoever asks
     /// while a fetch is under way waits for that one. Asking again within `jwks_min_refresh` is in vain.
     pub(super) async fn newer(&self, known: u64) -> Option<Arc<KeySet>> {
@@ -149,15 +155,17 @@ impl Shared {
         self.asked.lock().unwrap_or_else(PoisonError::into_inner).tickets
     }
 
+    /// Whether it brought keys to go on with; if not, it is soon tried again.
     async fn fetch(&self) -> bool {
         let result = (self.fetch)().await.and_then(|body| self.take(&body));
         let cause = result.as_ref().err().map(|failure| failure.cause().unwrap_or_else(|| failure.to_string()));
         let result = result.as_ref().map(|keys| *keys).map_err(|_| cause.as_deref().unwrap_or_default());
         KeysFetched { uri: &self.uri, result }.emit();
-        result.is_ok()
+        result.is_ok_and(|keys| keys > 0)
     }
 
-    /// Puts a fetched set in the place of the last one, unless it says the same or is no good.
+    /// Puts a fetched set in the place of the last one, unless it says the same or is no set at all. A set without a key
+    /// that can be used takes its place too: whose last key was withdrawn must not go on with it.
     fn take(&self, body: &[u8]) -> Result<usize, Failure> {
         let digest = digest(&SHA256, body).as_ref().to_vec();
         let same = self.loaded.load_full().filter(|loaded| loaded.digest == digest);
@@ -309,11 +317,31 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn a_set_without_usable_keys_takes_the_place_of_the_last_one_at_once() {
+        for none in [&b"{\"keys\":[]}"[..], b"{\"keys\":[{\"kty\":\"oct\",\"k\":\"AA\"}]}", b"{\"keys\":[1]}"] {
+            let issuer = Issuer::new().answers(&["a"]);
+            let jwks = issuer.run(Pace { first_retry: MOMENT, ..SLOW }).await;
+            let known = jwks.current().unwrap().generation();
+            issuer.says(Some(none));
+            assert!(jwks.newer(known).await.is_some_and(|keys| keys.is_empty()));
+            assert!(jwks.current().unwrap().is_empty() && !jwks.ready());
+            issuer.clone().answers(&["b"]);
+            for _ in 0..500 {
+                if jwks.ready() {
+                    break;
+                }
+                tokio::time::sleep(MOMENT).await;
+            }
+            assert!(jwks.ready(), "new keys are looked for soon");
+        }
+    }
+
+    #[tokio::test]
     async fn a_bad_answer_keeps_the_last_good_keys_until_they_are_too_old() {
         let issuer = Issuer::new().answers(&["a"]);
         let jwks = issuer.run(Pace { min_refresh: Duration::from_secs(60), ..SLOW }).await;
         let known = jwks.current().unwrap().generation();
-        for bad in [None, Some(&b"{\"keys\":[]}"[..]), Some(b"<html>"), Some(b"{\"keys\":[{\"kty\":\"oct\"}]}")] {
+        for bad in [None, Some(&b"{}"[..]), Some(b"<html>"), Some(b"{\"keys\":{}}")] {
             issuer.says(bad);
             issuer.clock.advance(SLOW.max_stale / 8);
             assert!(jwks.newer(known).await.is_none());

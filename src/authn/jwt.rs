@@ -62,7 +62,7 @@ impl Jwt {
             limits: Limits { skew: Duration::from_secs(jwt.clock_skew), max_ttl: Duration::from_secs(jwt.max_ttl) },
             require_binding: jwt.require_cert_binding,
             require_holder: jwt.require_cert_subject,
-            replay: Replay { mode: jwt.replay, kept: Duration::from_secs(jwt.jti_cache_ttl), cluster },
+            replay: Replay { mode: jwt.replay, cluster },
             remembered: (jwt.replay == ReplayMode::SenderBound).then(Remembered::new),
         })
     }
@@ -78,7 +78,7 @@ impl Jwt {
         if self.require_holder {
             check_holder(peer, &claims.principal.subject)?;
         }
-        self.replay.admit(claims.id, claims.lifetime.ends(&self.limits), peer, now)?;
+        self.replay.admit(claims.id, claims.lifetime.forgotten(), peer, now)?;
         let expires = Some(claims.lifetime.expires);
         Ok(Caller::new(claims.principal.clone(), claims.scopes.clone(), Arc::clone(peer), expires))
     }

@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::fmt;
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -9,7 +10,11 @@ use super::compact::Compact;
 use super::key::Key;
 use super::{Jwks, JwtAlgorithm, jwk, pem};
 use crate::error::{Code, Failure};
+use crate::pki::store;
 use crate::secret::Secret;
+
+/// Bytes a file of public keys may have.
+const MOST_BYTES: usize = 1024 * 1024;
 
 /// How many keys a set may hold; more are ignored.
 const MOST_KEYS: usize = 64;
@@ -45,12 +50,6 @@ impl KeySource {
         }
     }
 
-    /// Whether there are keys; `/ready` says so.
-    #[must_use]
-    pub fn ready(&self) -> bool {
-        self.current().is_ok()
-    }
-
     /// Newer keys than `known`, if the issuer has them and may be asked.
     pub(super) async fn newer(&self, known: &KeySet) -> Option<Arc<KeySet>> {
         match self {
@@ -83,7 +82,26 @@ impl KeySet {
     /// [`Code::Config`] when there is no usable key in the text, or anything in it is not a public key.
     pub fn from_pem(text: &[u8]) -> Result<Self, Failure> {
         let keys = pem::read(text).map_err(|reason| Failure::new(Code::Config, format!("the public key: {reason}")))?;
-        Self::collect(keys).ok_or_else(|| Failure::new(Code::Config, "the public key: there is none in the file"))
+        match Self::collect(keys) {
+            set if set.is_empty() => Err(Failure::new(Code::Config, "the public key: there is none in the file")),
+            set => Ok(set),
+        }
+    }
+
+    /// The same from a file, which is not read when it is too large for one of keys. Blocks.
+    ///
+    /// # Errors
+    /// As [`KeySet::from_pem`], the cause naming the file, and when it cannot be read.
+    pub fn from_file(path: &Path) -> Result<Self, Failure> {
+        let text = store::read(path, MOST_BYTES)?;
+        let fail = |why: &str| {
+            let cause = format!("{}: {why}", path.display());
+            Failure::new(Code::Config, "auth.jwt.public_key cannot be used").because(cause)
+        };
+        if text.trim_ascii_start().starts_with(b"{") {
+            return Err(fail("it is a key set in JSON; give its keys in PEM (doorward token keygen writes both)"));
+        }
+        Self::from_pem(&text).map_err(|failure| fail(failure.public()))
     }
 
     /// One key for HS256.
@@ -92,30 +110,35 @@ impl KeySet {
     /// [`Code::Config`] when it is shorter than 32 bytes.
     pub fn from_secret(secret: &Secret<Vec<u8>>) -> Result<Self, Failure> {
         let key = Key::secret(secret.expose()).map_err(|reason| Failure::new(Code::Config, reason))?;
-        Self::collect(vec![key]).ok_or_else(|| Failure::new(Code::Internal, "the secret was not taken"))
+        Ok(Self::collect(vec![key]))
     }
 
     /// A JSON Web Key Set (RFC 7517 section 5). Keys that are not for signatures, are weak, are private, are of an unknown
-    /// kind or share their `kid` are left out and named in the log.
+    /// kind or share their `kid` are left out and named in the log. What is left may be nothing: an issuer that withdraws its
+    /// last key says so in this way.
     ///
     /// # Errors
-    /// [`Code::Upstream`] when the text is not a key set, or no key in it can be used.
+    /// [`Code::Upstream`] when the text is not a key set.
     pub fn from_jwks(json: &[u8]) -> Result<Self, Failure> {
-        let keys = jwk::read_set(json, MOST_KEYS)?;
-        Self::collect(keys).ok_or_else(|| Failure::new(Code::Upstream, "the key set holds no usable key"))
+        Ok(Self::collect(jwk::read_set(json, MOST_KEYS)?))
+    }
+
+    /// Whether one of the keys can verify by this algorithm.
+    #[must_use]
+    pub fn serves(&self, algorithm: JwtAlgorithm) -> bool {
+        self.keys.iter().any(|key| key.algorithms.contains(&algorithm))
     }
 
     /// How many keys there are.
     #[must_use]
-    #[expect(clippy::len_without_is_empty, reason = "a set is never empty")]
     pub fn len(&self) -> usize {
         self.keys.len()
     }
 
-    /// Whether a key of the set is for this algorithm.
+    /// Whether no token can be verified with it.
     #[must_use]
-    pub fn serves(&self, algorithm: JwtAlgorithm) -> bool {
-        self.keys.iter().any(|key| key.algorithms.contains(&algorithm))
+    pub fn is_empty(&self) -> bool {
+        self.keys.is_empty()
     }
 
     /// Tells one set from another.
@@ -150,8 +173,8 @@ impl KeySet {
         if tried { Verdict::NoMatch } else { Verdict::UnknownKey }
     }
 
-    /// `None` when no key is left.
-    fn collect(keys: Vec<Key>) -> Option<Self> {
+    /// Those of the keys that can be told apart, as a set of its own.
+    fn collect(keys: Vec<Key>) -> Self {
         static GENERATION: AtomicU64 = AtomicU64::new(0);
         let mut names: HashMap<String, usize> = HashMap::new();
         for id in keys.iter().filter_map(|key| key.id.as_ref()) {
@@ -181,7 +204,7 @@ impl KeySet {
         }
         let named = kept.iter().any(|key| key.id.is_some());
         let generation = GENERATION.fetch_add(1, Ordering::Relaxed);
-        (!kept.is_empty()).then_some(Self { keys: kept, named, generation })
+        Self { keys: kept, named, generation }
     }
 }
 

@@ -6,6 +6,9 @@ use std::path::PathBuf;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+/// Seconds of `clock_skew` that may be configured.
+pub(super) const LARGEST_SKEW: u64 = 300;
+
 /// Who may speak, and how that is proven.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
@@ -63,13 +66,15 @@ pub struct JwtSection {
     /// Refuse a token without `iat`. Default: true.
     pub require_iat: bool,
     /// Seconds by which clocks may differ. Default: 30.
-    #[schemars(range(max = 300))]
+    #[schemars(range(max = LARGEST_SKEW))]
     pub clock_skew: u64,
     /// Refuse a token without `jti`. Default: true.
     pub require_jti: bool,
-    /// Seconds for which a `jti` is remembered at least; never less than the token's own life. Default: 600.
+    /// Seconds for which a `jti` is remembered. No effect in this version: it is remembered until nobody can accept its token
+    /// any more, which is `exp` and 300 seconds. Default: 600.
     pub jti_cache_ttl: u64,
-    /// How many `jti` are remembered at the same time; when full, new tokens are refused. Default: 1000000.
+    /// How many `jti` are remembered at the same time, at most a quarter of them of one certificate; when full, new tokens
+    /// are refused. Default: 1000000.
     #[schemars(range(min = 1))]
     pub jti_cache_size: usize,
     /// What a second use of a token means. Default: single_use.

@@ -11,6 +11,7 @@ use std::time::Duration;
 use clap::{ArgAction, ArgGroup};
 
 use self::oauth::AuthorizationServer;
+use super::unsaid::Unsaid;
 use super::{Exit, Outcome, complain};
 use crate::authn::mint::{Mint, Minter};
 use crate::clock::Clock;
@@ -37,7 +38,7 @@ const COMPLAINTS: usize = 256;
 #[command(group = ArgGroup::new("token source").required(true))]
 pub(super) struct Args {
     /// The door: https://HOST:PORT, with /mcp or another path
-    #[arg(value_name = "URL", env = "DOORWARD_CONNECT_URL", hide_env_values = true, value_parser = address)]
+    #[arg(value_name = "URL", env = "DOORWARD_CONNECT_URL", hide_env_values = true, value_parser = Unsaid(address))]
     url: String,
     /// Client certificate chain, PEM
     #[arg(long, value_name = "PEM", env = "DOORWARD_CONNECT_CERT", hide_env_values = true)]
@@ -54,7 +55,7 @@ pub(super) struct Args {
     token_key: Option<PathBuf>,
     /// Run this for each request and send what it prints: an absolute path and arguments; no shell
     #[arg(long, value_name = "COMMAND", env = "DOORWARD_CONNECT_TOKEN_COMMAND", hide_env_values = true)]
-    #[arg(group = "token source", value_parser = Command::parse)]
+    #[arg(group = "token source", value_parser = Unsaid(Command::parse))]
     token_command: Option<Command>,
     /// Read this for each request and send what is in it; readable by its owner only
     #[arg(long, value_name = "PATH", env = "DOORWARD_CONNECT_TOKEN_FILE", hide_env_values = true)]
@@ -259,6 +260,27 @@ mod tests {
         assert_eq!(parse(&[DOOR, &["--token-file", "f", "--timeout", "0"]]).unwrap_err(), ValueValidation);
         assert_eq!(parse(&[DOOR, MINT, &["--ttl", "0"]]).unwrap_err(), ValueValidation);
         assert_eq!(parse(&[DOOR, MINT, &["--scope", "a\"b"]]).unwrap_err(), ValueValidation);
+    }
+
+    #[test]
+    fn a_wrong_value_that_may_hold_a_secret_is_not_repeated() {
+        let said = |arguments: &[&[&str]]| {
+            let command = Args::augment_args(clap::Command::new("connect").no_binary_name(true));
+            command.try_get_matches_from(arguments.concat()).unwrap_err().to_string()
+        };
+        let file: &[&str] = &["--token-file", "f", "--cert", "c", "--key", "k"];
+        let client: &[&str] = &["--oauth-client-id", "c"];
+        for text in [
+            said(&[&["https://bob:hunter2@door:8443"], file]),
+            said(&[&["http://door/hunter2"], file]),
+            said(&[DOOR, &["--token-command", "echo hunter2"]]),
+            said(&[DOOR, &["--token-command", "/bin/echo 'hunter2"]]),
+            said(&[DOOR, client, &["--oauth-issuer", "https://bob:hunter2@issuer"]]),
+            said(&[DOOR, client, &["--oauth-token-endpoint", "https://bob:hunter2@issuer/token"]]),
+            said(&[DOOR, client, &["--oauth-issuer", "https://i", "--oauth-resource", "hunter2"]]),
+        ] {
+            assert!(text.contains("invalid value for") && !text.contains("hunter2"), "{text}");
+        }
     }
 
     /// A certificate and its key; here they stand for the client's, the authority's and the token key.

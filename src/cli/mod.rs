@@ -12,6 +12,7 @@ mod signals;
 mod span;
 mod terminal;
 mod token;
+mod unsaid;
 
 use std::io::Write as _;
 use std::process::ExitCode;

@@ -13,6 +13,7 @@ use crate::error::Failure;
 use crate::identity::SubjectPattern;
 use crate::pki::store::{self, Existing};
 use crate::pki::{AlternativeName, Authority, Issued, Profile, Request, RevocationList};
+use crate::secret::{hex, random};
 
 /// Make, look into and revoke certificates
 #[derive(clap::Args, Debug)]
@@ -41,9 +42,9 @@ struct Init {
     /// Where the authority lives: ca.crt, ca.key (keep it safe), index.jsonl
     #[arg(long, value_name = "DIR")]
     dir: PathBuf,
-    /// The authority's common name
-    #[arg(long, default_value = "Doorward CA")]
-    name: String,
+    /// The authority's common name; no two authorities of one door may share it [default: Doorward CA and six random digits]
+    #[arg(long)]
+    name: Option<String>,
     /// Days the authority is valid
     #[arg(long, default_value_t = 3650, value_parser = clap::value_parser!(u32).range(1..=36_500))]
     days: u32,
@@ -162,7 +163,12 @@ pub(super) fn run(args: Args, clock: &Clock) -> Outcome {
 }
 
 fn make(init: &Init, clock: &Clock) -> Outcome {
-    let profile = Profile { common_name: init.name.clone(), lifetime: days(init.days) };
+    // Revocation lists are looked up by the authority's name, so it is not the same for all who do not choose.
+    let common_name = match &init.name {
+        Some(name) => name.clone(),
+        None => format!("Doorward CA {}", hex(&random::<3>()?)),
+    };
+    let profile = Profile { common_name, lifetime: days(init.days) };
     let authority = Authority::create(&init.dir, &profile, clock)?;
     let dir = init.dir.display();
     say(format!("wrote {dir}/ca.crt   the authority {}", authority.certificate().subject));
@@ -284,6 +290,11 @@ mod tests {
             run(parse(&line).unwrap(), &clock)
         };
         go("init --dir @ca --days 400").unwrap();
+        go("init --dir @ca2").unwrap();
+        let name = |ca: &str| store::leaf(&at(ca).join("ca.crt")).unwrap().subject;
+        assert_ne!(name("ca"), name("ca2"), "nobody chose, and they are told apart all the same");
+        go("init --dir @ca3 --name Mine").unwrap();
+        assert_eq!(name("ca3").to_string(), "CN=Mine");
         go("issue server --dir @ca --name door.example --name 127.0.0.1 --out @door --hours 2").unwrap();
         let client = "issue client --dir @ca --cn bot --organization Acme --spiffe spiffe://acme/bot --out @bot";
         go(client).unwrap();

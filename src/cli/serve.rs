@@ -49,13 +49,32 @@ async fn serve(source: Source, clock: Clock) -> Outcome {
     let client = daemon.serve_stdio();
     tokio::pin!(client);
     let ended = loop {
-        tokio::select! {
+        let mut why = tokio::select! {
             told = signals.next() => match told {
-                Told::Reload => reload(&daemon, "SIGHUP").await,
+                Told::Reload => Some("SIGHUP"),
                 Told::Stop => break Ok(()),
             },
-            () = daemon.idle_until_changed() => reload(&daemon, "a file changed").await,
+            () = daemon.idle_until_changed() => Some("a file changed"),
             ended = &mut client => break ended,
+        };
+        // A reload that has to wait, for a disk or for an issuer, keeps nobody from stopping the daemon.
+        let mut over = None;
+        while let (Some(because), None) = (why.take(), &over) {
+            let reloading = reload(&daemon, because);
+            tokio::pin!(reloading);
+            over = loop {
+                tokio::select! {
+                    () = &mut reloading => break None,
+                    told = signals.next() => match told {
+                        Told::Reload => why = Some("SIGHUP"),
+                        Told::Stop => break Some(Ok(())),
+                    },
+                    ended = &mut client => break Some(ended),
+                }
+            };
+        }
+        if let Some(ended) = over {
+            break ended;
         }
     };
     tracing::info!("stopping");

@@ -1,4 +1,5 @@
-//! First use of tokens, in the memory of this process. When full it refuses: a live entry is never forgotten.
+//! First use of tokens, in the memory of this process. When full it refuses: a live entry is never forgotten. And no sender
+//! can fill it for the others: each has a share.
 
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, HashMap};
@@ -18,19 +19,25 @@ const CLEARED_PER_CALL: usize = 4;
 /// How many ended entries a call clears from each shard when there is no room.
 const CLEARED_WHEN_FULL: usize = 64;
 
+/// One sender may have this part of the room, so that it takes four to fill it.
+const SHARE: usize = 4;
+
 /// The register.
 pub struct Memory {
     shards: Vec<Mutex<Shard>>,
+    /// How many live tokens each sender has. Locked after a shard, never before one.
+    senders: Vec<Mutex<HashMap<[u8; 32], usize>>>,
     used: AtomicUsize,
     capacity: usize,
 }
 
 impl Memory {
-    /// A register of at most `capacity` live tokens, about 200 bytes each when full.
+    /// A register of at most `capacity` live tokens, about 200 bytes each when full; a quarter of them of one sender.
     #[must_use]
     pub fn new(capacity: usize) -> Self {
         let shards = std::iter::repeat_with(Mutex::default).take(SHARDS).collect();
-        Self { shards, used: AtomicUsize::new(0), capacity }
+        let senders = std::iter::repeat_with(Mutex::default).take(SHARDS).collect();
+        Self { shards, senders, used: AtomicUsize::new(0), capacity }
     }
 
     /// How many tokens are remembered.
@@ -47,7 +54,7 @@ impl Memory {
 
     pub(super) fn first_use(&self, sighting: &Sighting, now: Timestamp) -> Use {
         match self.register(sighting, now) {
-            Use::Full => {
+            Use::Full | Use::Share => {
                 self.shards.iter().for_each(|shard| self.clear(&mut locked(shard), now, CLEARED_WHEN_FULL));
                 self.register(sighting, now)
             }
@@ -60,7 +67,7 @@ impl Memory {
         let mut shard = locked(shard);
         self.clear(&mut shard, now, CLEARED_PER_CALL);
         if let Some(seen) = shard.seen.get(&sighting.token) {
-            if seen.until > now {
+            if seen.ends > now {
                 return if seen.sender == sighting.sender { Use::Again } else { Use::Foreign };
             }
             self.forget(&mut shard, &sighting.token);
@@ -72,9 +79,12 @@ impl Memory {
         if self.used.fetch_update(Ordering::Relaxed, Ordering::Relaxed, room).is_err() {
             return Use::Full;
         }
-        let until = sighting.until.max(sighting.ends);
-        shard.seen.insert(sighting.token, Seen { sender: sighting.sender, until });
-        shard.ends.push(Reverse((until, sighting.token)));
+        if !self.take_share(&sighting.sender) {
+            self.used.fetch_sub(1, Ordering::Relaxed);
+            return Use::Share;
+        }
+        shard.seen.insert(sighting.token, Seen { sender: sighting.sender, ends: sighting.ends });
+        shard.ends.push(Reverse((sighting.ends, sighting.token)));
         Use::First
     }
 
@@ -82,11 +92,11 @@ impl Memory {
     fn clear(&self, shard: &mut Shard, now: Timestamp, limit: usize) {
         for _ in 0..limit {
             match shard.ends.peek() {
-                Some(Reverse((until, _))) if *until <= now => {}
+                Some(Reverse((ends, _))) if *ends <= now => {}
                 _ => return,
             }
-            if let Some(Reverse((until, token))) = shard.ends.pop()
-                && shard.seen.get(&token).is_some_and(|seen| seen.until == until)
+            if let Some(Reverse((ends, token))) = shard.ends.pop()
+                && shard.seen.get(&token).is_some_and(|seen| seen.ends == ends)
             {
                 self.forget(shard, &token);
             }
@@ -95,8 +105,30 @@ impl Memory {
 
     fn forget(&self, shard: &mut Shard, token: &[u8; 32]) {
         if let Some(seen) = shard.seen.remove(token) {
-            shard.forgotten = shard.forgotten.max(seen.until);
+            shard.forgotten = shard.forgotten.max(seen.ends);
             self.used.fetch_sub(1, Ordering::Relaxed);
+            self.give_share(&seen.sender);
+        }
+    }
+
+    /// One more token of this sender, if it may have one.
+    fn take_share(&self, sender: &[u8; 32]) -> bool {
+        let Some(counts) = self.senders.get(usize::from(sender[0]) % SHARDS) else { return false };
+        let mut counts = locked(counts);
+        let count = counts.get(sender).copied().unwrap_or(0);
+        let room = count < self.capacity.div_ceil(SHARE);
+        if room {
+            counts.insert(*sender, count.saturating_add(1));
+        }
+        room
+    }
+
+    fn give_share(&self, sender: &[u8; 32]) {
+        let Some(counts) = self.senders.get(usize::from(sender[0]) % SHARDS) else { return };
+        let mut counts = locked(counts);
+        match counts.get_mut(sender) {
+            Some(count) if *count > 1 => *count = count.saturating_sub(1),
+            _ => drop(counts.remove(sender)),
         }
     }
 }
@@ -117,7 +149,7 @@ impl Default for Shard {
 
 struct Seen {
     sender: [u8; 32],
-    until: Timestamp,
+    ends: Timestamp,
 }
 
 /// The last eight bytes of a digest are a hash as they are. The first one has chosen the shard.
@@ -140,7 +172,7 @@ impl Hasher for Tail {
 }
 
 /// Nothing panics while it holds the lock, so a poisoned one is in order.
-fn locked(shard: &Mutex<Shard>) -> MutexGuard<'_, Shard> {
+fn locked<T>(shard: &Mutex<T>) -> MutexGuard<'_, T> {
     shard.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
@@ -155,43 +187,60 @@ mod tests {
         Timestamp::from_seconds(seconds)
     }
 
-    fn sighting(token: u16, sender: u8, ends: i64, until: i64) -> Sighting {
+    fn sighting(token: u16, sender: u8, ends: i64) -> Sighting {
         let mut digest = [0; 32];
         digest[..2].copy_from_slice(&token.to_le_bytes());
         digest[30..].copy_from_slice(&token.to_le_bytes());
-        Sighting { token: digest, sender: [sender; 32], ends: at(ends), until: at(until) }
+        Sighting { token: digest, sender: [sender; 32], ends: at(ends) }
     }
 
     #[test]
     fn a_token_is_first_used_once_and_then_belongs_to_its_sender() {
         let memory = Memory::new(10);
-        assert_eq!(memory.first_use(&sighting(1, 1, 100, 100), at(0)), Use::First);
-        assert_eq!(memory.first_use(&sighting(1, 1, 100, 100), at(99)), Use::Again);
-        assert_eq!(memory.first_use(&sighting(1, 2, 100, 100), at(99)), Use::Foreign);
-        assert_eq!(memory.first_use(&sighting(1, 2, 300, 300), at(100)), Use::First);
+        assert_eq!(memory.first_use(&sighting(1, 1, 100), at(0)), Use::First);
+        assert_eq!(memory.first_use(&sighting(1, 1, 100), at(99)), Use::Again);
+        assert_eq!(memory.first_use(&sighting(1, 2, 100), at(99)), Use::Foreign);
+        assert_eq!(memory.first_use(&sighting(1, 2, 300), at(100)), Use::First);
         assert_eq!(memory.len(), 1);
     }
 
     #[test]
     fn when_full_it_refuses_and_what_ends_makes_room() {
         let memory = Memory::new(3);
-        for token in 0..3 {
-            assert_eq!(memory.first_use(&sighting(token, 1, 100, 100), at(0)), Use::First);
+        for (token, sender) in [(0, 1), (1, 2), (2, 3)] {
+            assert_eq!(memory.first_use(&sighting(token, sender, 100), at(0)), Use::First);
         }
-        assert_eq!(memory.first_use(&sighting(3, 1, 200, 200), at(99)), Use::Full);
-        assert_eq!(memory.first_use(&sighting(0, 1, 100, 100), at(99)), Use::Again);
-        assert_eq!(memory.first_use(&sighting(3, 1, 200, 200), at(100)), Use::First);
+        assert_eq!(memory.first_use(&sighting(3, 4, 200), at(99)), Use::Full);
+        assert_eq!(memory.first_use(&sighting(0, 1, 100), at(99)), Use::Again);
+        assert_eq!(memory.first_use(&sighting(3, 1, 200), at(100)), Use::First);
         assert_eq!(memory.len(), 1);
+    }
+
+    #[test]
+    fn one_sender_cannot_fill_it_for_the_others() {
+        let memory = Memory::new(10);
+        let uses: Vec<Use> = (0..4).map(|token| memory.first_use(&sighting(token, 1, 100), at(0))).collect();
+        assert_eq!(uses, [Use::First, Use::First, Use::First, Use::Share], "a quarter, rounded up");
+        assert_eq!(memory.len(), 3);
+        for (token, sender) in [(10, 2), (11, 2), (12, 3)] {
+            assert_eq!(memory.first_use(&sighting(token, sender, 100), at(0)), Use::First);
+        }
+        assert_eq!(memory.first_use(&sighting(0, 1, 100), at(99)), Use::Again);
+        for token in 20..23 {
+            assert_eq!(memory.first_use(&sighting(token, 1, 200), at(100)), Use::First, "what is over makes room");
+        }
+        assert_eq!(memory.first_use(&sighting(23, 1, 200), at(100)), Use::Share);
+        assert!(memory.senders.iter().map(|counts| locked(counts).len()).sum::<usize>() <= memory.len());
     }
 
     #[test]
     fn what_may_have_been_forgotten_is_refused_when_the_clock_is_set_back() {
         let memory = Memory::new(10);
-        assert_eq!(memory.first_use(&sighting(64, 1, 100, 150), at(0)), Use::First);
-        assert_eq!(memory.first_use(&sighting(128, 1, 1000, 1000), at(500)), Use::First);
+        assert_eq!(memory.first_use(&sighting(64, 1, 100), at(0)), Use::First);
+        assert_eq!(memory.first_use(&sighting(128, 1, 1000), at(500)), Use::First);
         assert_eq!(memory.len(), 1, "the first one is forgotten");
-        assert_eq!(memory.first_use(&sighting(64, 1, 100, 600), at(10)), Use::Late);
-        assert_eq!(memory.first_use(&sighting(192, 1, 300, 600), at(10)), Use::First, "it cannot have been forgotten");
+        assert_eq!(memory.first_use(&sighting(64, 1, 100), at(10)), Use::Late);
+        assert_eq!(memory.first_use(&sighting(192, 1, 300), at(10)), Use::First, "it cannot have been forgotten");
     }
 
     #[test]
@@ -202,7 +251,7 @@ mod tests {
                 .map(|sender| {
                     let memory = &memory;
                     let first =
-                        move |token: &u16| memory.first_use(&sighting(*token, sender, 100, 100), at(0)) == Use::First;
+                        move |token: &u16| memory.first_use(&sighting(*token, sender, 100), at(0)) == Use::First;
                     scope.spawn(move || (0..1000_u16).filter(first).count())
                 })
                 .collect();
@@ -216,18 +265,18 @@ mod tests {
         /// Against a model that never forgets anything: time passes, and now and then steps back.
         #[test]
         fn a_live_token_is_never_accepted_twice(
-            steps in prop::collection::vec((0_u16..40, 0_u8..3, 1_i64..50, 0_i64..60, -5_i64..20), 1..300),
+            steps in prop::collection::vec((0_u16..40, 0_u8..6, 1_i64..50, -5_i64..20), 1..300),
             capacity in 1_usize..30,
         ) {
             let memory = Memory::new(capacity);
             let mut accepted: HashMap<u16, (u8, i64)> = HashMap::new();
             let mut now = 0_i64;
-            for (token, sender, life, kept, passed) in steps {
+            for (token, sender, life, passed) in steps {
                 now += passed;
                 // The same id always ends at the same time while it lives, as it is the same signed token.
                 let ends = accepted.get(&token).filter(|(_, ends)| *ends > now).map_or(now + life, |(_, ends)| *ends);
                 let known = accepted.get(&token).filter(|(_, ends)| *ends > now);
-                let answer = memory.first_use(&sighting(token, sender, ends, ends.max(now + kept)), at(now));
+                let answer = memory.first_use(&sighting(token, sender, ends), at(now));
                 match known {
                     Some((owner, _)) if *owner == sender => {
                         prop_assert!(matches!(answer, Use::Again | Use::Late), "{answer:?}");
@@ -240,7 +289,7 @@ mod tests {
                 }
                 prop_assert!(memory.len() <= capacity);
             }
-            prop_assert_eq!(memory.first_use(&sighting(9999, 1, now + 1001, now + 1001), at(now + 1000)), Use::First);
+            prop_assert_eq!(memory.first_use(&sighting(9999, 1, now + 1001), at(now + 1000)), Use::First);
         }
     }
 }

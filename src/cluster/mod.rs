@@ -20,6 +20,8 @@ pub enum Use {
     Late,
     /// There is no room to remember it, so it must not be accepted.
     Full,
+    /// There is room, but this sender has used up its share of it.
+    Share,
 }
 
 /// A token id in use.
@@ -29,10 +31,8 @@ pub struct Sighting {
     pub token: [u8; 32],
     /// A digest of whoever sends it.
     pub sender: [u8; 32],
-    /// When the token is no longer accepted by anybody, clock skew included.
+    /// From when on nobody accepts the token, whatever clock skew is configured by then: the same for every use of it.
     pub ends: Timestamp,
-    /// Until when it is to be remembered; never less than `ends`.
-    pub until: Timestamp,
 }
 
 /// Shared state.

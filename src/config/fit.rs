@@ -8,7 +8,7 @@ use serde_json::{Map, Value};
 
 use super::environment::Environment;
 use super::number;
-use super::place::{KeyPath, Place};
+use super::place::{KeyPath, Place, before_value};
 use super::references::{Reference, is_secret, is_verbatim, substitute};
 use super::report::Finding;
 use super::shape::{Format, Key, Shape};
@@ -110,14 +110,21 @@ impl Fit<'_> {
     }
 
     fn unknown(&mut self, entry: &Entry, keys: &BTreeMap<String, Key>, path: &KeyPath) {
-        let finding = Finding::new(entry.place.clone(), path, "unknown key");
         let parent = path.parent();
+        let name = before_value(&entry.key);
+        let run_on = name.len() < entry.key.len();
+        let path = &if run_on { parent.key(name) } else { path.clone() };
+        let finding = Finding::new(entry.place.clone(), path, "unknown key");
+        if run_on && keys.contains_key(name) {
+            self.findings.push(finding.advise("write a space after the colon"));
+            return;
+        }
         let elsewhere = || {
-            let below = format!(".{}", entry.key);
-            let mut same = self.all.iter().filter(|known| **known == entry.key || known.ends_with(&below));
+            let below = format!(".{name}");
+            let mut same = self.all.iter().filter(|known| **known == name || known.ends_with(&below));
             same.next().filter(|_| same.next().is_none()).map(|known| KeyPath::from(known.as_str()))
         };
-        let near = nearest(&entry.key, keys.keys().map(String::as_str)).map(|name| parent.key(name));
+        let near = nearest(name, keys.keys().map(String::as_str)).map(|name| parent.key(name));
         self.findings.push(match near.or_else(elsewhere) {
             Some(near) => finding.advise(meant(&near)),
             None => {

@@ -17,6 +17,7 @@ use super::tree::Node;
 use super::{Config, schema, yaml};
 use crate::clock::Timestamp;
 use crate::error::{Code, Failure};
+use crate::pki::file;
 use crate::secret::Secret;
 use crate::transport::TransportKind;
 
@@ -65,6 +66,17 @@ pub enum Refused {
     Found(Report),
 }
 
+impl Refused {
+    /// The files that were looked at before it was refused.
+    #[must_use]
+    pub fn files(&self) -> &[PathBuf] {
+        match self {
+            Self::Unreadable(_) => &[],
+            Self::Found(report) => report.files(),
+        }
+    }
+}
+
 impl fmt::Display for Refused {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -83,8 +95,8 @@ impl From<Refused> for Failure {
     }
 }
 
-/// Reads `path` with the environment above it, and checks it against the machine it is on. `tools` are the names of the
-/// tools there are; what has run out by `now` is said. Reads files, so it blocks.
+/// Reads `path` with the environment above it, and checks it against the machine it is on, as things are at the time `now`.
+/// `tools` are the names of the tools there are. Reads that file and those that it names, so it blocks.
 ///
 /// # Errors
 /// When the file cannot be read, or all findings at once.
@@ -94,19 +106,25 @@ pub fn load(path: &Path, environment: &Environment, tools: &[&str], now: Timesta
         Refused::Unreadable(Failure::new(Code::Io, "the configuration file cannot be read").because(cause))
     };
     let mut bytes = Vec::new();
-    let file = std::fs::File::open(path).map_err(unreadable)?;
+    let file = file::open(path).map_err(unreadable)?;
     file.take(FILE_BYTES.saturating_add(1)).read_to_end(&mut bytes).map_err(unreadable)?;
     let name: Arc<str> = path.display().to_string().into();
     let source = Source::File(name);
-    let text = text(bytes, &source).map_err(|finding| Refused::Found(Report::new(vec![finding])))?;
-    let with_itself = |files: &[PathBuf]| std::iter::once(path.to_owned()).chain(files.iter().cloned()).collect();
+    let ours = guarded(path, &source);
+    let found = |findings: Vec<Finding>| Refused::Found(Report::new(findings).about(vec![path.to_owned()]));
+    let text = text(bytes, &source).map_err(|finding| found(ours.iter().cloned().chain([finding]).collect()))?;
     match read(&text, source, environment, tools, now) {
-        Ok(loaded) => Ok(Loaded { files: with_itself(&loaded.files), ..loaded }),
-        Err(Refused::Found(report)) => {
-            let files = with_itself(report.files());
-            Err(Refused::Found(report.about(files)))
+        Ok(_) if ours.is_some() => Err(found(ours.into_iter().collect())),
+        Ok(mut loaded) => {
+            loaded.files.insert(0, path.to_owned());
+            Ok(loaded)
         }
-        Err(refused) => Err(refused),
+        Err(Refused::Found(report)) => {
+            let files = std::iter::once(path.to_owned()).chain(report.files().iter().cloned()).collect();
+            let findings = report.findings().iter().cloned().chain(ours).collect();
+            Err(Refused::Found(Report::new(findings).about(files)))
+        }
+        Err(refused @ Refused::Unreadable(_)) => Err(refused),
     }
 }
 
@@ -116,6 +134,13 @@ pub fn load(path: &Path, environment: &Environment, tools: &[&str], now: Timesta
 /// All findings at once.
 pub fn defaults(environment: &Environment, tools: &[&str], now: Timestamp) -> Result<Loaded, Refused> {
     read("", Source::Defaults, environment, tools, now)
+}
+
+/// What is wrong with a configuration that somebody else can write.
+fn guarded(path: &Path, source: &Source) -> Option<Finding> {
+    let open = file::guarded(path).err()?;
+    let finding = Finding::new(Place::start(source.clone()), &KeyPath::default(), open.problem);
+    Some(finding.advise(open.advice))
 }
 
 fn text(bytes: Vec<u8>, source: &Source) -> Result<String, Finding> {
@@ -195,8 +220,12 @@ fn secrets(tree: &Node, environment: &Environment, findings: &mut Vec<Finding>) 
             }
             Err(problem) => findings.push(Finding::new(tree.place_of(&path), &path, problem)),
         }
-        if let Reference::File(file) = reference {
-            resolved.files.push(file);
+        if let Reference::File(path) = reference {
+            if let (true, Err(open)) = (resolved.values.contains_key(*key), file::guarded(&path)) {
+                let finding = Finding::new(tree.place_of(&KeyPath::from(*key)), &KeyPath::from(*key), open.problem);
+                findings.push(finding.advise(open.advice));
+            }
+            resolved.files.push(path);
         }
     }
     resolved
@@ -207,9 +236,14 @@ mod tests {
     use super::*;
     use crate::config::Severity;
     use proptest::prelude::*;
+    use std::os::unix::fs::PermissionsExt as _;
+
+    fn now() -> Timestamp {
+        Timestamp::from_seconds(1_800_000_000)
+    }
 
     fn problems(text: &str) -> String {
-        match read(text, Source::File("f".into()), &Environment::default(), &[], Timestamp::from_seconds(0)) {
+        match read(text, Source::File("f".into()), &Environment::default(), &[], now()) {
             Ok(_) => String::new(),
             Err(refused) => refused.to_string(),
         }
@@ -219,13 +253,27 @@ mod tests {
     fn a_missing_file_is_told_apart_from_a_wrong_one() {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("doorward.yaml");
-        let load = || load(&path, &Environment::default(), &[], Timestamp::from_seconds(0));
+        let load = || load(&path, &Environment::default(), &[], now());
         assert!(matches!(load(), Err(Refused::Unreadable(_))));
+        // A pipe that nobody writes to would be waited for.
+        rustix::fs::mkfifoat(rustix::fs::CWD, &path, rustix::fs::Mode::from_raw_mode(0o600)).unwrap();
+        assert!(
+            matches!(load(), Err(Refused::Unreadable(failure)) if failure.cause().unwrap().contains("not a regular file"))
+        );
+        std::fs::remove_file(&path).unwrap();
         std::fs::write(&path, b"transport: stdio\n# \xff\n").unwrap();
         assert!(load().unwrap_err().to_string().ends_with("doorward.yaml:2:1: the file is not UTF-8 text"));
         std::fs::write(&path, " ".repeat(1_048_577)).unwrap();
         assert!(load().unwrap_err().to_string().contains("larger than"));
+        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o666)).unwrap();
+        let open = load().unwrap_err().to_string();
+        assert!(
+            open.contains("larger than") && open.contains("can be written by others (mode 0666); chmod go-w"),
+            "{open}"
+        );
         std::fs::write(&path, "scopes: {}\n").unwrap();
+        assert!(matches!(load(), Err(Refused::Found(_))));
+        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o644)).unwrap();
         assert_eq!(load().unwrap().files(), std::slice::from_ref(&path));
     }
 
@@ -250,7 +298,7 @@ mod tests {
             Source::File("f".into()),
             &environment,
             &["get_cpu_info"],
-            Timestamp::from_seconds(0),
+            now(),
         );
         // The default scopes name tools that this test does not have, which is no finding: nobody wrote them.
         let loaded = loaded.unwrap();
@@ -272,7 +320,7 @@ mod tests {
         ) {
             let names = ["DOORWARD__AUTH__JWT__SECRET", "doorward__scopes__core", "DOORWARD__TLS__BIND", "DOORWARD__", "A"];
             let environment = names.into_iter().map(|name| (name.to_owned(), value.clone())).collect();
-            let _ = read(&text, Source::File("f".into()), &environment, &["get_uptime"], Timestamp::from_seconds(0));
+            let _ = read(&text, Source::File("f".into()), &environment, &["get_uptime"], now());
         }
 
         /// The schema that editors use and the reading of files say the same about what fits.

@@ -63,6 +63,12 @@ impl Serialize for Place {
     }
 }
 
+/// The part of a key that can be no value: `secret:hunter2` without a space is one word of YAML, and so a key with the secret
+/// in it, which is not for a report.
+pub(super) fn before_value(key: &str) -> &str {
+    key.split([':', '=', ' ']).next().unwrap_or_default()
+}
+
 /// One step down from a section to a value.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(super) enum Step {

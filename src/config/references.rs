@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 
 use super::environment::Environment;
 use super::place::KeyPath;
+use crate::pki::file;
 use crate::secret::Secret;
 
 /// The keys whose values are secrets.
@@ -94,15 +95,12 @@ impl Reference {
 
 fn read(path: &Path) -> Result<Secret<String>, String> {
     let wrong = |error: std::io::Error| format!("{}: {}", path.display(), explain(&error));
-    let metadata = std::fs::metadata(path).map_err(wrong)?;
-    if !metadata.is_file() {
-        return Err(format!("{} is not a file", path.display()));
-    }
+    let file = file::open(path).map_err(wrong)?;
+    let metadata = file.metadata().map_err(wrong)?;
     if metadata.mode() & 0o077 != 0 {
         return Err(exposed(path, metadata.mode()));
     }
     let mut text = String::new();
-    let file = std::fs::File::open(path).map_err(wrong)?;
     file.take(FILE_BYTES.saturating_add(1)).read_to_string(&mut text).map_err(wrong)?;
     if u64::try_from(text.len()).unwrap_or(u64::MAX) > FILE_BYTES {
         return Err(format!("{} is larger than {FILE_BYTES} bytes", path.display()));
@@ -126,6 +124,7 @@ pub(super) fn explain(error: &std::io::Error) -> String {
     let known = [
         (ErrorKind::NotFound, "there is no such file"),
         (ErrorKind::PermissionDenied, "permission denied"),
+        (ErrorKind::InvalidInput, "it is not a regular file"),
         (ErrorKind::InvalidData, "it is not UTF-8 text"),
     ];
     let words = known.into_iter().find(|(kind, _)| *kind == error.kind()).map(|(_, words)| words.to_owned());

@@ -14,10 +14,6 @@ use crate::error::{Code, Failure};
 pub enum Severity {
     /// The configuration is refused.
     Finding,
-    /// Found by `check`, and said by `serve`, which goes on: what has run out can be renewed at any moment, and to keep an
-    /// old configuration for it would keep in whom the new one shuts out.
-    #[serde(rename = "finding")]
-    Lapsed,
     /// Worth knowing; nothing is refused for it.
     Note,
 }
@@ -41,10 +37,6 @@ impl Finding {
 
     pub(super) fn note(place: Place, key: &KeyPath, problem: impl Into<String>) -> Self {
         Self { severity: Severity::Note, ..Self::new(place, key, problem) }
-    }
-
-    pub(super) fn lapsed(place: Place, key: &KeyPath, problem: impl Into<String>) -> Self {
-        Self { severity: Severity::Lapsed, ..Self::new(place, key, problem) }
     }
 
     pub(super) fn advise(mut self, advice: impl Into<String>) -> Self {
@@ -108,7 +100,6 @@ impl fmt::Display for Finding {
 #[derive(Clone, Default, PartialEq, Eq, Debug, Serialize)]
 pub struct Report {
     findings: Vec<Finding>,
-    /// The files that the configuration names: what is wrong may be in one of them.
     #[serde(skip)]
     files: Vec<PathBuf>,
 }
@@ -122,12 +113,12 @@ impl Report {
         Self { findings, files: Vec::new() }
     }
 
-    pub(super) fn about(mut self, files: Vec<PathBuf>) -> Self {
-        self.files = files;
-        self
+    /// The same, with the files that were looked at.
+    pub(super) fn about(self, files: Vec<PathBuf>) -> Self {
+        Self { files, ..self }
     }
 
-    /// The files that the configuration names, as far as it could be read.
+    /// The files that were looked at, as far as they are known: a change of one of them may change the report.
     #[must_use]
     pub fn files(&self) -> &[PathBuf] {
         &self.files
@@ -139,16 +130,16 @@ impl Report {
         &self.findings
     }
 
-    /// How many of them are more than notes.
+    /// How many of them refuse the configuration.
     #[must_use]
     pub fn count(&self) -> usize {
-        self.findings.iter().filter(|finding| finding.severity != Severity::Note).count()
+        self.findings.iter().filter(|finding| finding.severity == Severity::Finding).count()
     }
 
     /// Whether the configuration is refused.
     #[must_use]
     pub fn refuses(&self) -> bool {
-        self.findings.iter().any(|finding| finding.severity == Severity::Finding)
+        self.count() > 0
     }
 }
 

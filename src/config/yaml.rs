@@ -3,7 +3,7 @@
 
 use serde_saphyr::granit_parser::{self, Event, Parser, ScalarStyle, Span};
 
-use super::place::{KeyPath, Place, Source};
+use super::place::{KeyPath, Place, Source, before_value};
 use super::report::Finding;
 use super::tree::{Entry, Kind, Node};
 
@@ -151,7 +151,7 @@ impl Builder<'_> {
                 Some(Key { name: Some(name), place }) => {
                     if let Some(first) = entries.iter().find(|entry| entry.key == name) {
                         let problem = format!("given twice; first on line {}", first.place.line);
-                        let path = self.path().key(&name);
+                        let path = self.path().key(before_value(&name));
                         self.findings.push(Finding::new(place, &path, problem));
                     } else {
                         entries.push(Entry { key: name, place, value: node });

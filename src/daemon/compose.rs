@@ -73,7 +73,8 @@ pub(super) fn basis(config: &Config) -> Basis {
 pub(super) fn front(loaded: &Loaded, draft: &mut Draft) -> Result<Front, Failure> {
     let config = &loaded.config;
     let door = Arc::new(door(loaded, draft)?);
-    let tls = Arc::new(Material::load(&config.tls, draft.state.next_generation())?);
+    let tls = Arc::new(Material::load(&config.tls, draft.state.next_generation(), draft.state.clock().now())?);
+    draft.lists(&tls)?;
     let resource = config.http.resource(config.tls.bind);
     let servers = config.http.authorization_servers(config.auth.jwt.issuer.as_deref());
     let challenge = Challenge::new(&resource, &servers, &config.auth.scopes_supported);
@@ -100,11 +101,7 @@ fn scheme(loaded: &Loaded, draft: &mut Draft) -> Result<Box<dyn Scheme>, Failure
     let section = &config.auth.jwt;
     let keys = match (draft.keys(section)?, &section.public_key, loaded.jwt_secret()) {
         (Some(jwks), _, _) => KeySource::Jwks(jwks),
-        (None, Some(path), _) => {
-            let pem = std::fs::read(path)
-                .map_err(|error| Failure::new(Code::Config, "auth.jwt.public_key cannot be read").because(error))?;
-            KeySource::Static(Arc::new(KeySet::from_pem(&pem)?))
-        }
+        (None, Some(path), _) => KeySource::Static(Arc::new(KeySet::from_file(path)?)),
         (None, None, Some(secret)) => {
             KeySource::Static(Arc::new(KeySet::from_secret(&Secret::new(secret.expose().clone().into_bytes()))?))
         }

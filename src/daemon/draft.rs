@@ -7,12 +7,18 @@ use std::time::Duration;
 use super::state::State;
 use crate::admission::{Gate, ResourcesSection};
 use crate::authn::{Jwks, JwtSection};
-use crate::error::{Code, Failure};
+use crate::error::Failure;
 use crate::net::{Options, Outbound};
+use crate::pki::lists::Newest;
+use crate::pki::store;
 use crate::toolsets::system::Threads;
+use crate::transport::tls::Material;
 
 /// Between two looks at keys that are on their way.
 const LOOK: Duration = Duration::from_millis(20);
+
+/// Bytes that the certificate authorities of an issuer may have.
+const AUTHORITIES_BYTES: usize = 1024 * 1024;
 
 /// What stays over a reload for as long as its own part of the configuration stays.
 #[derive(Clone, Default)]
@@ -20,6 +26,8 @@ pub(super) struct Held {
     pub(super) gate: Option<(ResourcesSection, Arc<Gate>)>,
     keys: Option<Fetched>,
     threads: Threads,
+    /// The newest revocation lists that were ever in force.
+    lists: Newest,
 }
 
 /// Published keys, and what they were fetched by.
@@ -88,6 +96,11 @@ impl Draft {
         Ok(Some(jwks))
     }
 
+    /// Whether what is to prove channels brings no older revocation lists than those that were in force.
+    pub(super) fn lists(&mut self, next: &Material) -> Result<(), Failure> {
+        self.held.lists.follow(&next.lists)
+    }
+
     /// Waits until keys that come from somewhere else are there, so that the change refuses nobody; but no longer than a
     /// fetch may take.
     pub(super) async fn settle(&self) {
@@ -108,11 +121,8 @@ impl Draft {
 
 /// The certificate authorities for `jwks_uri`; none stands for the system's.
 fn authorities(section: &JwtSection) -> Result<Option<Vec<u8>>, Failure> {
-    let read = |path| {
-        std::fs::read(path)
-            .map_err(|error| Failure::new(Code::Config, "auth.jwt.jwks_ca cannot be read").because(error))
-    };
-    section.jwks_ca.as_ref().map(read).transpose()
+    let read = section.jwks_ca.as_deref().map(|path| store::read(path, AUTHORITIES_BYTES)).transpose()?;
+    Ok(read.map(|bytes| bytes.to_vec()))
 }
 
 fn outbound(section: &JwtSection, ca_pem: Option<Vec<u8>>) -> Result<Outbound, Failure> {

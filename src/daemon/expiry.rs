@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use crate::clock::Timestamp;
 use crate::telemetry::RunsOut;
-use crate::transport::Ending;
+use crate::transport::trust::Life;
 
 /// How often what runs out soon is spoken of.
 const AGAIN: Duration = Duration::from_secs(24 * 60 * 60);
@@ -17,19 +17,19 @@ pub(super) struct Expiry(Mutex<HashMap<&'static str, (Timestamp, Timestamp)>>);
 
 impl Expiry {
     /// Warns of every file that ends soon or has ended, once a day, and anew when the file is another.
-    pub(super) fn warn(&self, endings: &[Ending], now: Timestamp) {
+    pub(super) fn warn(&self, endings: &[Life], now: Timestamp) {
         for ending in self.due(endings, now) {
-            RunsOut { key: ending.key, what: &ending.what, at: ending.at, over: ending.at <= now }.emit();
+            RunsOut { key: ending.key, what: &ending.what, at: ending.until, over: ending.until <= now }.emit();
         }
     }
 
-    fn due<'a>(&self, endings: &'a [Ending], now: Timestamp) -> Vec<&'a Ending> {
+    fn due<'a>(&self, endings: &'a [Life], now: Timestamp) -> Vec<&'a Life> {
         let mut said = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let mut due = Vec::new();
-        for ending in endings.iter().filter(|ending| ending.soon <= now) {
-            let recently = |(at, when): &(Timestamp, Timestamp)| *at == ending.at && now < when.plus(AGAIN);
+        for ending in endings.iter().filter(|ending| ending.ends_soon(now)) {
+            let recently = |(at, when): &(Timestamp, Timestamp)| *at == ending.until && now < when.plus(AGAIN);
             if !said.get(ending.key).is_some_and(recently) {
-                said.insert(ending.key, (ending.at, now));
+                said.insert(ending.key, (ending.until, now));
                 due.push(ending);
             }
         }
@@ -48,10 +48,10 @@ mod tests {
     #[test]
     fn a_file_is_spoken_of_once_a_day_from_two_weeks_before_its_end() {
         let start = Timestamp::from_seconds(1_800_000_000);
-        let ending =
-            |at| [Ending { key: "tls.cert", what: "server.crt".to_owned(), at, soon: at.minus(day(14)), advice: "" }];
+        let from = start.minus(day(90));
+        let ending = |until| [Life { key: "tls.cert", what: "server.crt".to_owned(), from, until }];
         let (expiry, first) = (Expiry::default(), ending(start.plus(day(20))));
-        let spoken = |endings: &[Ending], days: u64| expiry.due(endings, start.plus(day(days))).len();
+        let spoken = |endings: &[Life], days: u64| expiry.due(endings, start.plus(day(days))).len();
         assert_eq!((spoken(&first, 0), spoken(&first, 5)), (0, 0));
         assert_eq!((spoken(&first, 6), spoken(&first, 6)), (1, 0));
         assert_eq!((spoken(&first, 8), spoken(&first, 21), spoken(&first, 21)), (1, 1, 0));

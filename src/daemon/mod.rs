@@ -180,6 +180,7 @@ impl Daemon {
                 }
                 self.state.trail().alert_at(&config.audit.alerts);
                 self.tell_ends();
+                self.state.trail().alert_at(&config.audit.alerts);
                 let waiting = changes::waiting(&self.started, &config);
                 if !waiting.is_empty() {
                     tracing::warn!(keys = waiting.join(", "), "these take effect only after a restart");
@@ -222,7 +223,8 @@ impl Daemon {
         self.watch.lock().await.set(loaded.files().to_vec()).await;
         let draft = Draft::of(&self.state);
         let loaded = match (&self.serving, loaded.config.transport) {
-            (Serving::Https { front, .. }, TransportKind::Https) => {
+            (Serving::Https { front, server, .. }, TransportKind::Https) => {
+                closed_enough(&loaded.config, server.address)?;
                 let (loaded, draft, next) = composed(loaded, draft, compose::front).await?;
                 draft.settle().await;
                 draft.adopt();
@@ -275,7 +277,7 @@ impl Daemon {
     /// # Errors
     /// [`Code::Upstream`] with what is still missing.
     pub async fn ready(&self, limit: Duration) -> Result<(), Failure> {
-        let readiness = self.state.readiness();
+        let readiness = self.readiness();
         let waiting = async {
             while !readiness.missing().is_empty() {
                 tokio::time::sleep(Duration::from_millis(20)).await;
@@ -284,6 +286,13 @@ impl Daemon {
         tokio::time::timeout(limit, waiting).await.map_err(|_| {
             Failure::new(Code::Upstream, "the daemon is not ready").because(readiness.missing().join(", "))
         })
+    }
+
+    fn readiness(&self) -> Arc<dyn Readiness> {
+        match &self.serving {
+            Serving::Https { front, .. } => Arc::new(InForce(Arc::clone(front))),
+            Serving::Stdio { .. } => self.state.readiness(),
+        }
     }
 
     /// Takes no more calls, lets running ones end, and closes the audit log.
@@ -322,7 +331,7 @@ impl Daemon {
     /// Measures when the files in force run out.
     fn tell_ends(&self) {
         if let Serving::Https { front, .. } = &self.serving {
-            let ends: Vec<_> = front.load().tls.endings().iter().map(|ending| (ending.key, ending.at)).collect();
+            let ends: Vec<_> = front.load().tls.endings().iter().map(|ending| (ending.key, ending.until)).collect();
             FilesLast { ends: &ends }.emit();
         }
     }
@@ -346,6 +355,16 @@ pub struct Listeners {
     pub main: Option<TcpListener>,
     /// For probes.
     pub probes: Option<TcpListener>,
+}
+
+/// Whether a configuration may serve at the address that is listened on, which need not be the one that it names: that one
+/// counts after a restart only.
+fn closed_enough(config: &Config, address: SocketAddr) -> Result<(), Failure> {
+    if config.tls.allowed_subjects.is_empty() && !address.ip().is_loopback() {
+        let why = format!("tls.allowed_subjects: nobody is named, and {address} is listened on until a restart");
+        return Err(Failure::new(Code::Config, "the door would be open to every certificate").because(why));
+    }
+    Ok(())
 }
 
 fn listen(address: SocketAddr) -> Result<TcpListener, Failure> {

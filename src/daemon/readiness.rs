@@ -25,7 +25,7 @@ impl Readiness for Ready {
         if self.stopping.load(Ordering::Relaxed) {
             missing.push("the daemon is stopping");
         }
-        if self.keys.load().as_ref().is_some_and(|keys| keys.current().is_err()) {
+        if self.keys.load().as_ref().is_some_and(|keys| !keys.ready()) {
             missing.push("token keys are not loaded");
         }
         if !self.trail.healthy() {

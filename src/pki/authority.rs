@@ -9,11 +9,11 @@ use rcgen::{
 };
 use time::OffsetDateTime;
 
-use super::inspect;
 use super::ledger::{Entry, Kind, Ledger};
 use super::request::{AlternativeName, Request, is_name};
 use super::store::{self, Existing};
 use super::usage::Usage;
+use super::{file, inspect};
 use crate::clock::{Clock, Timestamp};
 use crate::error::{Code, Failure};
 use crate::identity::Certificate;
@@ -21,6 +21,10 @@ use crate::secret::{Secret, random};
 
 /// Clocks differ: a certificate is valid from this long before it was made.
 pub(super) const BACKDATED: Duration = Duration::from_secs(60);
+
+/// The files of an authority beside its certificate and key.
+const RECORD: &str = "index.jsonl";
+const LIST: &str = "ca.crl";
 
 /// A new authority.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -91,8 +95,13 @@ impl Authority {
             return Err(Failure::new(Code::Config, "this authority is not made").because(why));
         }
         store::make_directory(directory)?;
+        if let Err(open) = file::guarded_directory(directory) {
+            let why = format!("{}: whoever can write there can be the authority; {}", open.problem, open.advice);
+            return Err(Failure::new(Code::Config, "this authority is not made").because(why));
+        }
         let (key_path, path) = (directory.join("ca.key"), directory.join("ca.crt"));
-        [&key_path, &path].into_iter().try_for_each(|path| store::ready(path, Existing::Keep))?;
+        let [record, list] = [RECORD, LIST].map(|name| directory.join(name));
+        [&key_path, &path, &record, &list].into_iter().try_for_each(|path| store::ready(path, Existing::Keep))?;
         let now = clock.now();
         let serial = random::<16>()?;
         let key = KeyPair::generate().map_err(unsigned)?;
@@ -104,7 +113,7 @@ impl Authority {
         store::write_private(&key_path, private.expose().as_bytes(), Existing::Keep)?;
         store::write_public(&path, made.pem().as_bytes(), Existing::Keep)?;
         let authority = Self::open(directory)?;
-        let mut ledger = authority.ledger()?;
+        let mut ledger = Ledger::create(&record)?;
         ledger.append(issued(&authority.certificate, Kind::Authority, now))?;
         Ok(authority)
     }
@@ -151,7 +160,7 @@ impl Authority {
     /// The file with its newest revocation list, for `tls.client_crl`.
     #[must_use]
     pub fn list_path(&self) -> PathBuf {
-        self.directory.join("ca.crl")
+        self.directory.join(LIST)
     }
 
     /// Issues a certificate for a new ECDSA P-256 key. It is on the record before it exists.
@@ -190,7 +199,7 @@ impl Authority {
     }
 
     pub(super) fn ledger(&self) -> Result<Ledger, Failure> {
-        Ledger::open(&self.directory.join("index.jsonl"))
+        Ledger::open(&self.directory.join(RECORD))
     }
 }
 

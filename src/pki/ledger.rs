@@ -2,7 +2,7 @@
 
 use std::fmt;
 use std::fs::{File, OpenOptions};
-use std::io::{Read as _, Write as _};
+use std::io::{ErrorKind, Read as _, Write as _};
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 
@@ -15,6 +15,10 @@ use crate::error::{Code, Failure};
 
 /// Larger records are not read, in bytes.
 const MAX_BYTES: u64 = 256 * 1024 * 1024;
+
+/// What to do about a record that is not whole.
+pub(super) const REMEDY: &str = "restore index.jsonl from a backup; without one make a new authority (doorward pki init \
+                                 with another directory), for what this one has revoked is not known any more";
 
 /// What a certificate is for.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
@@ -55,11 +59,23 @@ pub(super) struct Ledger {
 }
 
 impl Ledger {
-    /// Opens the record, makes it when it is not there, and reads it.
+    /// Begins the record of a new authority.
+    pub(super) fn create(path: &Path) -> Result<Self, Failure> {
+        Self::of(path, OpenOptions::new().create_new(true).mode(0o600))
+    }
+
+    /// Opens the record and reads it. One that is gone is not begun anew: it held every revocation, and an empty one would
+    /// let all of them in again.
     pub(super) fn open(path: &Path) -> Result<Self, Failure> {
-        let failed = |error: std::io::Error| unusable(path, &error.to_string());
-        let mut options = OpenOptions::new();
-        let mut file = options.read(true).append(true).create(true).mode(0o600).open(path).map_err(failed)?;
+        Self::of(path, &mut OpenOptions::new())
+    }
+
+    fn of(path: &Path, options: &mut OpenOptions) -> Result<Self, Failure> {
+        let failed = |error: std::io::Error| match error.kind() {
+            ErrorKind::NotFound => unusable(path, &format!("it is gone, and with it what is revoked; {REMEDY}")),
+            _ => unusable(path, &error.to_string()),
+        };
+        let mut file = options.read(true).append(true).open(path).map_err(failed)?;
         file.lock().map_err(failed)?;
         if file.metadata().map_err(failed)?.len() > MAX_BYTES {
             return Err(unusable(path, &format!("larger than {MAX_BYTES} bytes")));
@@ -128,7 +144,10 @@ mod tests {
     fn what_was_appended_is_read_again() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("index.jsonl");
-        Ledger::open(&path).unwrap().append(revoked("ab")).unwrap();
+        let missing = Ledger::open(&path).err().unwrap().cause().unwrap();
+        assert!(missing.contains("restore index.jsonl") && !path.exists(), "{missing}");
+        Ledger::create(&path).unwrap().append(revoked("ab")).unwrap();
+        assert!(Ledger::create(&path).is_err());
         let mut ledger = Ledger::open(&path).unwrap();
         ledger.append(Entry::Listed { at: String::new(), number: 7, revoked: 1, next_update: String::new() }).unwrap();
         drop(ledger);
@@ -144,7 +163,7 @@ mod tests {
     fn a_line_that_cannot_be_read_stops_everything() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("index.jsonl");
-        Ledger::open(&path).unwrap().append(revoked("ab")).unwrap();
+        Ledger::create(&path).unwrap().append(revoked("ab")).unwrap();
         OpenOptions::new().append(true).open(&path).unwrap().write_all(b"{\"event\":\"revo").unwrap();
         let failure = Ledger::open(&path).err().unwrap();
         assert!(failure.cause().unwrap().contains("line 2"));

@@ -2,13 +2,16 @@
 
 mod authority;
 pub mod describe;
+pub mod file;
 mod inspect;
 mod key;
 mod ledger;
+pub mod lists;
 mod name;
 mod public;
 mod request;
 mod revocation;
+mod signature;
 pub mod store;
 #[cfg(test)]
 mod tests;
@@ -20,5 +23,5 @@ pub use key::{KeyKind, PublicParts, Signature, SigningKey};
 pub use ledger::Kind;
 pub use public::PublicKey;
 pub use request::{AlternativeName, Request};
-pub use revocation::{RevocationList, Signed, signed_by, validity};
-pub use usage::{serves, vouches};
+pub use revocation::{RevocationList, next_update};
+pub use usage::{is_authority, is_for_servers};

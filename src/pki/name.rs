@@ -75,7 +75,7 @@ fn next(der: &[u8], tag: Tag) -> Result<(&[u8], &[u8]), &'static str> {
     if fits { Ok((content, rest)) } else { Err("a name is not built as X.501 says") }
 }
 
-fn element(der: &[u8]) -> Result<(Header<'_>, &[u8], &[u8]), &'static str> {
+pub(super) fn element(der: &[u8]) -> Result<(Header<'_>, &[u8], &[u8]), &'static str> {
     let broken = "a name is not DER";
     let (after, header) = Header::from_der(der).map_err(|_| broken)?;
     let length = header.length().definite().map_err(|_| broken)?;

@@ -1,14 +1,15 @@
 //! Revocation: the authority's side (revoke, sign a list) and the reader's (when a list is out of date).
 
+use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use rcgen::{CertificateRevocationListParams, RevokedCertParams, SerialNumber};
-use rustls::crypto::aws_lc_rs;
+use x509_parser::oid_registry::OID_X509_EXT_ISSUER_DISTRIBUTION_POINT;
 use x509_parser::prelude::{CertificateRevocationList, FromDer as _};
 
 use super::authority::{Authority, BACKDATED, date, unsigned};
-use super::ledger::{self, Entry};
+use super::ledger::{self, Entry, Ledger, REMEDY};
 use super::store::{self, Existing};
 use super::{inspect, name};
 use crate::clock::{Clock, Timestamp};
@@ -67,7 +68,8 @@ impl Authority {
     /// Signs the list of all revoked certificates and writes it to `ca.crl`. It is out of date after `lifetime`.
     ///
     /// # Errors
-    /// [`Code::Config`] when the lifetime is under a minute, [`Code::Io`] when it cannot be recorded or written.
+    /// [`Code::Config`] when the lifetime is under a minute, or the list that is there knows more than the record, which is
+    /// then an old one or another's; [`Code::Io`] when it cannot be recorded or written.
     pub fn crl(&self, lifetime: Duration, clock: &Clock) -> Result<RevocationList, Failure> {
         if lifetime < Duration::from_secs(60) {
             return Err(Failure::new(Code::Config, "a revocation list is valid for a minute at least"));
@@ -77,6 +79,8 @@ impl Authority {
         // Held until the list is written, so that an older list never lands on top of a newer one.
         let mut ledger = self.ledger()?;
         let number = ledger.list_number().saturating_add(1);
+        let path = self.list_path();
+        self.follows(&path, number, &ledger)?;
         let revoked_certs = ledger.revoked().map(entry).collect::<Result<Vec<_>, _>>()?;
         let revoked = revoked_certs.len();
         let parameters = CertificateRevocationListParams {
@@ -91,56 +95,63 @@ impl Authority {
         let pem = list.pem().map_err(unsigned)?;
         let until = next_update.to_string();
         ledger.append(Entry::Listed { at: now.to_string(), number, revoked, next_update: until })?;
-        let path = self.list_path();
         store::write_public(&path, pem.as_bytes(), Existing::Replace)?;
         Ok(RevocationList { pem, der: list.der().to_vec(), number, revoked, next_update, path })
     }
 }
 
-/// From when to when a revocation list in DER holds: its `thisUpdate` and `nextUpdate` (RFC 5280 section 5.1.2.4 and 5).
+impl Authority {
+    /// Whether a list of this number, made from this record, may take the place of the one at `path`: nobody who is revoked
+    /// there is let in again, and no number is given twice.
+    fn follows(&self, path: &Path, number: u64, ledger: &Ledger) -> Result<(), Failure> {
+        if path.symlink_metadata().is_err() {
+            return Ok(());
+        }
+        let refuse = |why: &str| {
+            let text = format!("{}: {why}, so index.jsonl is not the whole record; {REMEDY}", path.display());
+            Failure::new(Code::Config, "no new revocation list is signed").because(text)
+        };
+        for list in store::revocation_lists(path)? {
+            let contents = contents(&list).map_err(|why| store::wrong(path, why))?;
+            if contents.issuer != self.certificate().subject {
+                return Err(store::wrong(path, &format!("a list of {}; move it away", contents.issuer)));
+            }
+            let last = contents.number.as_deref().map(str::parse::<u64>);
+            if last.is_some_and(|last| last.is_err() || last.is_ok_and(|last| last >= number)) {
+                return Err(refuse(&format!(
+                    "the next number is {number}, and the list there has that or a higher one"
+                )));
+            }
+            let recorded: HashSet<&str> = ledger.revoked().map(|(serial, _)| serial).collect();
+            if let Some(serial) = contents.revoked.iter().find(|serial| !recorded.contains(serial.as_str())) {
+                return Err(refuse(&format!("the list there revokes {serial}, and the record does not know of it")));
+            }
+        }
+        Ok(())
+    }
+}
+
+/// When a revocation list in DER is out of date: its `nextUpdate` (RFC 5280 section 5.1.2.5).
 ///
 /// # Errors
 /// [`Code::Config`] when it cannot be read, or does not say when.
-pub fn validity(der: &[u8]) -> Result<(Timestamp, Timestamp), Failure> {
+pub fn next_update(der: &[u8]) -> Result<Timestamp, Failure> {
     let unfit = |why| Failure::new(Code::Config, "a revocation list cannot be used").because(why);
     let contents = contents(der).map_err(unfit)?;
-    let until = contents.next_update.ok_or_else(|| unfit("it does not say when the next one is due"))?;
-    Ok((contents.this_update, until))
-}
-
-/// Whether a revocation list is an authority's.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Signed {
-    /// By the authority's key.
-    Well,
-    /// In the authority's name, by another key.
-    Badly,
-    /// In another name; or one of the two cannot be read.
-    Foreign,
-}
-
-/// Judges the name and the signature of a list by the certificate of an authority, both in DER (RFC 5280 section 6.3.3).
-#[must_use]
-pub fn signed_by(list: &[u8], authority: &[u8]) -> Signed {
-    let (Ok(([], list)), Ok(authority)) = (CertificateRevocationList::from_der(list), inspect::parse(authority)) else {
-        return Signed::Foreign;
-    };
-    if list.issuer().as_raw() != authority.subject().as_raw() {
-        return Signed::Foreign;
-    }
-    let (key, signature) = (&authority.public_key().subject_public_key.data, &list.signature_value.data);
-    let known = aws_lc_rs::default_provider().signature_verification_algorithms.all;
-    let signed = known.iter().any(|known| known.verify_signature(key, list.tbs_cert_list.as_ref(), signature).is_ok());
-    if signed { Signed::Well } else { Signed::Badly }
+    contents.next_update.ok_or_else(|| unfit("it does not say when the next one is due"))
 }
 
 /// What a revocation list says.
 pub(super) struct Contents {
     pub(super) issuer: DistinguishedName,
+    /// The issuer's name in DER.
+    pub(super) raw_issuer: Vec<u8>,
     pub(super) number: Option<String>,
     pub(super) this_update: Timestamp,
     pub(super) next_update: Option<Timestamp>,
     pub(super) revoked: Vec<String>,
+    /// The issuing distribution point in DER; empty for a list of everything.
+    pub(super) scope: Vec<u8>,
 }
 
 pub(super) fn contents(der: &[u8]) -> Result<Contents, &'static str> {
@@ -149,9 +160,11 @@ pub(super) fn contents(der: &[u8]) -> Result<Contents, &'static str> {
         Ok(_) => return Err("there is something after the revocation list"),
         Err(_) => return Err("not a revocation list in DER"),
     };
+    let scope = list.extensions().iter().find(|extension| extension.oid == OID_X509_EXT_ISSUER_DISTRIBUTION_POINT);
     let at = |time: x509_parser::time::ASN1Time| Timestamp::from_seconds(time.timestamp());
     Ok(Contents {
         issuer: name::distinguished_name(list.issuer().as_raw())?,
+        raw_issuer: list.issuer().as_raw().to_vec(),
         number: list.crl_number().map(ToString::to_string),
         this_update: at(list.last_update()),
         next_update: list.next_update().map(at),
@@ -159,6 +172,7 @@ pub(super) fn contents(der: &[u8]) -> Result<Contents, &'static str> {
             .iter_revoked_certificates()
             .map(|one| inspect::serial(one.raw_serial()))
             .collect::<Result<_, _>>()?,
+        scope: scope.map(|extension| extension.value.to_vec()).unwrap_or_default(),
     })
 }
 
@@ -204,7 +218,7 @@ mod tests {
     #[test]
     fn what_is_not_a_list_is_refused() {
         for der in [&b""[..], b"\x30\x00", b"list"] {
-            assert_eq!(validity(der).unwrap_err().code(), Code::Config);
+            assert_eq!(next_update(der).unwrap_err().code(), Code::Config);
         }
     }
 }

@@ -12,8 +12,8 @@ use rustls::pki_types::pem::{self, PemObject, SectionKind};
 use rustls::pki_types::{CertificateDer, CertificateRevocationListDer, PrivateKeyDer};
 use zeroize::Zeroizing;
 
-use super::inspect;
 use super::key::SigningKey;
+use super::{file, inspect};
 use crate::error::{Code, Failure};
 use crate::identity::Certificate;
 use crate::secret::{hex, random};
@@ -163,7 +163,10 @@ pub(super) fn pem(label: &str, der: &[u8]) -> String {
 }
 
 /// A regular file, whole, if it has no more than `cap` bytes.
-pub(super) fn read(path: &Path, cap: usize) -> Result<Zeroizing<Vec<u8>>, Failure> {
+///
+/// # Errors
+/// [`Code::Io`] when it cannot be read; [`Code::Config`] when it is larger, or no regular file. The cause names the file.
+pub fn read(path: &Path, cap: usize) -> Result<Zeroizing<Vec<u8>>, Failure> {
     contents(path, open(path)?, cap)
 }
 
@@ -187,12 +190,10 @@ fn read_private(path: &Path) -> Result<Zeroizing<Vec<u8>>, Failure> {
 }
 
 fn open(path: &Path) -> Result<File, Failure> {
-    // Asked first, because opening a pipe would wait for somebody to write into it.
-    let regular = fs::metadata(path).map_err(|error| unreadable(path, error))?.is_file();
-    if !regular {
-        return Err(wrong(path, "not a regular file"));
-    }
-    File::open(path).map_err(|error| unreadable(path, error))
+    file::open(path).map_err(|error| match error.kind() {
+        io::ErrorKind::InvalidInput => wrong(path, "not a regular file"),
+        _ => unreadable(path, error),
+    })
 }
 
 fn all<T: PemObject>(path: &Path, pem: &[u8], what: &str) -> Result<Vec<T>, Failure> {

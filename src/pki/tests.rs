@@ -2,6 +2,7 @@
 
 #![expect(clippy::arithmetic_side_effects, reason = "days of a test")]
 
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -156,13 +157,67 @@ fn lists_tell_when_they_are_out_of_date() {
     let authority = authority(dir.path(), &clock);
     let long = authority.crl(7 * DAY, &clock).unwrap();
     let short = authority.crl(DAY, &clock).unwrap();
-    let lists = [&long, &short].map(|list| CertificateRevocationListDer::from(list.der.clone()));
-    assert_eq!(lists.iter().map(|list| validity(list).unwrap().1).min(), Some(clock.now().plus(DAY)));
+    assert_eq!(next_update(&long.der).unwrap(), clock.now().plus(7 * DAY));
     let stored = store::revocation_lists(&authority.list_path()).unwrap();
-    assert_eq!(validity(&stored[0]).unwrap().1, short.next_update);
+    assert_eq!(next_update(&stored[0]).unwrap(), short.next_update);
     let mut trailing = short.der;
     trailing.push(0);
-    assert!(validity(&trailing).is_err());
+    assert!(next_update(&trailing).is_err());
+}
+
+#[test]
+fn a_record_that_is_lost_or_old_lets_nobody_in_again() {
+    let (dir, clock) = (tempfile::tempdir().unwrap(), clock());
+    let authority = authority(dir.path(), &clock);
+    let (record, list) = (dir.path().join("ca/index.jsonl"), authority.list_path());
+    let bot = authority.issue(&Request::client("bot", DAY), &clock).unwrap();
+    let old = std::fs::read(&record).unwrap();
+    assert!(authority.revoke(&bot.certificate.serial, &clock).unwrap());
+    let revoked = std::fs::read(&record).unwrap();
+    authority.crl(DAY, &clock).unwrap();
+    let signed = std::fs::read(&list).unwrap();
+
+    std::fs::remove_file(&record).unwrap();
+    for failure in [
+        authority.crl(DAY, &clock).unwrap_err(),
+        authority.issue(&Request::client("next", DAY), &clock).unwrap_err(),
+        authority.revoke(&bot.certificate.serial, &clock).unwrap_err(),
+    ] {
+        assert!(failure.cause().unwrap().contains("restore index.jsonl from a backup"), "{failure:?}");
+    }
+    assert!(!record.exists(), "nothing begins it anew");
+    // From a backup, before the revocation and after it.
+    for (backup, words) in [(&old, "that or a higher"), (&revoked, "that or a higher")] {
+        std::fs::write(&record, backup).unwrap();
+        let cause = authority.crl(DAY, &clock).unwrap_err().cause().unwrap();
+        assert!(cause.contains(words) && cause.contains("restore index.jsonl"), "{cause}");
+    }
+    let listed = |number: u64| {
+        format!("{{\"event\":\"listed\",\"at\":\"\",\"number\":{number},\"revoked\":0,\"next_update\":\"\"}}\n")
+    };
+    std::fs::write(&record, [&*old, listed(7).as_bytes()].concat()).unwrap();
+    let cause = authority.crl(DAY, &clock).unwrap_err().cause().unwrap();
+    assert!(cause.contains(&bot.certificate.serial), "{cause}");
+    assert_eq!(std::fs::read(&list).unwrap(), signed, "the list stays as it is");
+    std::fs::write(&record, [&*revoked, listed(7).as_bytes()].concat()).unwrap();
+    assert_eq!(authority.crl(DAY, &clock).unwrap().number, 8);
+
+    let shared = dir.path().join("shared");
+    std::fs::create_dir(&shared).unwrap();
+    std::fs::set_permissions(&shared, std::fs::Permissions::from_mode(0o777)).unwrap();
+    let profile = Profile { common_name: "Shared".to_owned(), lifetime: DAY };
+    let cause = Authority::create(&shared, &profile, &clock).err().unwrap().cause().unwrap();
+    assert!(cause.contains("can be written by others") && cause.contains("chmod go-w"), "{cause}");
+    assert_eq!(std::fs::read_dir(&shared).unwrap().count(), 0);
+
+    for left in ["index.jsonl", "ca.crl"] {
+        let other = dir.path().join(format!("other-{left}"));
+        std::fs::create_dir(&other).unwrap();
+        std::fs::write(other.join(left), "").unwrap();
+        let profile = Profile { common_name: "Again".to_owned(), lifetime: DAY };
+        assert!(Authority::create(&other, &profile, &clock).is_err(), "{left}");
+        assert!(!other.join("ca.key").exists());
+    }
 }
 
 #[test]

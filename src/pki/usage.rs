@@ -56,16 +56,16 @@ impl Usage {
     }
 }
 
-/// Whether a certificate in DER may be a server's (RFC 5280 section 4.2.1.12). One whose extensions cannot be read may not.
+/// Whether a certificate in DER is an authority's, by its basic constraints; `None` when that cannot be read.
 #[must_use]
-pub fn serves(der: &[u8]) -> bool {
-    Usage::of(der).is_some_and(|usage| usage.server)
+pub fn is_authority(certificate: &[u8]) -> Option<bool> {
+    Usage::of(certificate).map(|usage| usage.authority)
 }
 
-/// Whether a certificate in DER is an authority's (RFC 5280 section 4.2.1.9). One whose extensions cannot be read is not.
+/// Whether a certificate in DER is good for servers, by its extended key usage; `None` when that cannot be read.
 #[must_use]
-pub fn vouches(der: &[u8]) -> bool {
-    Usage::of(der).is_some_and(|usage| usage.authority)
+pub fn is_for_servers(certificate: &[u8]) -> Option<bool> {
+    Usage::of(certificate).map(|usage| usage.server)
 }
 
 fn address(name: &GeneralName<'_>) -> Option<String> {

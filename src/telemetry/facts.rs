@@ -133,6 +133,7 @@ impl KeysFetched<'_> {
     pub fn emit(&self) {
         METRICS.keys_fetched(self.result.is_ok());
         match self.result {
+            Ok(0) => tracing::warn!(uri = self.uri, "the issuer publishes no usable token key; every token is refused"),
             Ok(keys) => tracing::info!(uri = self.uri, keys, "token keys fetched"),
             Err(cause) => tracing::warn!(uri = self.uri, cause, "token keys could not be fetched"),
         }

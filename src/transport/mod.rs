@@ -6,7 +6,6 @@ mod bearer;
 mod bodies;
 mod body;
 mod connection;
-mod files;
 #[cfg(any(test, fuzzing))]
 pub mod fuzzing;
 mod https;
@@ -23,11 +22,11 @@ pub mod stdio;
 mod strangers;
 mod stream;
 pub mod tls;
+pub mod trust;
 mod turned;
 mod unheard;
 
 pub use bearer::Challenge;
-pub use files::{Ending, Fault, TlsFiles};
 pub use https::{Front, Server};
 pub use hygiene::Names;
 pub use probe::{Probes, Readiness};

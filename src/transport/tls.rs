@@ -7,14 +7,14 @@ use rustls::crypto::{CryptoProvider, aws_lc_rs};
 use rustls::pki_types::{CertificateDer, UnixTime};
 use rustls::server::danger::ClientCertVerifier;
 use rustls::server::{NoServerSessionStorage, WebPkiClientVerifier};
-use rustls::sign::SingleCertAndKey;
-use rustls::{CertificateError, ServerConfig, SupportedProtocolVersion};
+use rustls::{CertificateError, RootCertStore, ServerConfig, SupportedProtocolVersion};
 
-use super::files::{Ending, TlsFiles};
+use super::trust::{self, Life};
 use super::{TlsSection, TlsVersion};
 use crate::clock::Timestamp;
 use crate::error::{Code, Failure};
 use crate::identity::{Allowlist, Certificate, SubjectPattern};
+use crate::pki::lists::Standing;
 
 /// What one set of files makes of a connection.
 pub struct Material {
@@ -22,24 +22,39 @@ pub struct Material {
     pub config: Arc<ServerConfig>,
     /// Counts loads; a connection judged under another number is judged again.
     pub generation: u64,
+    /// Which revocation lists are in it.
+    pub lists: Vec<Standing>,
+    lives: Vec<Life>,
     verifier: Arc<dyn ClientCertVerifier>,
     allowlist: Allowlist,
-    endings: Vec<Ending>,
+    /// When the first revocation list runs out.
+    crl_expires: Option<Timestamp>,
 }
 
 impl Material {
-    /// Makes of the files that `section` names what serves.
+    /// Reads every file that `section` names, and judges them at the time `now`. Blocks.
     ///
     /// # Errors
-    /// [`Code::Config`], the cause naming the file and what is wrong with it.
-    pub fn load(section: &TlsSection, generation: u64) -> Result<Self, Failure> {
-        let TlsFiles { own, roots, lists, endings } = TlsFiles::read(section).map_err(|faults| {
-            let faults: Vec<String> = faults.iter().map(|fault| format!("{}: {}", fault.key, fault.problem)).collect();
-            Failure::new(Code::Config, "the files of tls cannot be used").because(faults.join("; "))
+    /// [`Code::Config`], the cause naming the files and what is wrong with them.
+    pub fn load(section: &TlsSection, generation: u64, now: Timestamp) -> Result<Self, Failure> {
+        let files = [(&section.cert, "tls.cert"), (&section.key, "tls.key"), (&section.client_ca, "tls.client_ca")];
+        if let Some((_, key)) = files.into_iter().find(|(path, _)| path.is_none()) {
+            return Err(Failure::new(Code::Config, format!("{key} is required with https")));
+        }
+        let (files, problems) = trust::examine(section, now);
+        let files = files.ok_or_else(|| {
+            let said = problems.iter().filter(|problem| problem.refuses);
+            let said: Vec<String> = said.map(|problem| format!("{}: {}", problem.key, problem.what)).collect();
+            Failure::new(Code::Config, "the files of tls cannot be used").because(said.join("; "))
         })?;
         let provider = provider();
+        let mut roots = RootCertStore::empty();
+        for authority in files.authorities {
+            roots.add(authority).map_err(|error| unusable("tls.client_ca", error))?;
+        }
         let mut builder = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), Arc::clone(&provider));
-        if !lists.is_empty() {
+        let crl_expires = files.standings.iter().map(|standing| standing.life().1).min();
+        if let Some(lists) = files.lists {
             // The builder's default refuses an unknown status; that an outdated list refuses too must be asked for.
             builder = builder.with_crls(lists).enforce_revocation_expiration();
         }
@@ -48,7 +63,8 @@ impl Material {
             .with_protocol_versions(versions(section.min_version))
             .map_err(|error| unusable("tls.min_version", error))?
             .with_client_cert_verifier(Arc::clone(&verifier))
-            .with_cert_resolver(Arc::new(SingleCertAndKey::from(own)));
+            .with_single_cert(files.chain, files.key)
+            .map_err(|error| unusable("tls.key", error))?;
         config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
         config.max_early_data_size = 0;
         // A resumed session would skip the certificate and revocation checks.
@@ -59,19 +75,27 @@ impl Material {
             .iter()
             .map(|entry| SubjectPattern::parse(entry).map_err(|error| unusable("tls.allowed_subjects", error)));
         let allowlist = Allowlist::new(entries.collect::<Result<_, _>>()?);
-        Ok(Self { config: Arc::new(config), generation, verifier, allowlist, endings })
+        Ok(Self {
+            config: Arc::new(config),
+            generation,
+            lists: files.standings,
+            lives: files.lives,
+            verifier,
+            allowlist,
+            crl_expires,
+        })
     }
 
-    /// When each file runs out.
+    /// How long each file is good.
     #[must_use]
-    pub fn endings(&self) -> &[Ending] {
-        &self.endings
+    pub fn endings(&self) -> &[Life] {
+        &self.lives
     }
 
     /// Whether some revocation list has run out by `now`; then nobody passes until there is a new one.
     #[must_use]
     pub fn outdated(&self, now: Timestamp) -> bool {
-        self.endings.iter().any(|ending| ending.key == "tls.client_crl" && now >= ending.at)
+        self.crl_expires.is_some_and(|expires| now >= expires)
     }
 
     /// Judges a chain as a handshake would at the time `now`.
@@ -131,9 +155,32 @@ pub(super) fn refusal(error: &rustls::Error) -> Failure {
             CertificateError::BadEncoding => (Code::CertificateMalformed, "the client certificate cannot be read"),
             _ => (Code::CertificateUntrusted, "the client certificate is not trusted"),
         },
+        rustls::Error::InvalidCertRevocationList(_) => {
+            (Code::RevocationUnknown, "whether the client certificate is revoked cannot be told")
+        }
         _ => (Code::HandshakeFailed, "the TLS handshake failed"),
     };
-    Failure::new(code, public).because(error.to_string())
+    Failure::new(code, public).because(words(error).map_or_else(|| error.to_string(), str::to_owned))
+}
+
+/// What a person can do something with, where the library only names its own case.
+fn words(error: &rustls::Error) -> Option<&'static str> {
+    let rustls::Error::InvalidCertificate(reason) = error else { return None };
+    Some(match reason {
+        CertificateError::UnknownIssuer => "no authority in tls.client_ca has signed it",
+        CertificateError::BadSignature => "its signature does not verify",
+        CertificateError::BadEncoding => "it is not a certificate in DER",
+        CertificateError::UnhandledCriticalExtension => "it has a critical extension that is not known here",
+        CertificateError::InvalidPurpose | CertificateError::InvalidPurposeContext { .. } => {
+            "it is not for clients: its extended key usage lacks clientAuth"
+        }
+        CertificateError::Revoked => "it is on the revocation list",
+        CertificateError::UnknownRevocationStatus => "there is no revocation list of an authority above it",
+        CertificateError::ExpiredRevocationList | CertificateError::ExpiredRevocationListContext { .. } => {
+            "the revocation list is out of date"
+        }
+        _ => return None,
+    })
 }
 
 static ONLY_TLS13: [&SupportedProtocolVersion; 1] = [&rustls::version::TLS13];

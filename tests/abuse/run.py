@@ -64,7 +64,6 @@ auth:
     audience: doorward
     public_key: {place}/token.pub.pem
     # Callers without pause would fill the register of used tokens within minutes, and then be refused as declared.
-    jti_cache_ttl: 60
 scopes:
   core: [get_uptime]
 resources:

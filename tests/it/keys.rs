@@ -133,6 +133,31 @@ async fn a_withdrawn_key_is_refused_after_the_next_refresh_even_for_a_token_that
 }
 
 #[tokio::test]
+async fn the_last_key_too_is_refused_once_the_issuer_has_withdrawn_it() {
+    let world = World::with(Choice {
+        jwt: "    jwks_refresh_interval: 1\n    jwks_min_refresh: 1\n".to_owned(),
+        ..Choice::default()
+    })
+    .await;
+    assert_eq!(try_key(&world, &world.signer).await, "200");
+    world.issuer.publish(&[]);
+    let mut outcome = String::new();
+    for _ in 0..500 {
+        outcome = try_key(&world, &world.signer).await;
+        if outcome != "200" {
+            break;
+        }
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    assert_eq!(outcome, "401 token_key_unknown");
+    let missing = world.daemon.ready(Duration::from_millis(1)).await.unwrap_err();
+    assert!(missing.cause().unwrap().contains("keys"), "{missing:?}");
+    world.issuer.publish(&[world.signer.jwk()]);
+    world.daemon.ready(Duration::from_secs(10)).await.unwrap();
+    assert_eq!(try_key(&world, &world.signer).await, "200");
+}
+
+#[tokio::test]
 async fn a_reload_keeps_the_keys_that_come_from_the_same_place() {
     let world = slow_world("max_ttl: 300\njwks_refresh_interval: 3600").await;
     assert_eq!(try_key(&world, &world.signer).await, "200");

@@ -42,5 +42,6 @@ mod syslog;
 mod tamper;
 mod teleport;
 mod torture;
+mod trust;
 mod versions;
 mod world;

@@ -56,6 +56,31 @@ async fn it_serves_reloads_on_sighup_and_stops_on_sigterm() {
     drop(idle);
 }
 
+#[test]
+fn a_reload_that_waits_keeps_nobody_from_stopping_the_daemon() {
+    let premises = Premises::new();
+    let (mut running, _) = premises.serve();
+    let config = premises.path("doorward.yaml");
+    let text = fs::read_to_string(&config).unwrap();
+    // A pipe that nobody writes to is no configuration, and is not waited for.
+    fs::remove_file(&config).unwrap();
+    rustix::fs::mkfifoat(rustix::fs::CWD, &config, rustix::fs::Mode::from_raw_mode(0o600)).unwrap();
+    running.signal(Signal::HUP);
+    running.until(|_| (premises.count("config_reload", Some("refused")) >= 1).then_some(()));
+    // An issuer that takes the connection and never answers.
+    let silent = TcpListener::bind("127.0.0.1:0").unwrap();
+    let uri = format!("jwks_uri: https://{}/keys\n    jwks_timeout: 3600", silent.local_addr().unwrap());
+    let from = "public_key: token-key.pub.pem";
+    assert!(text.contains(from), "{text}");
+    fs::remove_file(&config).unwrap();
+    fs::write(&config, text.replace(from, &uri)).unwrap();
+    running.signal(Signal::HUP);
+    silent.accept().unwrap();
+    running.signal(Signal::TERM);
+    assert_eq!(running.end(SOON).status, 0);
+    assert_eq!(premises.audit().last().unwrap()["event"], "stop");
+}
+
 #[tokio::test]
 async fn a_call_that_runs_when_it_is_told_to_stop_gets_its_answer() {
     let premises = Premises::new();

@@ -9,6 +9,7 @@ use super::{CONNECT, PEM_BYTES, read_public, scope};
 use crate::authn::JwtAlgorithm;
 use crate::authn::mint::Minter;
 use crate::cli::token::algorithm;
+use crate::cli::unsaid::Unsaid;
 use crate::clock::Clock;
 use crate::error::{Code, Failure};
 use crate::identity::Scope;
@@ -31,11 +32,11 @@ pub(super) struct AuthorizationServer {
     oauth_client_id: Option<String>,
     /// Its issuer, exactly; its metadata says where tokens are asked for
     #[arg(long, value_name = "URL", env = "DOORWARD_CONNECT_OAUTH_ISSUER", hide_env_values = true)]
-    #[arg(group = "authorization server", requires = "oauth_client_id", value_parser = issuer)]
+    #[arg(group = "authorization server", requires = "oauth_client_id", value_parser = Unsaid(issuer))]
     oauth_issuer: Option<String>,
     /// Its token endpoint, instead of the one that the metadata names
     #[arg(long, value_name = "URL", env = "DOORWARD_CONNECT_OAUTH_TOKEN_ENDPOINT", hide_env_values = true)]
-    #[arg(group = "authorization server", requires = "oauth_client_id", value_parser = https)]
+    #[arg(group = "authorization server", requires = "oauth_client_id", value_parser = Unsaid(https))]
     oauth_token_endpoint: Option<String>,
     /// The client's private key for private_key_jwt, PEM, readable by its owner only [default: none, the client is known
     /// by --cert: tls_client_auth]
@@ -52,7 +53,7 @@ pub(super) struct AuthorizationServer {
     oauth_client_alg: Option<JwtAlgorithm>,
     /// What the token is for: the audience that the door expects, or `none` to leave it to the server [default: the URL]
     #[arg(long, value_name = "URI", env = "DOORWARD_CONNECT_OAUTH_RESOURCE", hide_env_values = true)]
-    #[arg(requires = "oauth_client_id", value_parser = resource)]
+    #[arg(requires = "oauth_client_id", value_parser = Unsaid(resource))]
     oauth_resource: Option<Resource>,
     /// `scope`; may be repeated, or hold several with spaces between them
     #[arg(long, value_name = "SCOPE", env = "DOORWARD_CONNECT_OAUTH_SCOPE", hide_env_values = true)]

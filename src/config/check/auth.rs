@@ -2,10 +2,13 @@
 
 use super::Check;
 use super::hosts::https_url;
-use crate::authn::{JwtAlgorithm, ReplayMode};
+use std::path::Path;
+
+use crate::authn::{JwtAlgorithm, KeySet, ReplayMode};
 use crate::config::place::KeyPath;
 use crate::config::tree::Node;
 use crate::identity::Scope;
+use crate::pki::store;
 
 /// Where token keys may come from.
 const SOURCES: [&str; 3] = ["jwks_uri", "public_key", "secret"];
@@ -14,7 +17,7 @@ const SOURCES: [&str; 3] = ["jwks_uri", "public_key", "secret"];
 const FETCHING: [&str; 5] = ["jwks_ca", "jwks_max_stale", "jwks_min_refresh", "jwks_refresh_interval", "jwks_timeout"];
 
 /// What is said of the register of used tokens.
-const REGISTER: [&str; 2] = ["jti_cache_size", "jti_cache_ttl"];
+const REGISTER: [&str; 1] = ["jti_cache_size"];
 
 /// Bytes an HMAC key must have at least (RFC 7518 section 3.2).
 const SECRET_BYTES: usize = 32;
@@ -48,9 +51,34 @@ impl Check<'_> {
         self.audience();
         if let Some(path) = &jwt.public_key {
             self.file("auth.jwt.public_key", path);
+            self.public_key(path);
         }
         if let Some(path) = &jwt.jwks_ca {
             self.file("auth.jwt.jwks_ca", path);
+            if !self.found("auth.jwt.jwks_ca")
+                && let Err(failure) = store::authorities(path)
+            {
+                self.find("auth.jwt.jwks_ca", failure.cause().unwrap_or_default(), "");
+            }
+        }
+    }
+
+    /// The keys of a file, and whether they are for the algorithms that are asked for.
+    fn public_key(&mut self, path: &Path) {
+        const KEY: &str = "auth.jwt.public_key";
+        if self.found(KEY) {
+            return;
+        }
+        let keys = match KeySet::from_file(path) {
+            Ok(keys) => keys,
+            Err(failure) => return self.find(KEY, failure.cause().unwrap_or_default(), ""),
+        };
+        let algorithms = &self.config.auth.jwt.algorithms;
+        if !algorithms.is_empty() && !algorithms.iter().any(|algorithm| keys.serves(*algorithm)) {
+            let served: Vec<&str> =
+                JwtAlgorithm::PUBLIC.iter().filter(|one| keys.serves(**one)).map(|one| one.name()).collect();
+            let problem = format!("the keys in {} are for {} and for none of these", path.display(), served.join(", "));
+            self.find("auth.jwt.algorithms", problem, "name an algorithm that a key is for, or another file");
         }
     }
 

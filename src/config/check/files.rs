@@ -1,12 +1,14 @@
 //! Files that a configuration names: there, readable, private where they must be. What is in them is for those who use
 //! them to judge.
 
+use std::io::ErrorKind;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
 
 use rustix::fs::{Access, access};
 
 use crate::config::references::{explain, exposed};
+use crate::pki::file;
 
 /// What is wrong with a private file.
 pub(super) enum Wrong {
@@ -16,11 +18,11 @@ pub(super) enum Wrong {
 
 /// A file that this process can open.
 pub(super) fn readable(path: &Path) -> Result<(), String> {
-    let metadata = std::fs::metadata(path).map_err(|error| wrong(path, &error))?;
-    if !metadata.is_file() {
-        return Err(format!("{} is not a file", path.display()));
+    match file::open(path) {
+        Ok(_) => Ok(()),
+        Err(error) if error.kind() == ErrorKind::InvalidInput => Err(format!("{} is not a file", path.display())),
+        Err(error) => Err(wrong(path, &error)),
     }
-    std::fs::File::open(path).map(|_| ()).map_err(|error| wrong(path, &error))
 }
 
 /// A file that this process can open, and whose mode lets nobody else.
@@ -52,7 +54,7 @@ pub(super) fn writable(path: &Path) -> Result<(), String> {
         None => return Err(format!("{} is not a file", path.display())),
     };
     let metadata = std::fs::metadata(directory).map_err(|error| {
-        if error.kind() == std::io::ErrorKind::NotFound {
+        if error.kind() == ErrorKind::NotFound {
             return format!("the directory {} does not exist", directory.display());
         }
         wrong(directory, &error)

@@ -4,7 +4,6 @@
 mod auth;
 mod files;
 mod hosts;
-mod material;
 mod queries;
 mod syslog;
 mod transport;
@@ -14,9 +13,10 @@ use std::path::Path;
 use super::Config;
 use super::load::Secrets;
 use super::place::KeyPath;
-use super::report::Finding;
+use super::report::{Finding, Severity};
 use super::tree::Node;
 use crate::clock::Timestamp;
+use crate::pki::file;
 use crate::transport::TransportKind;
 
 /// What there is to check.
@@ -27,6 +27,7 @@ pub(super) struct Given<'a> {
     /// The names of the tools there are.
     pub(super) tools: &'a [&'a str],
     pub(super) secrets: &'a Secrets,
+    /// When it is checked, for what runs out.
     pub(super) now: Timestamp,
     /// The values that did not fit the schema and so have their findings already.
     pub(super) left_out: &'a [KeyPath],
@@ -37,7 +38,6 @@ pub(super) fn check(given: &Given<'_>) -> Vec<Finding> {
     let mut check = Check { given, config: given.config, findings: Vec::new() };
     check.transport();
     check.auth();
-    check.material();
     check.queries();
     check.findings
 }
@@ -77,15 +77,28 @@ impl Check<'_> {
 
     /// A file that must be there to be read.
     fn file(&mut self, key: &str, path: &Path) {
-        if let Err(problem) = files::readable(path) {
-            self.find(key, problem, "");
+        match files::readable(path) {
+            Ok(()) => self.guarded(key, path),
+            Err(problem) => self.find(key, problem, ""),
         }
+    }
+
+    /// A file that nobody else may change: what it says is believed.
+    fn guarded(&mut self, key: &str, path: &Path) {
+        if let Err(open) = file::guarded(path) {
+            self.find(key, open.problem, &open.advice);
+        }
+    }
+
+    /// Whether something that refuses was found at this key.
+    fn found(&self, key: &str) -> bool {
+        self.findings.iter().any(|finding| finding.severity() == Severity::Finding && finding.key() == key)
     }
 
     /// A file that must be there, and for nobody else to read.
     fn private_file(&mut self, key: &str, path: &Path) {
         match files::private(path) {
-            Ok(()) => {}
+            Ok(()) => self.guarded(key, path),
             Err(files::Wrong::Unreadable(problem)) => self.find(key, problem, ""),
             Err(files::Wrong::Exposed(problem)) => {
                 self.find(key, problem, &format!("chmod 600 {}", path.display()));

@@ -5,7 +5,7 @@ use super::hosts::{host_header, https_url, origin};
 use crate::config::place::KeyPath;
 use crate::config::tree::{Kind, Node};
 use crate::identity::SubjectPattern;
-use crate::transport::TransportKind;
+use crate::transport::{TransportKind, trust};
 
 impl Check<'_> {
     pub(super) fn transport(&mut self) {
@@ -109,6 +109,23 @@ impl Check<'_> {
         }
         if let Some(path) = &tls.client_crl {
             self.file("tls.client_crl", path);
+        }
+        self.tls_files();
+    }
+
+    /// What is in the files, as the daemon would judge it.
+    fn tls_files(&mut self) {
+        let keys = ["tls.cert", "tls.key", "tls.client_ca", "tls.client_crl"];
+        let known: Vec<&str> = keys.into_iter().filter(|key| self.found(key)).collect();
+        for problem in trust::problems(&self.config.tls, self.given.now) {
+            if known.contains(&problem.key) {
+                continue;
+            }
+            if problem.refuses {
+                self.find(problem.key, problem.what, problem.advice);
+            } else {
+                self.note_at(&KeyPath::from(problem.key), format!("{}; {}", problem.what, problem.advice));
+            }
         }
     }
 

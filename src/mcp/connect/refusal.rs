@@ -91,7 +91,7 @@ impl Refusal {
     /// The line for the person who runs the bridge.
     pub(super) fn report(&self) -> String {
         match &self.cause {
-            Some(cause) => format!("{} [{}]", self.message, without_tokens(&printable(cause))),
+            Some(cause) => format!("{} [{}]", self.message, printable(&without_tokens(cause))),
             None => self.message.clone(),
         }
     }
@@ -195,10 +195,29 @@ pub(super) fn printable(text: &str) -> String {
         .collect()
 }
 
-/// What somebody wrote, a token command for instance, may hold a token; what looks like a JWT in it is not shown.
+/// What somebody wrote, a token command for instance, may hold a token; what looks like one in it is not shown: a JWT, which
+/// begins with an encoded `{"`, or any long text of three or more base64url parts with dots between them.
 pub(super) fn without_tokens(text: &str) -> String {
-    let word = |word: &str| if word.contains("eyJ") { "(a token)".to_owned() } else { word.to_owned() };
+    let word = |word: &str| if word.contains("eyJ") { "(a token)".to_owned() } else { without_parts(word) };
     text.split(' ').map(word).collect::<Vec<_>>().join(" ")
+}
+
+fn without_parts(word: &str) -> String {
+    let plain = |char: char| char.is_ascii_alphanumeric() || matches!(char, '-' | '_' | '.');
+    let is_token = |run: &str| {
+        let mut parts: Vec<usize> = run.split('.').map(str::len).collect();
+        parts.sort_unstable();
+        parts.len() >= 3 && run.len() >= 40 && parts.last().is_some_and(|longest| *longest >= 16)
+    };
+    let (mut shown, mut rest) = (String::new(), word);
+    while !rest.is_empty() {
+        let (run, after) = rest.split_at(rest.find(|char| !plain(char)).unwrap_or(rest.len()));
+        shown.push_str(if is_token(run) { "(a token)" } else { run });
+        let mut others = after.chars();
+        shown.extend(others.next());
+        rest = others.as_str();
+    }
+    shown
 }
 
 #[cfg(test)]
@@ -255,6 +274,25 @@ mod tests {
         assert_eq!(refusal.report(), "the door answered with HTTP status 500 (r): a\u{fffd}[2Jb\u{fffd}c\u{fffd}d");
         let long = json!({ "error": { "message": "x".repeat(9999) } });
         assert!(by_door(500, "x", Some(&long)).report().len() < 500);
+    }
+
+    #[test]
+    fn what_looks_like_a_token_is_not_shown_whatever_it_begins_with() {
+        let part = "AbCd_-0123456789";
+        for token in [
+            format!("{part}.{part}.{part}"),
+            format!("{part}..{part}.{part}.{part}"),
+            format!("e30.{part}.{}", part.repeat(3)),
+            format!("eyJ.{part}"),
+        ] {
+            for text in [token.clone(), format!("got \"{token}\", exit 1"), format!("t={token};u={token}")] {
+                let shown = without_tokens(&text);
+                assert!(!shown.contains(part) && shown.contains("(a token)"), "{shown}");
+            }
+        }
+        for text in ["cannot reach https://auth.example.com:8443/token: 10.0.0.1", "exit status 1", "", "é.ü.ö"] {
+            assert_eq!(without_tokens(text), text);
+        }
     }
 
     #[test]

@@ -104,7 +104,7 @@ pub fn choice(world: &str) -> Choice {
     match world {
         "" => Choice { http: "  max_body_bytes: 65536".to_owned(), ..Choice::default() },
         "roomy" => Choice::default(),
-        "outdated_list" => Choice { list_life: Some(Duration::from_secs(1800)), ..Choice::default() },
+        "outdated_list" => Choice { list_life: Some(Duration::from_secs(3600 + 15)), ..Choice::default() },
         "sender_bound" => jwt("replay: sender_bound"),
         "bound" => jwt("require_cert_binding: true"),
         "full" => jwt("jti_cache_size: 1"),

@@ -76,7 +76,7 @@ fn advice(error: &str) -> Option<&'static str> {
 }
 
 fn said(text: &str) -> String {
-    without_tokens(&printable(text))
+    printable(&without_tokens(text))
 }
 
 #[cfg(test)]
