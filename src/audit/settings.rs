@@ -12,7 +12,7 @@ use super::syslog::SyslogSection;
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct AuditSection {
-    /// Whether records are written. Default: true, except with `transport: stdio`. Over https it cannot be switched off.
+    /// Whether records are written. Default: true; with `transport: stdio` only where `path` is written. Over https it cannot be switched off.
     pub enabled: Option<bool>,
     /// The journal. Default: /var/log/doorward/audit.jsonl
     pub path: PathBuf,

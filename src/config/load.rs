@@ -101,13 +101,7 @@ impl From<Refused> for Failure {
 /// # Errors
 /// When the file cannot be read, or all findings at once.
 pub fn load(path: &Path, environment: &Environment, tools: &[&str], now: Timestamp) -> Result<Loaded, Refused> {
-    let unreadable = |error: std::io::Error| {
-        let cause = format!("{}: {}", path.display(), explain(&error));
-        Refused::Unreadable(Failure::new(Code::Io, "the configuration file cannot be read").because(cause))
-    };
-    let mut bytes = Vec::new();
-    let file = file::open(path).map_err(unreadable)?;
-    file.take(FILE_BYTES.saturating_add(1)).read_to_end(&mut bytes).map_err(unreadable)?;
+    let bytes = contents(path).map_err(Refused::Unreadable)?;
     let name: Arc<str> = path.display().to_string().into();
     let source = Source::File(name);
     let ours = guarded(path, &source);
@@ -126,6 +120,40 @@ pub fn load(path: &Path, environment: &Environment, tools: &[&str], now: Timesta
         }
         Err(refused @ Refused::Unreadable(_)) => Err(refused),
     }
+}
+
+/// Where a configuration (or none) puts the audit log, whatever else is wrong with it: who has to read the log may have
+/// nothing else that works.
+///
+/// # Errors
+/// When the file cannot be read or is not YAML.
+pub fn audit_path(path: Option<&Path>, environment: &Environment) -> Result<PathBuf, Failure> {
+    let (text, source) = match path {
+        Some(path) => {
+            let source = Source::File(path.display().to_string().into());
+            let text = text(contents(path)?, &source);
+            (text.map_err(|finding| Refused::Found(Report::new(vec![finding])))?, source)
+        }
+        None => (String::new(), Source::Defaults),
+    };
+    let shape = shape()?;
+    let (mut tree, _) = yaml::parse(&text, &source).map_err(|findings| Refused::Found(Report::new(findings)))?;
+    environment::overlay(&mut tree, shape, environment);
+    let fitted = fit(&tree, shape, environment).value;
+    let written = fitted.pointer("/audit/path").and_then(serde_json::Value::as_str);
+    Ok(written.map_or_else(|| Config::default().audit.path, PathBuf::from))
+}
+
+/// The beginning of a file, one byte more than it may have.
+fn contents(path: &Path) -> Result<Vec<u8>, Failure> {
+    let unreadable = |error: std::io::Error| {
+        let cause = format!("{}: {}", path.display(), explain(&error));
+        Failure::new(Code::Io, "the configuration file cannot be read").because(cause)
+    };
+    let mut bytes = Vec::new();
+    let file = file::open(path).map_err(unreadable)?;
+    file.take(FILE_BYTES.saturating_add(1)).read_to_end(&mut bytes).map_err(unreadable)?;
+    Ok(bytes)
 }
 
 /// The configuration when there is no file: the defaults, with the environment above them.

@@ -38,7 +38,7 @@ use crate::telemetry::LogSection;
 use crate::transport::{HttpSection, MetricsSection, PipeSection, SocketSection, TlsSection, TransportKind};
 
 pub use environment::Environment;
-pub use load::{Loaded, Refused, defaults, load};
+pub use load::{Loaded, Refused, audit_path, defaults, load};
 pub use place::{Place, Source};
 pub use report::{Finding, Report, Severity};
 pub use schema::schema;

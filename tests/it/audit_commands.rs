@@ -313,6 +313,12 @@ fn the_journal_is_found_through_the_configuration() {
     let mut tail = command(DOORWARD, premises.root());
     tail.args(["audit", "tail", "-n", "2"]).env("DOORWARD_CONFIG", "doorward.yaml");
     assert_eq!(finish(tail, "").well(), rows);
+    // Who has to read the log may have nothing else that works.
+    let sound = fs::read_to_string(premises.path("doorward.yaml")).unwrap();
+    fs::write(premises.path("broken.yaml"), format!("{sound}unknown: key\n").replace("server.crt", "absent.crt"))
+        .unwrap();
+    assert_eq!(audit(premises.root(), "tail -n 2 --config broken.yaml").well(), rows);
+    assert_eq!(audit(premises.root(), "tail --config absent.yaml").status, 3);
     let mut tail = command(DOORWARD, premises.root());
     tail.args(["audit", "tail"]).env("DOORWARD__AUDIT__PATH", premises.path("absent.jsonl"));
     let ended = finish(tail, "");

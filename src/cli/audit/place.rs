@@ -11,7 +11,6 @@ use crate::audit::search::{Journal, Span};
 use crate::cli::environment;
 use crate::clock::{Clock, Timestamp};
 use crate::config;
-use crate::daemon;
 use crate::error::Failure;
 
 /// Where the journal is.
@@ -29,19 +28,12 @@ impl Place {
     /// The names of its files.
     ///
     /// # Errors
-    /// When the configuration cannot be read or has findings.
+    /// When the configuration cannot be read.
     pub(super) fn layout(&self) -> Result<Layout, Failure> {
         if let Some(path) = &self.path {
             return Ok(Layout::of(path));
         }
-        let now = Clock::system().now();
-        let tools = daemon::tools();
-        let tools: Vec<&str> = tools.iter().map(String::as_str).collect();
-        let loaded = match &self.config {
-            Some(file) => config::load(file, &environment(), &tools, now)?,
-            None => config::defaults(&environment(), &tools, now)?,
-        };
-        Ok(Layout::of(&loaded.config.audit.path))
+        Ok(Layout::of(&config::audit_path(self.config.as_deref(), &environment())?))
     }
 
     /// The journal itself.
