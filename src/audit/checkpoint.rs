@@ -112,10 +112,13 @@ impl Checkpoint {
     /// Whether a line looks like a checkpoint; [`Checkpoint::parse`] says whether it is one.
     #[must_use]
     pub fn is_one(line: &[u8]) -> bool {
-        // The event follows `seq`, `v` and `ts`, so it begins in the first hundred bytes.
-        line.get(..line.len().min(120)).is_some_and(|begin| {
-            begin.windows(b",\"event\":\"checkpoint\"".len()).any(|window| window == b",\"event\":\"checkpoint\"")
-        })
+        // Asked of every line of a journal: `seq`, `v` and `ts` stand before the event.
+        let event = line.iter().take(32).position(|byte| *byte == b',').and_then(|comma| {
+            let ts = line.get(comma..)?.strip_prefix(b",\"v\":1,\"ts\":\"")?;
+            let end = ts.iter().take(40).position(|byte| *byte == b'"')?;
+            ts.get(end..)
+        });
+        event.is_some_and(|event| event.starts_with(b"\",\"event\":\"checkpoint\""))
     }
 
     /// Reads a line of the journal. `None` unless it is a checkpoint in exactly the form in which they are written: then
