@@ -83,7 +83,8 @@ impl Door {
         match self.authenticator.authenticate(peer, presented, now).await {
             Ok(caller) => {
                 let record = self.bare(Event::AuthSuccess, Client::from(&**peer));
-                self.trail.note(record.by(caller.principal(), caller.scopes()).succeeded()).await?;
+                let kept = self.trail.note(record.by(caller.principal(), caller.scopes()).succeeded()).await;
+                kept.inspect_err(|failure| Refused { code: failure.code() }.emit())?;
                 Ok(Arc::new(caller))
             }
             Err(failure) => {
@@ -124,7 +125,8 @@ impl Door {
         self.describe(record, &arguments);
         let resource = offer.tool().resource(&arguments)?;
         let judged = self.policy.judge(call, offer.tool().spec(), arguments, resource).await?;
-        let (permit, entry) = judged.record(record, &self.trail).await?;
+        let recorded = judged.record(record, &self.trail).await;
+        let (permit, entry) = recorded.inspect_err(|failure| Refused { code: failure.code() }.emit())?;
         let released = self.answer(offer.tool(), &permit, progress).await;
         self.close(call, entry, &released).await?;
         released
@@ -222,6 +224,11 @@ impl Door {
                 Some(count) => record.of(Event::LimitExceeded).counted(count),
                 None => return,
             },
+            // A name that no tool has is a stranger's text, and may be a secret that went astray.
+            Code::UnknownTool => {
+                let name = self.guard.redact_params(Value::from(call.tool.as_str()));
+                record.of(Event::QueryDenied).about(call.id.as_str(), name.as_str().unwrap_or_default())
+            }
             _ => record.of(Event::QueryDenied),
         };
         self.keep(record.refused(failure.code(), failure.cause().or_else(|| Some(failure.to_string())))).await;

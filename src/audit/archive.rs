@@ -14,7 +14,9 @@ use flate2::read::MultiGzDecoder;
 use flate2::write::GzEncoder;
 
 use super::file::{create_private, sync_directory};
-use super::layout::Layout;
+use super::layout::{Layout, first_record};
+use super::recovery::is_ours;
+use crate::pki::file;
 use crate::telemetry::{AuditFileFailed, AuditFileRemoved};
 
 /// Between two looks at whether the daemon stops.
@@ -75,7 +77,9 @@ impl Keeper {
 
     fn sweep(&self) -> io::Result<()> {
         self.remove_drafts()?;
-        let files = self.layout.rotated_files()?;
+        // Neither another user's files nor those that are not what their names say count, or make others go.
+        let mut files = self.layout.rotated_files()?;
+        files.retain(|file| is_ours(&file.path) && first_record(&file.path) == file.first);
         let surplus = files.len().saturating_sub(self.most);
         let (old, kept) = files.split_at_checked(surplus).unwrap_or((&[], &files));
         for segment in old {
@@ -123,7 +127,7 @@ impl Keeper {
     /// False when the daemon stops; the file is left for the next one.
     fn write_zipped(&self, plain: &Path, draft: &Path) -> io::Result<bool> {
         let mut encoder = GzEncoder::new(create_private(draft)?, Compression::default());
-        let Some(wanted) = self.digest(&mut File::open(plain)?, |chunk| encoder.write_all(chunk))? else {
+        let Some(wanted) = self.digest(&mut file::open(plain)?, |chunk| encoder.write_all(chunk))? else {
             return Ok(false);
         };
         let file = encoder.finish()?;
@@ -223,6 +227,19 @@ mod tests {
         keeper(&layout, true, 10).keep();
         assert_eq!(names(&layout), ["audit.000000000001.jsonl.gz", "audit.000000000051.jsonl.gz", "other.gz.tmp"]);
         assert_eq!(Lines::open(&zipped(&layout.rotated(51))).unwrap().count(), 50);
+    }
+
+    #[test]
+    fn files_that_are_not_what_their_names_say_make_no_others_go() {
+        let (home, layout) = world(3);
+        for number in 900..910 {
+            std::fs::write(home.path().join(format!("audit.{number:012}.jsonl")), "").unwrap();
+        }
+        let before = names(&layout);
+        keeper(&layout, false, 3).keep();
+        assert_eq!(names(&layout), before);
+        keeper(&layout, false, 2).keep();
+        assert_eq!(names(&layout), before[1..]);
     }
 
     #[test]

@@ -1,6 +1,9 @@
 //! Checkpoints: signed statements of how far the chain has come. One that has left the machine proves later that nothing
 //! before it was changed, removed or cut off.
 
+use std::io::Read as _;
+use std::path::Path;
+
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde::{Deserialize, Serialize};
@@ -8,7 +11,8 @@ use serde::{Deserialize, Serialize};
 use super::chain::{Hash, Head};
 use crate::clock::Timestamp;
 use crate::error::Failure;
-use crate::pki::{PublicKey, Signature, SigningKey};
+use crate::pki::store::{self, Existing};
+use crate::pki::{PublicKey, Signature, SigningKey, file};
 
 /// What made the journal write a checkpoint.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
@@ -35,7 +39,7 @@ impl Cause {
 /// Signs checkpoints.
 pub struct Signer {
     key: SigningKey,
-    id: String,
+    public: PublicKey,
 }
 
 impl Signer {
@@ -44,8 +48,35 @@ impl Signer {
     /// # Errors
     /// [`Code::Config`] when it is not an Ed25519 key.
     pub fn new(key: SigningKey) -> Result<Self, Failure> {
-        let id = PublicKey::of(&key)?.id().to_owned();
-        Ok(Self { key, id })
+        let public = PublicKey::of(&key)?;
+        Ok(Self { key, public })
+    }
+
+    /// The public half.
+    #[must_use]
+    pub fn public(&self) -> &PublicKey {
+        &self.public
+    }
+
+    /// Puts the public half where everybody looks for it, if it is not there.
+    ///
+    /// # Errors
+    /// When the file cannot be written.
+    pub(super) fn publish(&self, public: &Path) -> Result<(), Failure> {
+        let pem = self.key.public_pem()?;
+        let mut there = Vec::new();
+        match file::open(public).and_then(|file| file.take(4096).read_to_end(&mut there)) {
+            Ok(_) if there == pem.as_bytes() => Ok(()),
+            _ => store::write_public(public, pem.as_bytes(), Existing::Replace),
+        }
+    }
+
+    /// A signature, in base64, over the statement that the chain has come to `head`; what stands in `audit.head`.
+    ///
+    /// # Errors
+    /// [`crate::error::Code::Internal`] when the cryptographic library fails.
+    pub(super) fn sign_head(&self, head: Head) -> Result<String, Failure> {
+        Ok(STANDARD.encode(self.key.sign(Signature::Plain, head_message(head).as_bytes())?))
     }
 
     /// The body of the record that states that the chain has come to `head`.
@@ -54,9 +85,10 @@ impl Signer {
     /// [`Code::Internal`] when the cryptographic library fails.
     pub fn sign(&self, head: Head, cause: Cause, at: Timestamp) -> Result<Vec<u8>, Failure> {
         let ts = at.to_string();
-        let message = message(head.seq, head.hash, &ts, cause, &self.id);
+        let id = self.public.id().to_owned();
+        let message = message(head.seq, head.hash, &ts, cause, &id);
         let signature = STANDARD.encode(self.key.sign(Signature::Plain, message.as_bytes())?);
-        Ok(body(&Checkpoint { covers: head.seq, head: head.hash, ts, cause, key: self.id.clone(), signature }))
+        Ok(body(&Checkpoint { covers: head.seq, head: head.hash, ts, cause, key: id, signature }))
     }
 }
 
@@ -79,6 +111,15 @@ pub struct Checkpoint {
 /// What is signed: six lines, each with its newline.
 fn message(covers: u64, head: Hash, ts: &str, cause: Cause, key: &str) -> String {
     format!("doorward audit checkpoint 1\n{covers}\n{head}\n{ts}\n{}\n{key}\n", cause.as_str())
+}
+
+fn head_message(head: Head) -> String {
+    format!("doorward audit head 1\n{}\n{}\n", head.seq, head.hash)
+}
+
+/// Whether [`Signer::sign_head`] of this key made the signature.
+pub(super) fn is_head_signed(head: Head, signature: &str, by: &PublicKey) -> bool {
+    STANDARD.decode(signature).is_ok_and(|signature| by.verifies(head_message(head).as_bytes(), &signature))
 }
 
 fn body(checkpoint: &Checkpoint) -> Vec<u8> {

@@ -8,7 +8,9 @@ use std::path::{Path, PathBuf};
 
 use rustix::fs::{Mode, OFlags, RenameFlags};
 
+use super::headfile::is_elsewhere;
 use super::layout::{Layout, first_record};
+use super::recovery::{lock, locked};
 use super::tail::{self, End};
 
 /// What the writer writes on. The tests have one that fails when they say so.
@@ -50,17 +52,29 @@ pub(super) struct Opened {
 pub(super) struct AppendFile {
     layout: Layout,
     open: Option<File>,
+    lock: Option<File>,
 }
 
 impl AppendFile {
     pub(super) fn of(layout: Layout) -> Self {
-        Self { layout, open: None }
+        Self { layout, open: None, lock: None }
+    }
+
+    /// Nobody else writes this chain: the lock beside it is held, the one that is there now.
+    fn hold(&mut self) -> io::Result<()> {
+        let path = self.layout.beside("lock");
+        if self.lock.as_ref().is_none_or(|lock| is_elsewhere(lock, &path)) {
+            self.lock = None;
+            self.lock = Some(lock(&path)?);
+        }
+        Ok(())
     }
 }
 
 impl Paper for AppendFile {
     fn open(&mut self) -> io::Result<Opened> {
         self.open = None;
+        self.hold()?;
         let path = self.layout.active();
         // NONBLOCK, or opening a pipe that somebody put there would hang; it means nothing to a regular file.
         let flags = OFlags::RDWR
@@ -70,7 +84,7 @@ impl Paper for AppendFile {
             | OFlags::NONBLOCK
             | OFlags::NOCTTY
             | OFlags::CLOEXEC;
-        let mut file = File::from(rustix::fs::open(path, flags, Mode::RUSR | Mode::WUSR).map_err(|error| {
+        let file = File::from(rustix::fs::open(path, flags, Mode::RUSR | Mode::WUSR).map_err(|error| {
             if error == rustix::io::Errno::LOOP {
                 io::Error::other("it is a symbolic link")
             } else {
@@ -81,6 +95,8 @@ impl Paper for AppendFile {
         if !metadata.is_file() {
             return Err(io::Error::other("it is not a regular file"));
         }
+        // Somebody may have taken the lock's file away from the one who holds it.
+        let mut file = locked(file)?;
         let End { last, at } = tail::end(&mut file)?;
         let torn = match at < metadata.len() {
             true => Some(set_aside(&mut file, at, &self.layout, last.map_or(0, |head| head.seq))?),
@@ -130,11 +146,7 @@ impl Paper for AppendFile {
     }
 
     fn is_replaced(&self) -> bool {
-        let Some(file) = &self.open else { return false };
-        match (file.metadata(), std::fs::symlink_metadata(self.layout.active())) {
-            (Ok(open), Ok(there)) => (open.dev(), open.ino()) != (there.dev(), there.ino()),
-            _ => true,
-        }
+        self.open.as_ref().is_some_and(|file| is_elsewhere(file, self.layout.active()))
     }
 }
 

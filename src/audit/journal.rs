@@ -2,7 +2,6 @@
 //! acknowledged is with the kernel, so it outlives this process however that ends; an error means "not kept in time", and
 //! the record is written later if it can be.
 
-use std::fs::File;
 use std::io;
 use std::sync::{Arc, Mutex, PoisonError, mpsc};
 use std::thread;
@@ -24,7 +23,7 @@ use super::writer::{Habits, Writer};
 use super::{Sink, signing};
 use crate::clock::Clock;
 use crate::error::{Code, Failure};
-use crate::telemetry::{AuditLost, AuditUnclean};
+use crate::telemetry::{AuditLost, AuditUnclean, AuditWritable};
 
 /// How long a sender waits at most.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -36,7 +35,6 @@ pub struct Journal {
     gone: watch::Receiver<()>,
     thread: Option<thread::JoinHandle<()>>,
     _archive: Archive,
-    _lock: File,
 }
 
 impl Journal {
@@ -52,19 +50,18 @@ impl Journal {
             Failure::new(Code::AuditUnavailable, "the audit log cannot be opened")
                 .because(format!("{}: {error}", section.path.display()))
         };
-        let lock = recovery::lock(&layout).map_err(said)?;
         let mut paper = AppendFile::of(layout.clone());
         let opened = paper.open().map_err(said)?;
         let noted = HeadFile::open(&layout.beside("head")).map_err(said)?;
-        let found = recovery::find(&layout, &opened, &noted).map_err(said)?;
         let signer = signer(section, &layout)?;
+        let found = recovery::find(&layout, &opened, &noted, signer.public()).map_err(said)?;
         let archive =
             Archive::start(layout.clone(), section.compress, usize::try_from(section.max_files).unwrap_or(usize::MAX));
         let archive = archive.map_err(said)?;
         let writer = Writer::new(paper, opened, found.head, signer, Habits::from(section), clock.clone())
             .telling(archive.bell())
             .noting(noted);
-        let journal = Self::start(writer, clock.clone(), archive, lock).map_err(said)?;
+        let journal = Self::start(writer, clock.clone(), archive).map_err(said)?;
         if let Some(found) = found.unclean {
             AuditUnclean { found: &found }.emit();
             let record = Record::new(Event::UncleanStop, clock.now(), Client::default()).saying(&found);
@@ -73,7 +70,7 @@ impl Journal {
         Ok(Arc::new(journal))
     }
 
-    fn start<P: Paper>(writer: Writer<P>, clock: Clock, archive: Archive, lock: File) -> io::Result<Self> {
+    fn start<P: Paper>(writer: Writer<P>, clock: Clock, archive: Archive) -> io::Result<Self> {
         let queue = Arc::new(Queue::new(clock));
         let (end, ended) = mpsc::channel();
         let (going, gone) = watch::channel(());
@@ -81,7 +78,7 @@ impl Journal {
             let queue = Arc::clone(&queue);
             thread::Builder::new().name("audit".to_owned()).spawn(move || run(writer, &queue, (end, going)))?
         };
-        Ok(Self { queue, ended: Mutex::new(ended), gone, thread: Some(thread), _archive: archive, _lock: lock })
+        Ok(Self { queue, ended: Mutex::new(ended), gone, thread: Some(thread), _archive: archive })
     }
 }
 
@@ -152,6 +149,7 @@ fn run<P: Paper>(mut writer: Writer<P>, queue: &Queue, _end: (mpsc::Sender<()>, 
     let _ended = Ended(queue);
     while let Some(work) = queue.next() {
         let healthy = writer.turn(work);
+        AuditWritable { now: healthy }.emit();
         queue.done(healthy);
     }
     if !writer.finish() {
@@ -167,6 +165,7 @@ mod tests {
     use super::*;
     use crate::audit::chain::{Hash, Head, Link};
     use crate::audit::checkpoint::{Cause, Checkpoint};
+    use crate::pki::{KeyKind, SigningKey};
 
     fn section(path: &Path) -> AuditSection {
         AuditSection { path: path.to_owned(), ..AuditSection::default() }
@@ -323,8 +322,29 @@ mod tests {
         let journal = open(&path);
         let failure = Journal::open(&section(&path), Clock::system()).err().unwrap();
         assert!(failure.cause().unwrap().contains("another process writes it"));
+        std::fs::remove_file(home.path().join("audit.lock")).unwrap();
+        let failure = Journal::open(&section(&path), Clock::system()).err().unwrap();
+        assert!(failure.cause().unwrap().contains("another process writes it"), "the log itself is locked as well");
         drop(journal);
         drop(open(&path));
+    }
+
+    #[tokio::test]
+    async fn no_pipe_and_no_broken_file_beside_it_keeps_it_from_starting() {
+        let home = tempfile::tempdir().unwrap();
+        let path = home.path().join("audit.jsonl");
+        drop(open(&path));
+        let before = lines(&path).len();
+        let mode = rustix::fs::Mode::RUSR | rustix::fs::Mode::WUSR;
+        std::fs::remove_file(home.path().join("audit.pub")).unwrap();
+        for name in ["audit.pub", "audit.000000000000.jsonl", "audit.jsonl.9"] {
+            rustix::fs::mknodat(rustix::fs::CWD, home.path().join(name), rustix::fs::FileType::Fifo, mode, 0).unwrap();
+        }
+        std::fs::write(home.path().join("audit.000000000099.jsonl.gz"), "no gzip").unwrap();
+        std::fs::rename(&path, home.path().join("audit.jsonl.1")).unwrap();
+        let journal = open(&path);
+        journal.keep(record(1), true).await.unwrap();
+        assert_eq!(Link::of(lines(&path)[0].as_bytes()).unwrap().seq, u64::try_from(before).unwrap().saturating_add(1));
     }
 
     #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -423,6 +443,30 @@ mod tests {
         assert!(lines[0].contains("audit_gap"), "{lines:?}");
         assert!(lines[1].contains("\"n\":2"), "what was refused is told late rather than never");
         assert_eq!(Link::of(lines[0].as_bytes()).unwrap().seq, 2, "the chain goes on");
+        until(|| ["audit.lock", "audit.head", "audit.pub"].iter().all(|name| folder.join(name).exists())).await;
+        assert!(Journal::open(&section(&path), Clock::system()).is_err(), "the chain still has one writer");
+    }
+
+    #[tokio::test]
+    async fn a_past_that_somebody_else_wrote_is_not_taken_for_a_clean_stop() {
+        let home = tempfile::tempdir().unwrap();
+        let path = home.path().join("audit.jsonl");
+        drop(open(&path));
+        let (mut page, mut head) = (Vec::new(), Head::START);
+        for number in 0..3 {
+            head = head.append(&record(number), &mut page).unwrap();
+        }
+        let forger = Signer::new(SigningKey::generate(KeyKind::Ed25519).unwrap()).unwrap();
+        let stop = forger.sign(head, Cause::Stop, Clock::system().now()).unwrap();
+        let head = head.append(&stop, &mut page).unwrap();
+        std::fs::write(&path, &page).unwrap();
+        HeadFile::open(&home.path().join("audit.head")).unwrap().write(head, &forger).unwrap();
+        std::fs::write(home.path().join("audit.pub"), "gone").unwrap();
+        drop(open(&path));
+        let found = &lines(&path)[4];
+        assert!(found.contains("unclean_stop"), "{found}");
+        assert!(found.contains("without a stop that its key signed"), "{found}");
+        assert!(found.contains("audit.head has no word of it that its key signed"), "{found}");
     }
 
     #[tokio::test]

@@ -92,7 +92,9 @@ impl Layout {
         let mut segments = Vec::new();
         for entry in std::fs::read_dir(&self.directory)? {
             let entry = entry?;
-            if let Some(first) = self.first_of(&entry.file_name()) {
+            if let Some(first) = self.first_of(&entry.file_name())
+                && entry.file_type()?.is_file()
+            {
                 segments.push(Segment { first: Some(first), path: entry.path() });
             }
         }

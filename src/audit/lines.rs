@@ -1,10 +1,11 @@
 //! Reads the lines of a journal file, plain or compressed with gzip.
 
-use std::fs::File;
 use std::io::{self, BufRead, BufReader, Read};
 use std::path::Path;
 
 use flate2::read::MultiGzDecoder;
+
+use crate::pki::file;
 
 /// Longest line that is read; the journal writes none that long.
 pub const LONGEST: usize = 1 << 20;
@@ -29,10 +30,7 @@ impl Lines {
     /// # Errors
     /// When it cannot be opened or is not a regular file.
     pub fn open(path: &Path) -> io::Result<Self> {
-        let file = File::open(path)?;
-        if !file.metadata()?.is_file() {
-            return Err(io::Error::other("it is not a regular file"));
-        }
+        let file = file::open(path)?;
         let mut plain = BufReader::with_capacity(256 << 10, file);
         let gzip = plain.fill_buf()?.starts_with(&[0x1f, 0x8b]);
         let from: Box<dyn BufRead + Send> = match gzip {

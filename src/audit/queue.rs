@@ -69,7 +69,7 @@ impl Queue {
         let room = room.map_err(|error| unavailable(error.to_string()))?;
         let (told, answer) = oneshot::channel();
         let bytes = std::mem::take(&mut waiting.line);
-        self.push(Item { bytes, durable, told: Some(told), room: Some(room) });
+        self.push(Item { bytes, durable, told: Some(told), room: Some(room), late: false });
         match answer.await {
             Ok(Ok(())) => Ok(()),
             Ok(Err(cause)) => Err(unavailable(cause.to_string())),

@@ -20,11 +20,9 @@ pub(super) fn key(path: &Path, public: &Path) -> Result<Signer, Failure> {
         }
         _ => store::signing_key(path)?,
     };
-    let pem = key.public_pem()?;
-    if std::fs::read(public).ok().as_deref() != Some(pem.as_bytes()) {
-        store::write_public(public, pem.as_bytes(), Existing::Replace)?;
-    }
-    Signer::new(key)
+    let signer = Signer::new(key)?;
+    signer.publish(public)?;
+    Ok(signer)
 }
 
 #[cfg(test)]

@@ -5,8 +5,8 @@ use std::io::{self, BufRead as _, BufReader, Read as _, Seek as _, SeekFrom};
 use std::path::Path;
 
 use super::chain::{Hash, Head, Link};
-use super::checkpoint::{Cause, Checkpoint};
 use super::lines::{LONGEST, Lines};
+use crate::pki::file;
 
 /// How much is read from the end before the whole file is.
 const GLANCE: u64 = 2 << 20;
@@ -77,33 +77,39 @@ fn from_the_beginning(file: &mut File) -> io::Result<End> {
     }
 }
 
-/// The last record of a file, plain or compressed, and whether it is the checkpoint of a clean stop.
-pub(super) fn last_record(path: &Path) -> io::Result<Option<(Head, bool)>> {
+/// The last record of a file.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(super) struct Last {
+    /// Its number and hash.
+    pub(super) head: Head,
+    /// Itself.
+    pub(super) line: Vec<u8>,
+}
+
+/// The last record of a file, plain or compressed.
+pub(super) fn last_record(path: &Path) -> io::Result<Option<Last>> {
     let mut lines = Lines::open(path)?;
     let (mut line, mut last) = (Vec::new(), None);
     while let Some(whole) = lines.read(&mut line)? {
         if whole && let Some(link) = Link::of(&line) {
-            let stopped = Checkpoint::is_one(&line)
-                && Checkpoint::parse(&line).is_some_and(|checkpoint| checkpoint.cause == Cause::Stop);
-            last = Some((Head { seq: link.seq, hash: Hash::of(&line) }, stopped));
+            last = Some((link.seq, std::mem::take(&mut line)));
         }
     }
-    Ok(last)
+    Ok(last.map(|(seq, line)| Last { head: Head { seq, hash: Hash::of(&line) }, line }))
 }
 
 /// As [`last_record`], for a plain file, whose end is found without reading what comes before.
-pub(super) fn last_record_of_plain(path: &Path) -> io::Result<Option<(Head, bool)>> {
-    let mut file = File::open(path)?;
+pub(super) fn last_record_of_plain(path: &Path) -> io::Result<Option<Last>> {
+    let mut file = file::open(path)?;
     let End { last, at } = end(&mut file)?;
     let Some(head) = last else { return Ok(None) };
-    // A checkpoint has fewer than 600 bytes.
-    let from = at.saturating_sub(1024);
+    let from = at.saturating_sub(u64::try_from(LONGEST).unwrap_or(u64::MAX));
     file.seek(SeekFrom::Start(from))?;
     let mut chunk = Vec::new();
     file.take(at.saturating_sub(from)).read_to_end(&mut chunk)?;
     let text = chunk.strip_suffix(b"\n").unwrap_or(&chunk);
-    let line = text.rsplit(|byte| *byte == b'\n').next().unwrap_or_default();
-    Ok(Some((head, Checkpoint::parse(line).is_some_and(|checkpoint| checkpoint.cause == Cause::Stop))))
+    let line = text.rsplit(|byte| *byte == b'\n').next().unwrap_or_default().to_vec();
+    Ok(Some(Last { head, line }))
 }
 
 #[cfg(test)]
@@ -129,7 +135,9 @@ mod tests {
                 let last = (records > 0).then_some(head);
                 let found = end(&mut File::open(&path).unwrap()).unwrap();
                 assert_eq!(found, End { last, at: u64::try_from(page.len()).unwrap() }, "{records} {torn}");
-                assert_eq!(last_record_of_plain(&path).unwrap(), last.map(|head| (head, false)));
+                let found = last_record_of_plain(&path).unwrap();
+                assert_eq!(found.as_ref().map(|last| last.head), last);
+                assert_eq!(found.map(|last| Hash::of(&last.line)), last.map(|head| head.hash));
             }
         }
     }

@@ -33,6 +33,8 @@ pub(super) struct Item {
     pub(super) bytes: Vec<u8>,
     /// Whether the sender waits for the disk, where the journal is one that does.
     pub(super) durable: bool,
+    /// Whether it was to be written before, and could not be.
+    pub(super) late: bool,
     pub(super) told: Option<oneshot::Sender<Told>>,
     pub(super) room: Option<OwnedSemaphorePermit>,
 }
@@ -215,7 +217,7 @@ impl<P: Paper> Writer<P> {
         if let Some((file, noted)) = &mut self.noted
             && *noted != self.head
             // It is a help and no promise: the journal itself says more.
-            && file.write(self.head).is_ok()
+            && file.write(self.head, &self.signer).is_ok()
         {
             *noted = self.head;
         }
@@ -381,7 +383,8 @@ impl<P: Paper> Writer<P> {
             if item.is_mark() {
                 continue;
             }
-            failed = failed.saturating_add(1);
+            failed = failed.saturating_add(usize::from(!item.late));
+            item.late = true;
             bytes = bytes.saturating_add(item.bytes.len());
             if bytes <= HELD {
                 self.held.push(item);

@@ -4,6 +4,19 @@ use std::path::Path;
 
 use super::metrics::METRICS;
 
+/// Whether the journal can be written.
+pub struct AuditWritable {
+    /// As it is now.
+    pub now: bool,
+}
+
+impl AuditWritable {
+    /// Tells the metric.
+    pub fn emit(&self) {
+        METRICS.audit_writable(self.now);
+    }
+}
+
 /// The disk has what the journal wrote.
 pub struct AuditSynced;
 

@@ -39,6 +39,7 @@ pub(super) struct Metrics {
     audit_failed: Counter,
     not_after: Family<[(&'static str, &'static str); 1], Gauge>,
     audit_syncs: Counter,
+    audit_writable: Gauge,
     alarms: Family<AlarmLabel, Counter>,
     pub(super) forwarding: Forwarding,
 }
@@ -71,6 +72,7 @@ impl Metrics {
             audit_failed: Counter::default(),
             not_after: Family::default(),
             audit_syncs: Counter::default(),
+            audit_writable: Gauge::default(),
             alarms: Family::default(),
             forwarding: Forwarding::default(),
         };
@@ -99,6 +101,8 @@ impl Metrics {
         registry.register("connections_opened", "Connections ever opened", self.connections_opened.clone());
         registry.register("keys_fetched", "Fetches of a token key set", self.keys_fetched.clone());
         registry.register("audit_records", "Records in the audit log", self.audit_written.clone());
+        let help = "1 while the audit log can be written, 0 while it cannot or there is none";
+        registry.register("audit_writable", help, self.audit_writable.clone());
         registry.register("audit_syncs", "Waits for the disk, each for many records", self.audit_syncs.clone());
         registry.register("audit_failures", "Records that could not be written in time", self.audit_failed.clone());
         let help = "When what is in a file runs out, in seconds since 1970";
@@ -140,6 +144,10 @@ impl Metrics {
 
     pub(super) fn audit_written(&self, records: usize) {
         self.audit_written.inc_by(u64::try_from(records).unwrap_or(u64::MAX));
+    }
+
+    pub(super) fn audit_writable(&self, now: bool) {
+        self.audit_writable.set(i64::from(now));
     }
 
     pub(super) fn audit_synced(&self) {

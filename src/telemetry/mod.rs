@@ -18,7 +18,7 @@ pub use forwarding::{
     ForwardBroken, ForwardCut, ForwardDropped, ForwardLag, ForwardRecovered, ForwardRestarted, ForwardSent,
     ForwardUnended, ForwardUnreadable,
 };
-pub use journal::{AuditFileFailed, AuditFileRemoved, AuditSynced, AuditUnclean};
+pub use journal::{AuditFileFailed, AuditFileRemoved, AuditSynced, AuditUnclean, AuditWritable};
 pub use logs::{LogGuard, start as start_logs};
 pub use metrics::{CONTENT_TYPE as METRICS_CONTENT_TYPE, text as metrics_text};
 pub use settings::{LogFormat, LogLevel, LogSection};

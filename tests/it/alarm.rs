@@ -68,3 +68,16 @@ async fn where_addresses_are_not_recorded_the_warning_is_about_all_together_only
     assert!(warning["client"].get("ip").is_none() && !warning.to_string().contains("127.0.0.1"), "{warning}");
     assert_eq!(events(&world, "warning").len(), 1);
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_secret_in_place_of_a_tools_name_is_not_recorded() {
+    let world = World::with(Choice::default()).await;
+    let secret = format!("ghp_{}", "a1B2c3D4e5F6".repeat(3));
+    let mut stream = wire::connect(&world.path(""), world.port, Some("good")).await.unwrap();
+    let message = wire::call(&secret, serde_json::json!({}));
+    let answer = wire::exchange(&mut stream, &wire::post(world.port, &world.token(&["core"]), &message)).await.unwrap();
+    assert_eq!(answer.reason().as_deref(), Some("unknown_tool"), "{answer:?}");
+    let record = world.recorded(0, "query_denied", "unknown_tool").await;
+    assert!(!world.audit().iter().any(|record| record.to_string().contains(&secret)), "{record}");
+    assert!(record["query"].as_str().unwrap().contains("REDACTED"), "{record}");
+}

@@ -119,7 +119,7 @@ impl Disk {
 
 fn item(text: &str) -> (Item, oneshot::Receiver<Told>) {
     let (told, answer) = oneshot::channel();
-    (Item { bytes: text.as_bytes().to_vec(), durable: true, told: Some(told), room: None }, answer)
+    (Item { bytes: text.as_bytes().to_vec(), durable: true, told: Some(told), ..Item::default() }, answer)
 }
 
 fn habits() -> Habits {
