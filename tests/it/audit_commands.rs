@@ -220,6 +220,30 @@ fn what_was_put_into_the_file_cannot_steer_a_terminal() {
     }
 }
 
+#[test]
+fn names_of_files_in_a_failure_cannot_steer_a_terminal() {
+    let home = tempfile::tempdir().unwrap();
+    let name = "\u{1b}[31mx\u{9b}2J\u{202e}\nproven";
+    fs::write(home.path().join("audit.jsonl"), "none").unwrap();
+    for words in [
+        &["audit", "verify", name][..],
+        &["audit", "verify", "audit.jsonl", "--key", name],
+        &["audit", "tail", "--path", name],
+        &["audit", "stats", "--config", name],
+        &["audit", "key", "--path", name],
+        &["check", "--config", name],
+        &["serve", "--config", name],
+        &["pki", "show", name],
+    ] {
+        let ended = doorward(home.path(), words);
+        assert_ne!(ended.status, 0, "{words:?}: {ended:?}");
+        let said = ended.stderr;
+        assert!(said.contains('x') && !said.contains(['\u{1b}', '\u{9b}', '\u{202e}']), "{words:?}: {said:?}");
+        // A report on a configuration has lines of its own.
+        assert!(words[0] != "audit" || said.lines().count() == 1, "{words:?}: {said:?}");
+    }
+}
+
 /// So that a command can be built in one line.
 trait Variables {
     fn envs_of(self, variables: &[(&str, &str)]) -> std::process::Command;
