@@ -26,8 +26,12 @@ pub struct Report {
     /// What the checkpoints kept elsewhere say.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub elsewhere: Option<Agreement>,
-    /// The first line that is not as it was written; nothing after it was looked at.
+    /// The first line that is not as it was written. What is said above is about the records before it.
     pub finding: Option<Finding>,
+    /// The next ones. The chain is taken up again after each, so that one is told for each thing that was done.
+    pub further: Vec<Finding>,
+    /// Whether there were so many that the rest was not looked at.
+    pub given_up: bool,
 }
 
 /// A file that was read.

@@ -1,4 +1,4 @@
-//! `doorward audit verify`: the first line that is not as it was written, or what is proven.
+//! `doorward audit verify`: the lines that are not as they were written, or what is proven.
 
 use std::path::PathBuf;
 
@@ -12,7 +12,7 @@ use crate::clock::Clock;
 use crate::error::{Code, Failure};
 use crate::pki::PublicKey;
 
-/// Tell whether a journal is as it was written: the first bad line and why, or what is proven
+/// Tell whether a journal is as it was written: the bad lines and why, or what is proven
 ///
 /// Exit status: 0 nothing bad found, 1 something is bad, 3 something cannot be read. What no checkpoint covers yet is
 /// reported and is no reason for 1.
@@ -93,11 +93,16 @@ pub(super) fn run(args: &Args, clock: &Clock) -> Outcome {
 fn in_json(report: &Report, wrong: Option<&Finding>, keys: &Keys) -> Result<String, Failure> {
     let broken = |error| Failure::new(Code::Internal, "the report has no JSON form").because(error);
     let mut shown = serde_json::to_value(report).map_err(broken)?;
-    if let (Some(says), Some(finding)) =
-        (report.finding.as_ref().map(ToString::to_string), shown.get_mut("finding").and_then(Value::as_object_mut))
-    {
-        finding.insert("says".to_owned(), says.into());
+    let with_words = |shown: &mut Value, finding: &Finding| {
+        if let Some(members) = shown.as_object_mut() {
+            members.insert("says".to_owned(), finding.to_string().into());
+        }
+    };
+    if let (Some(finding), Some(shown)) = (&report.finding, shown.get_mut("finding")) {
+        with_words(shown, finding);
     }
+    let further = shown.get_mut("further").and_then(Value::as_array_mut).into_iter().flatten();
+    further.zip(&report.further).for_each(|(shown, finding)| with_words(shown, finding));
     if let Some(members) = shown.as_object_mut() {
         members.insert("sound".to_owned(), (report.finding.is_none() && wrong.is_none()).into());
         members.insert("checkpoint_finding".to_owned(), wrong.map(ToString::to_string).into());
@@ -120,7 +125,9 @@ fn in_words(report: &Report, wrong: Option<&Finding>, keys: &Keys) -> Vec<String
     }
     if let Some(finding) = &report.finding {
         line("BAD", finding.to_string());
-        line("", "nothing after this line was looked at".to_owned());
+        report.further.iter().for_each(|finding| line("BAD", finding.to_string()));
+        let rest = if report.given_up { "nothing after that was looked at" } else { "the rest was looked at too" };
+        line("", format!("{rest}; what follows is about the records before the first of these"));
     }
     if let (Some(first), Some(last)) = (&report.first, &report.last) {
         line("records", format!("{}: {} of them, {}", range(first.seq, last.seq), report.records, files(report)));
