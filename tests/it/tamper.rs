@@ -480,3 +480,31 @@ fn a_damaged_file_does_not_hide_the_next_one() {
     assert_eq!(further, [(ledger.active(), 1, Flaw::Changed)]);
     assert!(!report.given_up);
 }
+
+#[test]
+fn a_journal_that_no_checkpoint_kept_elsewhere_knows_is_not_believed() {
+    let (ledger, home) = (Ledger::usual(), tempfile::tempdir().unwrap());
+    let whole = Copy::of(&ledger);
+    let kept = home.path().join("kept");
+    // The checkpoint at the end of the first file, record 10, is known elsewhere.
+    let lines = whole.lines();
+    let rotation = whole.files[0].1.split_inclusive(|byte| *byte == b'\n').count();
+    fs::write(&kept, whole.line(&lines[rotation - 1])).unwrap();
+    let seq = u64::try_from(rotation).unwrap();
+    assert_eq!(examine(&[ledger.home().to_owned()], &ledger.public, Some(&kept)).finding, None);
+    // What is given begins after it: a forger's chain could.
+    let mut page = Vec::new();
+    let mut head = Head { seq: seq + 3, hash: doorward::audit::chain::Hash::of(b"anything") };
+    for _ in 0..5 {
+        head = head.append(br#"{"v":1,"ts":"2027-01-15T08:00:00.000Z","event":"query"}"#, &mut page).unwrap();
+    }
+    let forged = home.path().join("audit.jsonl");
+    fs::write(&forged, page).unwrap();
+    let report = examine(std::slice::from_ref(&forged), &ledger.public, Some(&kept));
+    let finding = report.finding.unwrap();
+    assert_eq!(
+        (finding.file, finding.line, finding.seq, finding.flaw),
+        (forged.clone(), 1, Some(seq + 4), Flaw::Unwitnessed { from: seq, to: seq })
+    );
+    assert_eq!(examine(&[forged], &ledger.public, None).finding, None, "nothing is known against it");
+}

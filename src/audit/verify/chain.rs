@@ -24,6 +24,7 @@ pub(super) struct Examiner<'a> {
     compared: usize,
     agreement: Agreement,
     begun: Option<(Edge, Hash)>,
+    start: Place,
     known: Option<Known>,
     gap: Gap,
     suspect: Option<Candidate>,
@@ -52,6 +53,7 @@ impl<'a> Examiner<'a> {
             compared: 0,
             agreement: Agreement::default(),
             begun: None,
+            start: Place::default(),
             known: None,
             gap: CLOSED,
             suspect: None,
@@ -199,6 +201,7 @@ impl<'a> Examiner<'a> {
         self.last.extend_from_slice(line);
         self.records = self.records.saturating_add(1);
         if self.begun.is_none() {
+            self.start = place;
             self.begun = Some((Edge { seq: head.seq, ts: stamp(line).map(str::to_owned) }, head.hash));
         }
         if self.reading == Some(place.file) {
@@ -337,6 +340,16 @@ impl<'a> Examiner<'a> {
             && self.flawed != Some(place)
         {
             self.found((place, Some(head.seq), Flaw::Rewritten { checkpoint: next.line }));
+        }
+        let witnesses = self.elsewhere.stated.first().zip(self.elsewhere.stated.last());
+        if let Some((from, to)) = witnesses
+            && self.agreement.agree == 0
+            && self.findings.is_empty()
+            && last.is_none()
+        {
+            let (from, to) = (from.seq, to.seq);
+            let first = self.begun.as_ref().map(|(edge, _)| edge.seq);
+            self.found((self.start, first, Flaw::Unwitnessed { from, to }));
         }
         if let Some(Stated { seq, line, .. }) = last {
             let from = head.seq.saturating_add(1);

@@ -90,6 +90,13 @@ pub enum Flaw {
         /// The key it names.
         key: String,
     },
+    /// None of the checkpoints that were kept elsewhere is about a record that is here, so nothing of this is known there.
+    Unwitnessed {
+        /// The first record of which they speak.
+        from: u64,
+        /// The last one.
+        to: u64,
+    },
     /// A checkpoint that was kept elsewhere states another record here.
     Rewritten {
         /// Line of that checkpoint in the file of checkpoints.
@@ -141,6 +148,14 @@ impl fmt::Display for Flaw {
             }
             Self::UnknownKey { key } => {
                 write!(f, "this checkpoint is signed by key {key}, which was not given: forged, or give it with --key")
+            }
+            Self::Unwitnessed { from, to } => {
+                let records = if from == to { format!("record {from}") } else { format!("records {from} to {to}") };
+                write!(
+                    f,
+                    "none of the checkpoints kept elsewhere is here: they are {records}, before this one. All that follows \
+                     may be another journal, or the files between are missing"
+                )
             }
             Self::Rewritten { checkpoint } => write!(
                 f,
