@@ -87,6 +87,16 @@ fn checkpoints_in_a_syslog_collectors_file_tell_what_is_missing() {
     let wanted = format!("records {} to {} are missing", ledger.last() - 2, ledger.last());
     assert_eq!(ended.status, 1, "{ended:?}");
     assert!(ended.stdout.contains("the end was cut off") && ended.stdout.contains(&wanted), "{wanted}: {ended:?}");
+    // One that is bad does not silence those after it.
+    let bad = collected.lines().find(|line| line.contains("\"event\":\"checkpoint\"")).unwrap();
+    let bad = bad.replace("\"cause\":\"interval\"", "\"cause\":\"rotation\"");
+    fs::write(home.join("poisoned"), format!("{bad}\n{bad}\n{collected}")).unwrap();
+    let ended = audit(home, "verify . --checkpoints poisoned");
+    assert!(ended.status == 1 && ended.stdout.contains(&wanted), "{wanted}: {ended:?}");
+    assert!(ended.stdout.contains("poisoned:1: the sig") && ended.stdout.contains("poisoned:2: the sig"), "{ended:?}");
+    let report = json_of(&audit(home, "verify . --json --checkpoints poisoned"));
+    assert_eq!(report["checkpoint_findings"].as_array().map(Vec::len), Some(2), "{report:#}");
+    assert_eq!((&report["sound"], &report["finding"]["flaw"]), (&false.into(), &"cut_off".into()));
     // One that was changed on its way is no witness.
     fs::write(home.join("collected"), collected.replace("\"cause\":\"stop\"", "\"cause\":\"rotation\"")).unwrap();
     let ended = audit(home, "verify . --checkpoints collected");

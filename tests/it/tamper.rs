@@ -65,7 +65,7 @@ fn examine(paths: &[PathBuf], key: &PublicKey, checkpoints: Option<&Path>) -> Re
     let keys = [key.clone()];
     let elsewhere = checkpoints.map_or_else(Elsewhere::default, |path| {
         let (elsewhere, wrong) = Elsewhere::read(path, &keys).unwrap();
-        assert_eq!(wrong, None);
+        assert_eq!(wrong, []);
         elsewhere
     });
     let files = Files::gather(paths).unwrap();
@@ -317,7 +317,7 @@ fn another_chain_by_the_holder_of_the_key_differs_from_what_was_kept_elsewhere()
     let files = Files::gather(&[other.home().to_owned()]).unwrap();
     let keys = [other.public.clone(), ledger.public.clone()];
     let (elsewhere, wrong) = Elsewhere::read(&kept, &keys).unwrap();
-    assert_eq!(wrong, None);
+    assert_eq!(wrong, []);
     let report = verify(&files, &keys, elsewhere, &mut |_| {}).unwrap();
     let finding = report.finding.unwrap();
     assert_eq!(

@@ -3,7 +3,7 @@
 
 use super::elsewhere::{Elsewhere, Stated, signed};
 use super::files::Files;
-use super::flaw::{Finding, Flaw};
+use super::flaw::{Finding, Flaw, MOST};
 use super::pages::Page;
 use super::report::{Agreement, Edge, Ending, FileRead, Proof, Report};
 use super::suspect::{CLOSED, Candidate, Gap, Known, Onward, Place, Wrong, judge};
@@ -11,9 +11,6 @@ use crate::audit::chain::{Hash, Head, Link};
 use crate::audit::checkpoint::{Cause, Checkpoint};
 use crate::audit::search::stamp;
 use crate::pki::PublicKey;
-
-/// Flaws that are told; after so many nothing more is read.
-const MOST: usize = 20;
 
 /// Judges lines and remembers what the report needs.
 pub(super) struct Examiner<'a> {

@@ -21,6 +21,9 @@ pub struct Finding {
     pub flaw: Flaw,
 }
 
+/// Flaws that are told of one source; more say nothing new.
+pub(super) const MOST: usize = 20;
+
 /// A path as text, even if it is not UTF-8.
 pub(super) fn shown<S: Serializer>(path: &Path, serializer: S) -> Result<S::Ok, S::Error> {
     serializer.collect_str(&path.display())

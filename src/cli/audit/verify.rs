@@ -65,7 +65,7 @@ pub(super) fn run(args: &Args, clock: &Clock) -> Outcome {
     let keys = Keys::find(args, &files)?;
     let (elsewhere, wrong) = match &args.checkpoints {
         Some(path) => Elsewhere::read(path, keys.all())?,
-        None => (Elsewhere::default(), None),
+        None => (Elsewhere::default(), Vec::new()),
     };
     // A checkpoint that has arrived elsewhere is in the journal by now, perhaps in a file that was begun meanwhile.
     let files = if args.checkpoints.is_some() { Files::gather(&args.files)? } else { files };
@@ -77,20 +77,20 @@ pub(super) fn run(args: &Args, clock: &Clock) -> Outcome {
     });
     meter.clear();
     let report = verified?;
-    let sound = report.finding.is_none() && wrong.is_none();
+    let sound = report.finding.is_none() && wrong.is_empty();
     if args.json {
-        say(in_json(&report, wrong.as_ref(), &keys)?);
+        say(in_json(&report, &wrong, &keys)?);
     } else {
         files
             .skipped()
             .iter()
             .for_each(|path| complain(format!("left out: {}", harmless(&path.display().to_string()))));
-        in_words(&report, wrong.as_ref(), &keys).iter().for_each(|line| say(harmless(line)));
+        in_words(&report, &wrong, &keys).iter().for_each(|line| say(harmless(line)));
     }
     Ok(if sound { Exit::Done } else { Exit::Refused })
 }
 
-fn in_json(report: &Report, wrong: Option<&Finding>, keys: &Keys) -> Result<String, Failure> {
+fn in_json(report: &Report, wrong: &[Finding], keys: &Keys) -> Result<String, Failure> {
     let broken = |error| Failure::new(Code::Internal, "the report has no JSON form").because(error);
     let mut shown = serde_json::to_value(report).map_err(broken)?;
     let with_words = |shown: &mut Value, finding: &Finding| {
@@ -104,8 +104,9 @@ fn in_json(report: &Report, wrong: Option<&Finding>, keys: &Keys) -> Result<Stri
     let further = shown.get_mut("further").and_then(Value::as_array_mut).into_iter().flatten();
     further.zip(&report.further).for_each(|(shown, finding)| with_words(shown, finding));
     if let Some(members) = shown.as_object_mut() {
-        members.insert("sound".to_owned(), (report.finding.is_none() && wrong.is_none()).into());
-        members.insert("checkpoint_finding".to_owned(), wrong.map(ToString::to_string).into());
+        members.insert("sound".to_owned(), (report.finding.is_none() && wrong.is_empty()).into());
+        let says: Vec<String> = wrong.iter().map(ToString::to_string).collect();
+        members.insert("checkpoint_findings".to_owned(), says.into());
         let (from, ids) = match keys {
             Keys::Given(_) => ("given", keys.all()),
             Keys::Beside(..) => ("beside the journal", keys.all()),
@@ -117,10 +118,10 @@ fn in_json(report: &Report, wrong: Option<&Finding>, keys: &Keys) -> Result<Stri
     serde_json::to_string_pretty(&shown).map_err(broken)
 }
 
-fn in_words(report: &Report, wrong: Option<&Finding>, keys: &Keys) -> Vec<String> {
+fn in_words(report: &Report, wrong: &[Finding], keys: &Keys) -> Vec<String> {
     let mut lines: Vec<String> = Vec::new();
     let mut line = |name: &str, text: String| lines.push(format!("{name:<12}{text}"));
-    if let Some(finding) = wrong {
+    for finding in wrong {
         line("BAD", format!("{finding} (among the checkpoints kept elsewhere)"));
     }
     if let Some(finding) = &report.finding {
@@ -159,7 +160,7 @@ fn in_words(report: &Report, wrong: Option<&Finding>, keys: &Keys) -> Vec<String
             "only the chain was checked: whoever can write the files can write another chain. Give --key".to_owned(),
         ),
     }
-    if report.finding.is_none() && wrong.is_none() {
+    if report.finding.is_none() && wrong.is_empty() {
         line("end", ending(report));
     }
     lines
