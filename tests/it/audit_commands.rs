@@ -70,6 +70,31 @@ fn a_whole_journal_is_proven_and_a_changed_one_says_where() {
 }
 
 #[test]
+fn records_that_were_signed_only_after_an_unclean_stop_are_named() {
+    let mut ledger = Ledger::usual();
+    let whole = audit(ledger.home(), "verify . --key audit.pub").well();
+    assert!(!whole.contains("LATE"), "{whole}");
+    let from = ledger.last() + 1;
+    ledger.note(json!({"event": "start"}));
+    ledger.call(12);
+    let to = ledger.last();
+    ledger.note(json!({"event": "unclean_stop"}));
+    ledger.write();
+    let open = audit(ledger.home(), "verify . --key audit.pub").well();
+    assert!(open.contains("UNPROVEN") && !open.contains("LATE"), "{open}");
+    ledger.note(json!({"event": "start"}));
+    ledger.stop();
+    let said = audit(ledger.home(), "verify . --key audit.pub").well();
+    assert!(
+        said.contains(&format!("LATE        records {from} to {to} were signed only after an unclean stop")),
+        "{said}"
+    );
+    let report = json_of(&audit(ledger.home(), "verify . --key audit.pub --json"));
+    assert_eq!(report["late"], json!({"stretches": [{"from": from, "to": to}], "more": 0}));
+    assert_eq!(report["sound"], true);
+}
+
+#[test]
 fn checkpoints_in_a_syslog_collectors_file_tell_what_is_missing() {
     let ledger = Ledger::usual();
     let home = ledger.home();

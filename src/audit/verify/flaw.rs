@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use serde::{Serialize, Serializer};
 
-/// The first line that is not as it was written.
+/// A line that is not as it was written.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize)]
 pub struct Finding {
     /// The file it is in.
@@ -156,7 +156,7 @@ impl fmt::Display for Flaw {
                 let records = if from == to { format!("record {from}") } else { format!("records {from} to {to}") };
                 write!(
                     f,
-                    "none of the checkpoints kept elsewhere is here: they are {records}, before this one. All that follows \
+                    "none of the checkpoints kept elsewhere is here: they speak of {records}, before this one. All that follows \
                      may be another journal, or the files between are missing"
                 )
             }

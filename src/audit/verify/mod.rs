@@ -5,6 +5,7 @@ mod chain;
 mod elsewhere;
 mod files;
 mod flaw;
+mod late;
 mod pages;
 mod report;
 mod suspect;
@@ -18,6 +19,7 @@ use crate::pki::PublicKey;
 pub use elsewhere::Elsewhere;
 pub use files::Files;
 pub use flaw::{Finding, Flaw};
+pub use late::{Late, Stretch};
 pub use report::{Agreement, Edge, Ending, FileRead, Proof, Report};
 
 use chain::Examiner;

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use serde::Serialize;
 
 use super::flaw::{Finding, shown};
+use super::late::Late;
 
 /// What was read and what is proven.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize)]
@@ -21,6 +22,8 @@ pub struct Report {
     pub checkpoints: u64,
     /// How far it is proven.
     pub proof: Proof,
+    /// What of it no checkpoint covered when the daemon was down, so that it could be written anew then.
+    pub late: Late,
     /// What it ends with.
     pub ending: Ending,
     /// What the checkpoints kept elsewhere say.

@@ -138,6 +138,7 @@ fn in_words(report: &Report, wrong: &[Finding], keys: &Keys) -> Vec<String> {
             line("", format!("it begins at record {}; earlier files were not given", first.seq));
         }
         proof(report, first, last).into_iter().for_each(|text| line("proven", text));
+        late(report).into_iter().for_each(|text| line("LATE", text));
         if let Some(text) = unproven(report, last) {
             line("UNPROVEN", text);
         }
@@ -191,6 +192,20 @@ fn proof(report: &Report, first: &Edge, last: &Edge) -> Option<String> {
         }
         Proof::NoKey | Proof::NoCheckpoint => None,
     }
+}
+
+/// Nothing is bad about them; but that they are as the daemon wrote them is not proven either.
+fn late(report: &Report) -> Vec<String> {
+    let stretches = report.late.stretches.iter().map(|stretch| {
+        let (records, were) = if stretch.from == stretch.to { ("record", "was") } else { ("records", "were") };
+        let range = range(stretch.from, stretch.to);
+        format!(
+            "{records} {range} {were} signed only after an unclean stop: while the daemon was down, whoever could \
+                 write the files could write other ones"
+        )
+    });
+    let more = (report.late.more > 0).then(|| format!("and {} more such stretches", report.late.more));
+    stretches.chain(more).collect()
 }
 
 fn unproven(report: &Report, last: &Edge) -> Option<String> {
