@@ -116,7 +116,8 @@ impl Journal {
         Ok(troubles)
     }
 
-    /// The files that may have records of `span`: those that do not end before it and do not begin after it.
+    /// The files that may have records of `span`: those that do not end before it and do not begin after it. When a clock
+    /// was set back, a file begins earlier than one before it; what was written between such two may be of any time.
     fn touched(&self, span: Span) -> Vec<usize> {
         let all = 0..self.files.len();
         if span == Span::default() {
@@ -125,11 +126,27 @@ impl Journal {
         let since = span.since.map(|since| since.minus(SLACK).to_string());
         let until = span.until.map(|until| until.plus(SLACK).to_string());
         let begins: Vec<Option<String>> = all.clone().map(|index| self.begin(index)).collect();
+        // Beginnings that are the latest so far, and those before which none of the later ones lies.
+        let mut latest = None;
+        let rising = begins.iter().map(|begin| {
+            let begin = begin.as_ref().filter(|begin| latest.is_none_or(|latest| *begin >= latest));
+            latest = begin.or(latest);
+            begin
+        });
+        let rising: Vec<Option<&String>> = rising.collect();
+        let mut earliest = None;
+        let lasting = begins.iter().rev().map(|begin| {
+            let begin = begin.as_ref().filter(|begin| earliest.is_none_or(|earliest| *begin <= earliest));
+            earliest = begin.or(earliest);
+            begin
+        });
+        let mut lasting: Vec<Option<&String>> = lasting.collect();
+        lasting.reverse();
         let may = |index: &usize| {
-            let next = begins.get(index.saturating_add(1)).cloned().flatten();
-            let ended = since.as_ref().zip(next).is_some_and(|(since, next)| next < *since);
-            let begin = begins.get(*index).cloned().flatten();
-            let later = until.as_ref().zip(begin).is_some_and(|(until, begin)| begin > *until);
+            let next = rising.get(index.saturating_add(1)).copied().flatten();
+            let ended = since.as_ref().zip(next).is_some_and(|(since, next)| next < since);
+            let begin = lasting.get(*index).copied().flatten();
+            let later = until.as_ref().zip(begin).is_some_and(|(until, begin)| begin > until);
             !ended && !later
         };
         all.filter(may).collect()
@@ -212,6 +229,32 @@ mod tests {
             assert_eq!(journal.touched(Span { since, until }), files, "{since:?} {until:?}");
         }
         assert_eq!(journal.size().0, 4);
+    }
+
+    #[test]
+    fn files_are_read_whose_times_went_back() {
+        let home = tempfile::tempdir().unwrap();
+        let layout = Layout::of(&home.path().join("audit.jsonl"));
+        let mut head = Head::START;
+        // At minute 300 in the second file the clock is set back.
+        for minutes in [[100, 150], [200, 300], [50, 80], [90, 140]] {
+            let (path, mut page) = (layout.rotated(head.seq.saturating_add(1)), Vec::new());
+            for minute in minutes {
+                let at = Timestamp::from_seconds(minute * 60);
+                head = head.append(format!("{{\"v\":1,\"ts\":\"{at}\"}}").as_bytes(), &mut page).unwrap();
+            }
+            fs::write(path, page).unwrap();
+        }
+        let journal = Journal::find(layout).unwrap();
+        let at = |minute: i64| Some(Timestamp::from_seconds(minute.saturating_mul(60)));
+        for (since, until, files) in [
+            (at(160), None, &[0, 1, 2, 3][..]),
+            (at(250), None, &[1, 2, 3]),
+            (None, at(60), &[0, 1, 2]),
+            (None, at(40), &[0, 1]),
+        ] {
+            assert_eq!(journal.touched(Span { since, until }), files, "{since:?} {until:?}");
+        }
     }
 
     #[test]

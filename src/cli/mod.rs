@@ -25,6 +25,7 @@ use crate::config::Environment;
 use crate::daemon;
 use crate::error::{Code, Failure};
 use crate::transport::tls;
+use terminal::harmless;
 
 /// One hardened door between AI agents and infrastructure.
 ///
@@ -81,7 +82,9 @@ pub fn main() -> ExitCode {
     };
     let exit = outcome.unwrap_or_else(|failure| {
         let cause = failure.cause().map(|cause| format!(": {cause}")).unwrap_or_default();
-        complain(format!("doorward: {failure}{cause}"));
+        let told = format!("doorward: {failure}{cause}");
+        // What is wrong with a configuration has many lines; whatever else has more than one was led to it by a name.
+        complain(if failure.code() == Code::Config { told.into() } else { harmless(&told) });
         Exit::from(&failure)
     });
     ExitCode::from(exit.code())
@@ -152,8 +155,11 @@ pub fn say(line: impl AsRef<str>) {
     let _ = out.write_all(line.as_ref().as_bytes()).and_then(|()| out.write_all(b"\n")).and_then(|()| out.flush());
 }
 
-/// A line on standard error.
+/// A line on standard error, or some. Whatever it speaks of, names of files and what strangers sent among it, no terminal
+/// is steered by it.
 pub fn complain(line: impl AsRef<str>) {
     let mut out = std::io::stderr().lock();
-    let _ = out.write_all(line.as_ref().as_bytes()).and_then(|()| out.write_all(b"\n"));
+    for line in line.as_ref().lines() {
+        let _ = out.write_all(harmless(line).as_bytes()).and_then(|()| out.write_all(b"\n"));
+    }
 }

@@ -70,6 +70,31 @@ fn a_whole_journal_is_proven_and_a_changed_one_says_where() {
 }
 
 #[test]
+fn records_that_were_signed_only_after_an_unclean_stop_are_named() {
+    let mut ledger = Ledger::usual();
+    let whole = audit(ledger.home(), "verify . --key audit.pub").well();
+    assert!(!whole.contains("LATE"), "{whole}");
+    let from = ledger.last() + 1;
+    ledger.note(json!({"event": "start"}));
+    ledger.call(12);
+    let to = ledger.last();
+    ledger.note(json!({"event": "unclean_stop"}));
+    ledger.write();
+    let open = audit(ledger.home(), "verify . --key audit.pub").well();
+    assert!(open.contains("UNPROVEN") && !open.contains("LATE"), "{open}");
+    ledger.note(json!({"event": "start"}));
+    ledger.stop();
+    let said = audit(ledger.home(), "verify . --key audit.pub").well();
+    assert!(
+        said.contains(&format!("LATE        records {from} to {to} were signed only after an unclean stop")),
+        "{said}"
+    );
+    let report = json_of(&audit(ledger.home(), "verify . --key audit.pub --json"));
+    assert_eq!(report["late"], json!({"stretches": [{"from": from, "to": to}], "more": 0}));
+    assert_eq!(report["sound"], true);
+}
+
+#[test]
 fn checkpoints_in_a_syslog_collectors_file_tell_what_is_missing() {
     let ledger = Ledger::usual();
     let home = ledger.home();
@@ -87,6 +112,16 @@ fn checkpoints_in_a_syslog_collectors_file_tell_what_is_missing() {
     let wanted = format!("records {} to {} are missing", ledger.last() - 2, ledger.last());
     assert_eq!(ended.status, 1, "{ended:?}");
     assert!(ended.stdout.contains("the end was cut off") && ended.stdout.contains(&wanted), "{wanted}: {ended:?}");
+    // One that is bad does not silence those after it.
+    let bad = collected.lines().find(|line| line.contains("\"event\":\"checkpoint\"")).unwrap();
+    let bad = bad.replace("\"cause\":\"interval\"", "\"cause\":\"rotation\"");
+    fs::write(home.join("poisoned"), format!("{bad}\n{bad}\n{collected}")).unwrap();
+    let ended = audit(home, "verify . --checkpoints poisoned");
+    assert!(ended.status == 1 && ended.stdout.contains(&wanted), "{wanted}: {ended:?}");
+    assert!(ended.stdout.contains("poisoned:1: the sig") && ended.stdout.contains("poisoned:2: the sig"), "{ended:?}");
+    let report = json_of(&audit(home, "verify . --json --checkpoints poisoned"));
+    assert_eq!(report["checkpoint_findings"].as_array().map(Vec::len), Some(2), "{report:#}");
+    assert_eq!((&report["sound"], &report["finding"]["flaw"]), (&false.into(), &"cut_off".into()));
     // One that was changed on its way is no witness.
     fs::write(home.join("collected"), collected.replace("\"cause\":\"stop\"", "\"cause\":\"rotation\"")).unwrap();
     let ended = audit(home, "verify . --checkpoints collected");
@@ -217,6 +252,30 @@ fn what_was_put_into_the_file_cannot_steer_a_terminal() {
         assert!(!seen(&[("NO_COLOR", "1")], "tail").contains('\u{1b}'));
         let raw = seen(&[], "tail --json");
         assert!(!raw.contains(['\u{1b}', '\u{9b}', '\u{202e}']), "{raw:?}");
+    }
+}
+
+#[test]
+fn names_of_files_in_a_failure_cannot_steer_a_terminal() {
+    let home = tempfile::tempdir().unwrap();
+    let name = "\u{1b}[31mx\u{9b}2J\u{202e}\nproven";
+    fs::write(home.path().join("audit.jsonl"), "none").unwrap();
+    for words in [
+        &["audit", "verify", name][..],
+        &["audit", "verify", "audit.jsonl", "--key", name],
+        &["audit", "tail", "--path", name],
+        &["audit", "stats", "--config", name],
+        &["audit", "key", "--path", name],
+        &["check", "--config", name],
+        &["serve", "--config", name],
+        &["pki", "show", name],
+    ] {
+        let ended = doorward(home.path(), words);
+        assert_ne!(ended.status, 0, "{words:?}: {ended:?}");
+        let said = ended.stderr;
+        assert!(said.contains('x') && !said.contains(['\u{1b}', '\u{9b}', '\u{202e}']), "{words:?}: {said:?}");
+        // A report on a configuration has lines of its own.
+        assert!(words[0] != "audit" || said.lines().count() == 1, "{words:?}: {said:?}");
     }
 }
 

@@ -65,7 +65,7 @@ fn examine(paths: &[PathBuf], key: &PublicKey, checkpoints: Option<&Path>) -> Re
     let keys = [key.clone()];
     let elsewhere = checkpoints.map_or_else(Elsewhere::default, |path| {
         let (elsewhere, wrong) = Elsewhere::read(path, &keys).unwrap();
-        assert_eq!(wrong, None);
+        assert_eq!(wrong, []);
         elsewhere
     });
     let files = Files::gather(paths).unwrap();
@@ -317,7 +317,7 @@ fn another_chain_by_the_holder_of_the_key_differs_from_what_was_kept_elsewhere()
     let files = Files::gather(&[other.home().to_owned()]).unwrap();
     let keys = [other.public.clone(), ledger.public.clone()];
     let (elsewhere, wrong) = Elsewhere::read(&kept, &keys).unwrap();
-    assert_eq!(wrong, None);
+    assert_eq!(wrong, []);
     let report = verify(&files, &keys, elsewhere, &mut |_| {}).unwrap();
     let finding = report.finding.unwrap();
     assert_eq!(
@@ -403,4 +403,108 @@ fn a_journal_that_is_written_and_rotated_meanwhile_is_as_it_should_be() {
         assert!(seen.len() > 3 && seen.is_sorted() && seen.first() < seen.last(), "{seen:?}");
     });
     assert_eq!(examine(&[home], &public, None).last.unwrap().seq, ledger.last());
+}
+
+/// The flaws of the only file of a journal of which some lines are other ones, each with its line.
+fn flaws(ledger: &Ledger, change: impl FnOnce(&mut Vec<String>)) -> Vec<(u64, Flaw)> {
+    let text: Vec<u8> = Copy::of(ledger).files.into_iter().flat_map(|(_, text)| text).collect();
+    let mut lines: Vec<String> = String::from_utf8(text).unwrap().lines().map(str::to_owned).collect();
+    change(&mut lines);
+    let home = tempfile::tempdir().unwrap();
+    let path = home.path().join("all.jsonl");
+    fs::write(&path, lines.join("\n") + "\n").unwrap();
+    let report = examine(&[path], &ledger.public, None);
+    report.finding.into_iter().chain(report.further).map(|finding| (finding.line, finding.flaw)).collect()
+}
+
+fn edit(line: &mut String) {
+    *line = line.replace("10.0.0.", "10.9.9.");
+}
+
+#[test]
+fn after_a_flaw_the_next_one_is_still_seen_and_each_is_told_once() {
+    let ledger = Ledger::usual();
+    let removed = |from, to| Flaw::Removed { from, to };
+    assert_eq!(flaws(&ledger, |_| ()), []);
+    // Records 3 and 4 are gone, and another one far behind them is edited.
+    let seen = flaws(&ledger, |lines| {
+        edit(&mut lines[25]);
+        lines.drain(2..4);
+    });
+    assert_eq!(seen, [(3, removed(3, 4)), (24, Flaw::Changed)]);
+    let seen = flaws(&ledger, |lines| [3, 14, 23].into_iter().for_each(|index| edit(&mut lines[index])));
+    assert_eq!(seen, [(4, Flaw::Changed), (15, Flaw::Changed), (24, Flaw::Changed)]);
+    let seen = flaws(&ledger, |lines| {
+        edit(&mut lines[25]);
+        lines[14] = lines[14].replace("\"seq\":15,", "\"seq\":16,");
+        lines.insert(8, lines[7].clone());
+        lines[3] = "nothing".to_owned();
+        lines[4] = String::new();
+    });
+    let number = Flaw::ChangedNumber { expected: 15 };
+    let junk = Flaw::NotARecord;
+    assert_eq!(seen, [(4, junk.clone()), (5, junk), (9, Flaw::Repeated), (16, number), (27, Flaw::Changed)]);
+    let seen = flaws(&ledger, |lines| {
+        edit(&mut lines[25]);
+        lines.swap(2, 6);
+    });
+    let moved = |expected| Flaw::Misplaced { expected };
+    assert_eq!(seen, [(3, moved(3)), (7, moved(7)), (26, Flaw::Changed)]);
+    // The checkpoint after a hole is looked at as well.
+    let seen = flaws(&ledger, |lines| {
+        let at = lines.iter().rposition(|line| line.contains("\"checkpoint\":")).unwrap();
+        lines[at] = lines[at].replace("\"signature\":\"", "\"signature\":\"AAAA");
+        lines.remove(at - 1);
+    });
+    let last = ledger.last();
+    assert_eq!(
+        seen,
+        [(last - 1, removed(last - 1, last - 1)), (last - 1, Flaw::Signature { key: ledger.public.id().to_owned() })]
+    );
+    let seen = flaws(&ledger, |lines| lines.iter_mut().step_by(1).for_each(|line| *line = String::new()));
+    assert_eq!(seen.len(), 20);
+}
+
+#[test]
+fn a_damaged_file_does_not_hide_the_next_one() {
+    let ledger = Ledger::usual();
+    let files = ledger.files();
+    let (path, bytes) = &files[0];
+    fs::write(path, &bytes[..bytes.len() / 2]).unwrap();
+    let text = fs::read_to_string(ledger.active()).unwrap();
+    fs::write(ledger.active(), text.replacen("10.0.0.", "10.9.9.", 1)).unwrap();
+    let report = examine(&[ledger.home().to_owned()], &ledger.public, None);
+    assert!(matches!(report.finding.unwrap().flaw, Flaw::Unreadable { .. }));
+    let further: Vec<(PathBuf, u64, Flaw)> =
+        report.further.into_iter().map(|finding| (finding.file, finding.line, finding.flaw)).collect();
+    assert_eq!(further, [(ledger.active(), 1, Flaw::Changed)]);
+    assert!(!report.given_up);
+}
+
+#[test]
+fn a_journal_that_no_checkpoint_kept_elsewhere_knows_is_not_believed() {
+    let (ledger, home) = (Ledger::usual(), tempfile::tempdir().unwrap());
+    let whole = Copy::of(&ledger);
+    let kept = home.path().join("kept");
+    // The checkpoint at the end of the first file, record 10, is known elsewhere.
+    let lines = whole.lines();
+    let rotation = whole.files[0].1.split_inclusive(|byte| *byte == b'\n').count();
+    fs::write(&kept, whole.line(&lines[rotation - 1])).unwrap();
+    let seq = u64::try_from(rotation).unwrap();
+    assert_eq!(examine(&[ledger.home().to_owned()], &ledger.public, Some(&kept)).finding, None);
+    // What is given begins after it: a forger's chain could.
+    let mut page = Vec::new();
+    let mut head = Head { seq: seq + 3, hash: doorward::audit::chain::Hash::of(b"anything") };
+    for _ in 0..5 {
+        head = head.append(br#"{"v":1,"ts":"2027-01-15T08:00:00.000Z","event":"query"}"#, &mut page).unwrap();
+    }
+    let forged = home.path().join("audit.jsonl");
+    fs::write(&forged, page).unwrap();
+    let report = examine(std::slice::from_ref(&forged), &ledger.public, Some(&kept));
+    let finding = report.finding.unwrap();
+    assert_eq!(
+        (finding.file, finding.line, finding.seq, finding.flaw),
+        (forged.clone(), 1, Some(seq + 4), Flaw::Unwitnessed { from: seq, to: seq })
+    );
+    assert_eq!(examine(&[forged], &ledger.public, None).finding, None, "nothing is known against it");
 }

@@ -1,5 +1,6 @@
 //! Counts what is in a journal, in bounded memory: names that strangers choose are counted up to a limit, the rest as one.
 
+use std::borrow::Cow;
 use std::collections::{BTreeMap, HashMap};
 
 use serde::Serialize;
@@ -8,6 +9,10 @@ use super::reading::Reading;
 
 /// Names that are counted apart.
 const NAMES: usize = 10_000;
+/// Tools whose durations are: each of them can take a hundred kilobytes.
+const TIMED: usize = 1000;
+/// Bytes of a name that are kept. Names that begin alike for so long are counted as one.
+const LONGEST_NAME: usize = 256;
 /// Under which name the rest is counted.
 const REST: &str = "(others)";
 
@@ -17,8 +22,9 @@ pub struct Counts(HashMap<String, u64>);
 
 impl Counts {
     fn add(&mut self, name: &str, count: u64) {
-        let name = if self.0.contains_key(name) || self.0.len() < NAMES { name } else { REST };
-        let slot = self.0.entry(name.to_owned()).or_default();
+        let name = cut(name);
+        let name = if self.0.contains_key(&*name) || self.0.len() < NAMES { name } else { REST.into() };
+        let slot = self.0.entry(name.into_owned()).or_default();
         *slot = slot.saturating_add(count);
     }
 
@@ -30,6 +36,14 @@ impl Counts {
         all.truncate(most);
         all
     }
+}
+
+/// A name, or as much of it as is kept.
+fn cut(name: &str) -> Cow<'_, str> {
+    if name.len() <= LONGEST_NAME {
+        return Cow::Borrowed(name);
+    }
+    Cow::Owned(format!("{}…", name.get(..name.floor_char_boundary(LONGEST_NAME)).unwrap_or_default()))
 }
 
 /// How long calls took, in milliseconds: how often each duration occurs.
@@ -134,10 +148,11 @@ impl Tally {
             record.query.iter().for_each(|tool| self.tools.add(tool, 1));
         }
         if let (Some(tool), Some(ms)) = (&record.query, record.duration_ms) {
-            if !self.durations.contains_key(tool) && self.durations.len() < NAMES {
-                self.durations.insert(tool.clone(), Durations::default());
+            let tool = cut(tool);
+            if !self.durations.contains_key(&*tool) && self.durations.len() < TIMED {
+                self.durations.insert(tool.clone().into_owned(), Durations::default());
             }
-            if let Some(durations) = self.durations.get_mut(tool) {
+            if let Some(durations) = self.durations.get_mut(&*tool) {
                 durations.add(ms);
             }
         }
@@ -193,5 +208,27 @@ mod tests {
         counts.add("000001", 7);
         assert_eq!(counts.top(2), [("000001", 8), (REST, 5)]);
         assert_eq!(counts.0.len(), NAMES + 1);
+    }
+
+    #[test]
+    fn of_a_long_name_only_the_beginning_is_kept() {
+        let mut tally = Tally::default();
+        let long = |end: char| format!("x{}{end}", "ü".repeat(450_000));
+        for number in 0..TIMED + 50 {
+            let end = if number.is_multiple_of(2) { 'a' } else { 'b' };
+            tally.add(&Reading {
+                event: if number < 4 { long(end) } else { "query".to_owned() },
+                query: Some(if number < 4 { long(end) } else { format!("tool{number}") }),
+                user: (number < 4).then(|| long(end)),
+                agent: if number < 4 { vec![long(end); 2] } else { Vec::new() },
+                decision: Some("permit".to_owned()),
+                duration_ms: Some(1),
+                ..Reading::default()
+            });
+        }
+        let kept = format!("x{}…", "ü".repeat(127));
+        assert_eq!((tally.users.top(9), tally.agents.top(9)), (vec![(&*kept, 4)], vec![(&*kept, 8)]));
+        assert_eq!((tally.events.0[&kept], tally.tools.0[&kept], tally.durations[&kept].total()), (4, 4, 4));
+        assert_eq!(tally.durations.len(), TIMED);
     }
 }

@@ -1,39 +1,19 @@
 //! Follows the chain from line to line. A line that does not fit is judged together with the one after it, for only that
 //! one tells whether this line or the one before was changed.
 
-use super::elsewhere::{Elsewhere, Stated, signed};
+mod end;
+
+use super::elsewhere::{Elsewhere, signed};
 use super::files::Files;
-use super::flaw::{Finding, Flaw};
+use super::flaw::{Finding, Flaw, MOST};
+use super::late::Watch;
 use super::pages::Page;
-use super::report::{Agreement, Edge, Ending, FileRead, Proof, Report};
+use super::report::{Agreement, Edge, Ending, FileRead, Proof};
+use super::suspect::{CLOSED, Candidate, Gap, Known, Onward, Place, Wrong, judge};
 use crate::audit::chain::{Hash, Head, Link};
-use crate::audit::checkpoint::{Cause, Checkpoint};
+use crate::audit::checkpoint::Checkpoint;
 use crate::audit::search::stamp;
 use crate::pki::PublicKey;
-
-/// A line of a file.
-#[derive(Clone, Copy, Default)]
-struct Place {
-    file: usize,
-    line: u64,
-}
-
-/// The last record that is as it was written.
-#[derive(Clone, Copy)]
-struct Known {
-    head: Head,
-    place: Place,
-    /// The checkpoint that it is. With keys its signature is good, so it cannot have been changed.
-    checkpoint: Option<Cause>,
-}
-
-/// A line that does not follow the last record.
-struct Suspect {
-    link: Link,
-    hash: Hash,
-    place: Place,
-    sealed: bool,
-}
 
 /// Judges lines and remembers what the report needs.
 pub(super) struct Examiner<'a> {
@@ -44,15 +24,24 @@ pub(super) struct Examiner<'a> {
     compared: usize,
     agreement: Agreement,
     begun: Option<(Edge, Hash)>,
+    start: Place,
     known: Option<Known>,
-    suspect: Option<Suspect>,
+    gap: Gap,
+    suspect: Option<Candidate>,
     last: Vec<u8>,
     read: Vec<FileRead>,
     reading: Option<usize>,
+    /// Lines that were read. All other numbers are about what comes before the first flaw.
+    lines: u64,
     records: u64,
     checkpoints: u64,
     proof: Proof,
-    finding: Option<Finding>,
+    watch: Watch,
+    findings: Vec<Finding>,
+    /// Where the last of them is, if it is about the line itself.
+    flawed: Option<Place>,
+    /// What came last when the first of them was found.
+    before: Option<(Option<Edge>, Ending)>,
 }
 
 impl<'a> Examiner<'a> {
@@ -65,96 +54,156 @@ impl<'a> Examiner<'a> {
             compared: 0,
             agreement: Agreement::default(),
             begun: None,
+            start: Place::default(),
             known: None,
+            gap: CLOSED,
             suspect: None,
             last: Vec::new(),
             read: Vec::new(),
             reading: None,
+            lines: 0,
             records: 0,
             checkpoints: 0,
             proof,
-            finding: None,
+            watch: Watch::default(),
+            findings: Vec::new(),
+            flawed: None,
+            before: None,
         }
     }
 
-    /// How many records are as they were written.
-    pub(super) fn records(&self) -> u64 {
-        self.records
+    /// How many lines were read.
+    pub(super) fn lines(&self) -> u64 {
+        self.lines
     }
 
-    /// Judges the lines of a page; false once something was found.
+    /// Judges the lines of a page; false once enough was found.
     pub(super) fn page(&mut self, page: &Page) -> bool {
         let mut place = Place { file: page.file, line: page.before };
         let count = page.len();
         for (index, line) in page.lines().enumerate() {
             place.line = place.line.saturating_add(1);
-            let torn = page.torn && index.saturating_add(1) == count;
-            let judged = if torn { self.torn(place) } else { self.line(line, place) };
-            if let Err((place, seq, flaw)) = judged {
-                self.found(place, seq, flaw);
+            self.lines = self.lines.saturating_add(1);
+            if page.torn && index.saturating_add(1) == count {
+                self.suspicion(None);
+                self.lost(place, Flaw::HalfWritten);
+            } else {
+                self.line(line, place);
+            }
+            if self.is_full() {
                 return false;
             }
         }
         true
     }
 
-    /// Nothing more can be read of a file. Always false.
+    /// Nothing more can be read of a file; false once enough was found.
     pub(super) fn damaged(&mut self, file: usize, line: u64, why: String) -> bool {
-        let place = Place { file, line: line.saturating_add(1) };
-        let (place, seq, flaw) =
-            self.suspicion(None).unwrap_or_else(|| (place, self.expected(), Flaw::Unreadable { why }));
-        self.found(place, seq, flaw);
-        false
+        self.suspicion(None);
+        self.lost(Place { file, line: line.saturating_add(1) }, Flaw::Unreadable { why });
+        // Nobody knows how many records were in it.
+        self.gap = self.expected().unwrap_or(1)..=u64::MAX;
+        !self.is_full()
     }
 
-    fn torn(&mut self, place: Place) -> Judged {
-        Err(self.suspicion(None).unwrap_or_else(|| (place, self.expected(), Flaw::HalfWritten)))
+    fn is_full(&self) -> bool {
+        self.findings.len() >= MOST
     }
 
-    fn line(&mut self, line: &[u8], place: Place) -> Judged {
+    fn line(&mut self, line: &[u8], place: Place) {
         let link = Link::of(line);
-        if let Some(wrong) = self.suspicion(link) {
-            return Err(wrong);
-        }
-        let Some(link) = link else { return Err((place, self.expected(), Flaw::NotARecord)) };
-        let hash = Hash::of(line);
-        let follows = match &self.known {
-            Some(known) => link.follows(known.head),
-            None => self.begins(link, place)?,
+        self.suspicion(link);
+        let Some(link) = link else {
+            self.lost(place, Flaw::NotARecord);
+            return;
         };
         let checkpoint = Checkpoint::is_one(line).then(|| self.checkpoint(line));
-        if !follows {
-            let sealed = matches!(checkpoint, Some(Ok(_))) && !self.keys.is_empty();
-            self.suspect = Some(Suspect { link, hash, place, sealed });
-            return Ok(());
+        let candidate = Candidate { link, hash: Hash::of(line), place, checkpoint };
+        match &self.known {
+            Some(known) if link.follows(known.head) || self.gap.contains(&link.seq) => {
+                self.accept(candidate.head(), candidate, line);
+            }
+            Some(_) => self.suspect = Some(candidate),
+            None => match self.begins(link, place) {
+                Ok(()) => self.accept(candidate.head(), candidate, line),
+                Err(flaw) => {
+                    let seq = if let Flaw::ChangedNumber { expected } = flaw { expected } else { link.seq };
+                    let changed = matches!(flaw, Flaw::Changed | Flaw::ChangedNumber { .. });
+                    self.found((place, Some(link.seq), flaw));
+                    self.go_on(Head { seq, hash: candidate.hash }, candidate, changed);
+                }
+            },
         }
-        let checkpoint = checkpoint.transpose().map_err(|flaw| (place, Some(link.seq), flaw))?;
-        self.compare(link.seq, hash).map_err(|flaw| (place, Some(link.seq), flaw))?;
-        self.accept(line, Head { seq: link.seq, hash }, place, checkpoint);
-        Ok(())
+    }
+
+    /// A line that is no record, at the place of one or beside it.
+    fn lost(&mut self, place: Place, flaw: Flaw) {
+        let next = self.expected().unwrap_or(1).saturating_add(1);
+        self.gap = match self.gap.is_empty() {
+            true => next..=next,
+            false => *self.gap.start()..=self.gap.end().saturating_add(1),
+        };
+        self.found((place, self.expected(), flaw));
     }
 
     /// Earlier files may not have been given. What the first of all records names is known, and so is the number of the
     /// first record of a file that has it in its name.
-    fn begins(&self, link: Link, place: Place) -> Result<bool, Wrong> {
+    fn begins(&self, link: Link, place: Place) -> Result<(), Flaw> {
         let named = self.files.number(place.file).unwrap_or(link.seq);
         let flaw = if (link.seq == 1) != (link.prev == Hash::NONE) {
             if link.seq == 1 { Flaw::Changed } else { Flaw::ChangedNumber { expected: 1 } }
+        } else if !self.findings.is_empty() {
+            // What stood before it was told.
+            return Ok(());
         } else if named < link.seq {
             Flaw::Removed { from: named, to: link.seq.saturating_sub(1) }
         } else if named > link.seq {
             Flaw::Misplaced { expected: named }
         } else {
-            return Ok(true);
+            return Ok(());
         };
-        Err((place, Some(link.seq), flaw))
+        Err(flaw)
     }
 
-    fn accept(&mut self, line: &[u8], head: Head, place: Place, checkpoint: Option<Checkpoint>) {
+    /// Takes a line as the next record.
+    fn accept(&mut self, head: Head, candidate: Candidate, line: &[u8]) {
+        let (place, checkpoint) = (candidate.place, self.witnessed(head, candidate));
+        if self.findings.is_empty() {
+            self.count(line, head, place, checkpoint.as_ref());
+        }
+        self.gap = CLOSED;
+        self.known = Some(Known { head, place, checkpoint: checkpoint.map(|checkpoint| checkpoint.cause) });
+    }
+
+    /// Takes a line after a flaw as the record with which the chain goes on.
+    fn go_on(&mut self, head: Head, candidate: Candidate, changed: bool) {
+        let (place, checkpoint) = (candidate.place, self.witnessed(head, candidate));
+        let next = head.seq.saturating_add(1);
+        self.gap = if changed { next..=next } else { CLOSED };
+        self.known = Some(Known { head, place, checkpoint: checkpoint.map(|checkpoint| checkpoint.cause) });
+    }
+
+    /// Looks at a record by itself: whether it is a good checkpoint, and what was kept elsewhere about it.
+    fn witnessed(&mut self, head: Head, candidate: Candidate) -> Option<Checkpoint> {
+        let Candidate { place, checkpoint, .. } = candidate;
+        let compared = self.compare(head.seq, head.hash);
+        let (checkpoint, flaw) = match checkpoint.transpose() {
+            Ok(checkpoint) => (checkpoint, compared.err()),
+            Err(flaw) => (None, Some(flaw)),
+        };
+        // A line of which something bad was said already needs no second word.
+        if let Some(flaw) = flaw.filter(|_| self.flawed != Some(place)) {
+            self.found((place, Some(head.seq), flaw));
+        }
+        checkpoint
+    }
+
+    fn count(&mut self, line: &[u8], head: Head, place: Place, checkpoint: Option<&Checkpoint>) {
         self.last.clear();
         self.last.extend_from_slice(line);
         self.records = self.records.saturating_add(1);
         if self.begun.is_none() {
+            self.start = place;
             self.begun = Some((Edge { seq: head.seq, ts: stamp(line).map(str::to_owned) }, head.hash));
         }
         if self.reading == Some(place.file) {
@@ -166,14 +215,16 @@ impl<'a> Examiner<'a> {
             let path = self.files.path(place.file).to_owned();
             self.read.push(FileRead { path, first: head.seq, last: head.seq });
         }
-        let cause = checkpoint.as_ref().map(|checkpoint| checkpoint.cause);
         if let Some(Checkpoint { ts, key, .. }) = checkpoint {
             self.checkpoints = self.checkpoints.saturating_add(1);
             if !self.keys.is_empty() {
-                self.proof = Proof::UpTo { seq: head.seq, ts, key };
+                self.proof = Proof::UpTo { seq: head.seq, ts: ts.clone(), key: key.clone() };
             }
         }
-        self.known = Some(Known { head, place, checkpoint: cause });
+        // Without keys nothing was seen to be signed at any time.
+        if !self.keys.is_empty() {
+            self.watch.see(head.seq, line, checkpoint.is_some());
+        }
     }
 
     fn checkpoint(&self, line: &[u8]) -> Result<Checkpoint, Flaw> {
@@ -190,7 +241,9 @@ impl<'a> Examiner<'a> {
             }
             self.compared = self.compared.saturating_add(1);
             if stated.seq < seq {
-                self.agreement.before = self.agreement.before.saturating_add(1);
+                // One within a hole is neither here nor there; the hole is told.
+                let is_before = self.begun.as_ref().is_none_or(|(edge, _)| stated.seq < edge.seq);
+                self.agreement.before = self.agreement.before.saturating_add(u64::from(is_before));
             } else if stated.own == hash {
                 self.agreement.agree = self.agreement.agree.saturating_add(1);
             } else {
@@ -205,109 +258,30 @@ impl<'a> Examiner<'a> {
         self.known.and_then(|known| known.head.seq.checked_add(1))
     }
 
-    /// Why the line that did not fit does not, now that the place of the next line is known, if there is one.
-    fn suspicion(&mut self, next: Option<Link>) -> Option<Wrong> {
-        let (suspect, known) = (self.suspect.take()?, self.known?);
-        let Suspect { link, hash, place, sealed } = suspect;
-        let expected = known.head.seq.saturating_add(1);
-        let here = |flaw| Some((place, Some(link.seq), flaw));
-        let follows_known = next.is_some_and(|next| next.follows(known.head));
-        let follows_this = next.is_some_and(|next| next.follows(Head { seq: link.seq, hash }));
-        if hash == known.head.hash {
-            here(Flaw::Repeated)
-        } else if follows_known {
-            here(if link.seq <= known.head.seq { Flaw::Repeated } else { Flaw::Inserted })
-        } else if link.prev == known.head.hash {
-            Some((place, Some(expected), Flaw::ChangedNumber { expected }))
-        } else if link.seq == expected {
-            // Its number is right and the hash that it names is not: what follows says which of the two was changed.
-            let before = (known.place, Some(known.head.seq), Flaw::Changed);
-            let guarded = known.checkpoint.is_some() && !self.keys.is_empty();
-            match (guarded, sealed || follows_this, next) {
-                (true, _, _) | (false, false, Some(_)) => here(Flaw::Changed),
-                (false, true, _) => Some(before),
-                (false, false, None) => here(Flaw::Unfit),
-            }
-        } else if link.seq > expected {
-            let moved = next.is_some_and(|next| (expected..link.seq).contains(&next.seq));
-            here(if moved {
-                Flaw::Misplaced { expected }
-            } else {
-                Flaw::Removed { from: expected, to: link.seq.saturating_sub(1) }
-            })
-        } else if link.seq == 1 && link.prev == Hash::NONE && self.begun.as_ref().is_none_or(|begun| begun.1 != hash) {
-            here(Flaw::SecondChain)
-        } else {
-            here(Flaw::Misplaced { expected })
+    /// Says why the line that did not fit does not, if there is one, now that the place of the next line is known.
+    fn suspicion(&mut self, next: Option<Link>) {
+        let (Some(suspect), Some(known)) = (self.suspect.take(), self.known) else { return };
+        let first = self.begun.as_ref().map(|begun| begun.1);
+        let (wrong, onward) = judge(&suspect, &known, next, !self.keys.is_empty(), first);
+        self.found(wrong);
+        match onward {
+            Onward::Before => {}
+            Onward::Anywhere => self.gap = 0..=u64::MAX,
+            Onward::Here(head) => self.go_on(head, suspect, false),
+            Onward::Changed(head) => self.go_on(head, suspect, true),
         }
     }
 
-    fn found(&mut self, place: Place, seq: Option<u64>, flaw: Flaw) {
-        let file = self.files.path(place.file).to_owned();
-        self.finding = Some(Finding { file, line: place.line, seq, flaw });
-    }
-
-    /// What is left to say when all lines were judged.
-    pub(super) fn report(mut self) -> Report {
-        if self.finding.is_none()
-            && let Err((place, seq, flaw)) = self.end()
-        {
-            self.found(place, seq, flaw);
+    fn found(&mut self, (place, seq, flaw): Wrong) {
+        if self.before.is_none() {
+            self.before = Some(self.state());
         }
-        let ending = match self.known.and_then(|known| known.checkpoint) {
-            Some(Cause::Stop) => Ending::Stop,
-            Some(Cause::Interval | Cause::Rotation) => Ending::Checkpoint,
-            None => Ending::Open,
-        };
-        Report {
-            files: self.read,
-            last: self.known.map(|known| Edge { seq: known.head.seq, ts: stamp(&self.last).map(str::to_owned) }),
-            first: self.begun.map(|(edge, _)| edge),
-            records: self.records,
-            checkpoints: self.checkpoints,
-            proof: self.proof,
-            ending,
-            elsewhere: self.elsewhere.given().then_some(self.agreement),
-            finding: self.finding,
-        }
-    }
-
-    fn end(&mut self) -> Judged {
-        if let Some(wrong) = self.suspicion(None) {
-            return Err(wrong);
-        }
-        let Some(Known { head, place, checkpoint }) = self.known else {
-            return Err((Place { file: 0, line: 0 }, None, Flaw::Empty));
-        };
-        // No record follows that would name the hash of the last one. What can be said of it without that is said.
-        if checkpoint.is_none() {
-            let flaw = match serde_json::from_slice::<serde_json::Map<String, serde_json::Value>>(&self.last) {
-                Err(_) => Some(Flaw::NotARecord),
-                Ok(members) => (members.contains_key("checkpoint")
-                    || members.get("event").is_some_and(|event| event == "checkpoint"))
-                .then_some(Flaw::CheckpointForm),
-            };
-            if let Some(flaw) = flaw {
-                return Err((place, Some(head.seq), flaw));
-            }
-        }
-        let left = self.elsewhere.stated.get(self.compared..).unwrap_or_default();
-        if let Some(next) = left.first()
-            && next.seq == head.seq.saturating_add(1)
-            && next.covered != head.hash
-        {
-            return Err((place, Some(head.seq), Flaw::Rewritten { checkpoint: next.line }));
-        }
-        match left.last() {
-            Some(Stated { seq, line, .. }) => {
-                let from = head.seq.saturating_add(1);
-                Err((place, Some(head.seq), Flaw::CutOff { from, to: *seq, checkpoint: *line }))
-            }
-            None => Ok(()),
+        self.flawed = (!matches!(flaw, Flaw::Removed { .. })).then_some(place);
+        // A key that was not given is told once, not with each checkpoint.
+        let told = matches!(flaw, Flaw::UnknownKey { .. }) && self.findings.iter().any(|one| one.flaw == flaw);
+        if !told && !self.is_full() {
+            let file = self.files.path(place.file).to_owned();
+            self.findings.push(Finding { file, line: place.line, seq, flaw });
         }
     }
 }
-
-/// Where it is, the number of the record as far as it is known, and what is wrong.
-type Wrong = (Place, Option<u64>, Flaw);
-type Judged = Result<(), Wrong>;

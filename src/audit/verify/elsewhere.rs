@@ -3,7 +3,7 @@
 
 use std::path::Path;
 
-use super::flaw::{Finding, Flaw};
+use super::flaw::{Finding, Flaw, MOST};
 use crate::audit::chain::Hash;
 use crate::audit::checkpoint::Checkpoint;
 use crate::audit::lines::Lines;
@@ -32,17 +32,18 @@ pub(super) struct Stated {
 }
 
 impl Elsewhere {
-    /// Reads a file and checks each checkpoint in it. The second is the first one that is not good.
+    /// Reads a file and checks each checkpoint in it. The second are the first ones that are not good: the others bear
+    /// witness all the same.
     ///
     /// # Errors
     /// [`Code::Io`] when it cannot be read, or there is no checkpoint in it.
-    pub fn read(path: &Path, keys: &[PublicKey]) -> Result<(Self, Option<Finding>), Failure> {
+    pub fn read(path: &Path, keys: &[PublicKey]) -> Result<(Self, Vec<Finding>), Failure> {
         let unreadable = |error: std::io::Error| {
             Failure::new(Code::Io, "the file of checkpoints cannot be read")
                 .because(format!("{}: {error}", path.display()))
         };
         let mut lines = Lines::open(path).map_err(unreadable)?;
-        let (mut stated, mut line, mut number) = (Vec::new(), Vec::new(), 0_u64);
+        let (mut stated, mut wrong, mut line, mut number) = (Vec::new(), Vec::new(), Vec::new(), 0_u64);
         while lines.read(&mut line).map_err(unreadable)?.is_some() {
             number = number.saturating_add(1);
             if !line.windows(SIGN.len()).any(|window| window == SIGN) {
@@ -55,18 +56,18 @@ impl Elsewhere {
                     own,
                     covered: checkpoint.head,
                 }),
-                Err(flaw) => {
-                    let finding = Finding { file: path.to_owned(), line: number, seq: None, flaw };
-                    return Ok((Self { stated, given: true }, Some(finding)));
+                Err(flaw) if wrong.len() < MOST => {
+                    wrong.push(Finding { file: path.to_owned(), line: number, seq: None, flaw });
                 }
+                Err(_) => {}
             }
         }
-        if stated.is_empty() {
+        if stated.is_empty() && wrong.is_empty() {
             return Err(Failure::new(Code::Io, "there is no checkpoint in the file of checkpoints")
                 .because(path.display().to_string()));
         }
         stated.sort_by_key(|stated| (stated.seq, stated.line));
-        Ok((Self { stated, given: true }, None))
+        Ok((Self { stated, given: true }, wrong))
     }
 
     /// Whether there was such a file.

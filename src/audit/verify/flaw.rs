@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use serde::{Serialize, Serializer};
 
-/// The first line that is not as it was written.
+/// A line that is not as it was written.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize)]
 pub struct Finding {
     /// The file it is in.
@@ -20,6 +20,9 @@ pub struct Finding {
     #[serde(flatten)]
     pub flaw: Flaw,
 }
+
+/// Flaws that are told of one source; more say nothing new.
+pub(super) const MOST: usize = 20;
 
 /// A path as text, even if it is not UTF-8.
 pub(super) fn shown<S: Serializer>(path: &Path, serializer: S) -> Result<S::Ok, S::Error> {
@@ -90,6 +93,13 @@ pub enum Flaw {
         /// The key it names.
         key: String,
     },
+    /// None of the checkpoints that were kept elsewhere is about a record that is here, so nothing of this is known there.
+    Unwitnessed {
+        /// The first record of which they speak.
+        from: u64,
+        /// The last one.
+        to: u64,
+    },
     /// A checkpoint that was kept elsewhere states another record here.
     Rewritten {
         /// Line of that checkpoint in the file of checkpoints.
@@ -141,6 +151,14 @@ impl fmt::Display for Flaw {
             }
             Self::UnknownKey { key } => {
                 write!(f, "this checkpoint is signed by key {key}, which was not given: forged, or give it with --key")
+            }
+            Self::Unwitnessed { from, to } => {
+                let records = if from == to { format!("record {from}") } else { format!("records {from} to {to}") };
+                write!(
+                    f,
+                    "none of the checkpoints kept elsewhere is here: they speak of {records}, before this one. All that follows \
+                     may be another journal, or the files between are missing"
+                )
             }
             Self::Rewritten { checkpoint } => write!(
                 f,

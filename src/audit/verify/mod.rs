@@ -1,12 +1,14 @@
-//! Verification: reads a journal as a stranger would, in bounded memory, and says the first line that is not as it was
+//! Verification: reads a journal as a stranger would, in bounded memory, and says which lines are not as they were
 //! written, or how far the whole is proven. Nothing but the files and public keys is needed.
 
 mod chain;
 mod elsewhere;
 mod files;
 mod flaw;
+mod late;
 mod pages;
 mod report;
+mod suspect;
 
 use std::sync::mpsc;
 use std::thread;
@@ -17,6 +19,7 @@ use crate::pki::PublicKey;
 pub use elsewhere::Elsewhere;
 pub use files::Files;
 pub use flaw::{Finding, Flaw};
+pub use late::{Late, Stretch};
 pub use report::{Agreement, Edge, Ending, FileRead, Proof, Report};
 
 use chain::Examiner;
@@ -28,7 +31,7 @@ const WAITING: usize = 4;
 /// How far the work has come.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Progress {
-    /// Records that were read.
+    /// Lines that were read.
     pub records: u64,
     /// The file that is being read, counted from 1.
     pub file: usize,
@@ -36,7 +39,8 @@ pub struct Progress {
     pub files: usize,
 }
 
-/// Reads the files in order until the first line that is not as it was written. Without `keys` signatures are not
+/// Reads the files in order. After a line that is not as it was written it goes on where the chain can be taken up again,
+/// until so much is bad that more says nothing. Without `keys` signatures are not
 /// checked, and nothing is proven. `progress` is called about once for every 256 KiB.
 ///
 /// # Errors
@@ -59,7 +63,7 @@ pub fn verify(
                 Delivery::Page(page) => {
                     let going_on = examiner.page(&page);
                     progress(Progress {
-                        records: examiner.records(),
+                        records: examiner.lines(),
                         file: page.file.saturating_add(1),
                         files: files.len(),
                     });

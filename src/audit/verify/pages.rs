@@ -12,6 +12,9 @@ use crate::error::{Code, Failure};
 /// Bytes after which a page is handed over.
 pub(super) const FULL: usize = 256 << 10;
 
+/// Lines after which it is, however short they are: each takes memory besides its bytes.
+const MANY: usize = 8192;
+
 /// How often the rest of a half-written last line is asked for: a daemon may be writing it.
 const ASKED: u32 = 10;
 
@@ -40,6 +43,10 @@ impl Page {
     /// How many they are.
     pub(super) fn len(&self) -> usize {
         self.ends.len()
+    }
+
+    fn is_full(&self) -> bool {
+        self.bytes.len() >= FULL || self.ends.len() >= MANY
     }
 
     fn push(&mut self, line: &[u8]) {
@@ -119,7 +126,7 @@ impl<'a> Pages<'a> {
             let whole = whole || rest(&mut lines, &mut line, self.files.patience())?;
             page.push(&line);
             page.torn = !whole;
-            if page.bytes.len() >= FULL || page.torn {
+            if page.is_full() || page.torn {
                 let full = page.next();
                 if self.deliver(full).is_err() {
                     return Ok(Err(Unwanted));
@@ -150,4 +157,28 @@ fn rest(lines: &mut Lines, line: &mut Vec<u8>, patience: Duration) -> io::Result
         }
     }
     Ok(false)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lines_without_content_fill_pages_too() {
+        let home = tempfile::tempdir().unwrap();
+        let path = home.path().join("audit.jsonl");
+        std::fs::write(&path, vec![b'\n'; 3 * MANY + 5]).unwrap();
+        let files = Files::gather(&[path]).unwrap();
+        let (sender, receiver) = std::sync::mpsc::sync_channel(100);
+        Pages::new(&files, sender).read().unwrap();
+        let pages: Vec<(u64, usize)> = receiver
+            .into_iter()
+            .map(|delivery| match delivery {
+                Delivery::Page(page) => (page.before, page.len()),
+                Delivery::Damaged { why, .. } => panic!("{why}"),
+            })
+            .collect();
+        let many = u64::try_from(MANY).unwrap();
+        assert_eq!(pages, [(0, MANY), (many, MANY), (2 * many, MANY), (3 * many, 5)]);
+    }
 }

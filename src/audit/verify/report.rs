@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use serde::Serialize;
 
 use super::flaw::{Finding, shown};
+use super::late::Late;
 
 /// What was read and what is proven.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize)]
@@ -21,13 +22,19 @@ pub struct Report {
     pub checkpoints: u64,
     /// How far it is proven.
     pub proof: Proof,
+    /// What of it no checkpoint covered when the daemon was down, so that it could be written anew then.
+    pub late: Late,
     /// What it ends with.
     pub ending: Ending,
     /// What the checkpoints kept elsewhere say.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub elsewhere: Option<Agreement>,
-    /// The first line that is not as it was written; nothing after it was looked at.
+    /// The first line that is not as it was written. What is said above is about the records before it.
     pub finding: Option<Finding>,
+    /// The next ones. The chain is taken up again after each, so that one is told for each thing that was done.
+    pub further: Vec<Finding>,
+    /// Whether there were so many that the rest was not looked at.
+    pub given_up: bool,
 }
 
 /// A file that was read.

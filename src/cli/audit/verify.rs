@@ -1,4 +1,4 @@
-//! `doorward audit verify`: the first line that is not as it was written, or what is proven.
+//! `doorward audit verify`: the lines that are not as they were written, or what is proven.
 
 use std::path::PathBuf;
 
@@ -12,7 +12,7 @@ use crate::clock::Clock;
 use crate::error::{Code, Failure};
 use crate::pki::PublicKey;
 
-/// Tell whether a journal is as it was written: the first bad line and why, or what is proven
+/// Tell whether a journal is as it was written: the bad lines and why, or what is proven
 ///
 /// Exit status: 0 nothing bad found, 1 something is bad, 3 something cannot be read. What no checkpoint covers yet is
 /// reported and is no reason for 1.
@@ -65,7 +65,7 @@ pub(super) fn run(args: &Args, clock: &Clock) -> Outcome {
     let keys = Keys::find(args, &files)?;
     let (elsewhere, wrong) = match &args.checkpoints {
         Some(path) => Elsewhere::read(path, keys.all())?,
-        None => (Elsewhere::default(), None),
+        None => (Elsewhere::default(), Vec::new()),
     };
     // A checkpoint that has arrived elsewhere is in the journal by now, perhaps in a file that was begun meanwhile.
     let files = if args.checkpoints.is_some() { Files::gather(&args.files)? } else { files };
@@ -77,30 +77,36 @@ pub(super) fn run(args: &Args, clock: &Clock) -> Outcome {
     });
     meter.clear();
     let report = verified?;
-    let sound = report.finding.is_none() && wrong.is_none();
+    let sound = report.finding.is_none() && wrong.is_empty();
     if args.json {
-        say(in_json(&report, wrong.as_ref(), &keys)?);
+        say(in_json(&report, &wrong, &keys)?);
     } else {
         files
             .skipped()
             .iter()
             .for_each(|path| complain(format!("left out: {}", harmless(&path.display().to_string()))));
-        in_words(&report, wrong.as_ref(), &keys).iter().for_each(|line| say(harmless(line)));
+        in_words(&report, &wrong, &keys).iter().for_each(|line| say(harmless(line)));
     }
     Ok(if sound { Exit::Done } else { Exit::Refused })
 }
 
-fn in_json(report: &Report, wrong: Option<&Finding>, keys: &Keys) -> Result<String, Failure> {
+fn in_json(report: &Report, wrong: &[Finding], keys: &Keys) -> Result<String, Failure> {
     let broken = |error| Failure::new(Code::Internal, "the report has no JSON form").because(error);
     let mut shown = serde_json::to_value(report).map_err(broken)?;
-    if let (Some(says), Some(finding)) =
-        (report.finding.as_ref().map(ToString::to_string), shown.get_mut("finding").and_then(Value::as_object_mut))
-    {
-        finding.insert("says".to_owned(), says.into());
+    let with_words = |shown: &mut Value, finding: &Finding| {
+        if let Some(members) = shown.as_object_mut() {
+            members.insert("says".to_owned(), finding.to_string().into());
+        }
+    };
+    if let (Some(finding), Some(shown)) = (&report.finding, shown.get_mut("finding")) {
+        with_words(shown, finding);
     }
+    let further = shown.get_mut("further").and_then(Value::as_array_mut).into_iter().flatten();
+    further.zip(&report.further).for_each(|(shown, finding)| with_words(shown, finding));
     if let Some(members) = shown.as_object_mut() {
-        members.insert("sound".to_owned(), (report.finding.is_none() && wrong.is_none()).into());
-        members.insert("checkpoint_finding".to_owned(), wrong.map(ToString::to_string).into());
+        members.insert("sound".to_owned(), (report.finding.is_none() && wrong.is_empty()).into());
+        let says: Vec<String> = wrong.iter().map(ToString::to_string).collect();
+        members.insert("checkpoint_findings".to_owned(), says.into());
         let (from, ids) = match keys {
             Keys::Given(_) => ("given", keys.all()),
             Keys::Beside(..) => ("beside the journal", keys.all()),
@@ -112,15 +118,17 @@ fn in_json(report: &Report, wrong: Option<&Finding>, keys: &Keys) -> Result<Stri
     serde_json::to_string_pretty(&shown).map_err(broken)
 }
 
-fn in_words(report: &Report, wrong: Option<&Finding>, keys: &Keys) -> Vec<String> {
+fn in_words(report: &Report, wrong: &[Finding], keys: &Keys) -> Vec<String> {
     let mut lines: Vec<String> = Vec::new();
     let mut line = |name: &str, text: String| lines.push(format!("{name:<12}{text}"));
-    if let Some(finding) = wrong {
+    for finding in wrong {
         line("BAD", format!("{finding} (among the checkpoints kept elsewhere)"));
     }
     if let Some(finding) = &report.finding {
         line("BAD", finding.to_string());
-        line("", "nothing after this line was looked at".to_owned());
+        report.further.iter().for_each(|finding| line("BAD", finding.to_string()));
+        let rest = if report.given_up { "nothing after that was looked at" } else { "the rest was looked at too" };
+        line("", format!("{rest}; what follows is about the records before the first of these"));
     }
     if let (Some(first), Some(last)) = (&report.first, &report.last) {
         line("records", format!("{}: {} of them, {}", range(first.seq, last.seq), report.records, files(report)));
@@ -130,6 +138,7 @@ fn in_words(report: &Report, wrong: Option<&Finding>, keys: &Keys) -> Vec<String
             line("", format!("it begins at record {}; earlier files were not given", first.seq));
         }
         proof(report, first, last).into_iter().for_each(|text| line("proven", text));
+        late(report).into_iter().for_each(|text| line("LATE", text));
         if let Some(text) = unproven(report, last) {
             line("UNPROVEN", text);
         }
@@ -152,7 +161,7 @@ fn in_words(report: &Report, wrong: Option<&Finding>, keys: &Keys) -> Vec<String
             "only the chain was checked: whoever can write the files can write another chain. Give --key".to_owned(),
         ),
     }
-    if report.finding.is_none() && wrong.is_none() {
+    if report.finding.is_none() && wrong.is_empty() {
         line("end", ending(report));
     }
     lines
@@ -183,6 +192,20 @@ fn proof(report: &Report, first: &Edge, last: &Edge) -> Option<String> {
         }
         Proof::NoKey | Proof::NoCheckpoint => None,
     }
+}
+
+/// Nothing is bad about them; but that they are as the daemon wrote them is not proven either.
+fn late(report: &Report) -> Vec<String> {
+    let stretches = report.late.stretches.iter().map(|stretch| {
+        let (records, were) = if stretch.from == stretch.to { ("record", "was") } else { ("records", "were") };
+        let range = range(stretch.from, stretch.to);
+        format!(
+            "{records} {range} {were} signed only after an unclean stop: while the daemon was down, whoever could \
+                 write the files could write other ones"
+        )
+    });
+    let more = (report.late.more > 0).then(|| format!("and {} more such stretches", report.late.more));
+    stretches.chain(more).collect()
 }
 
 fn unproven(report: &Report, last: &Edge) -> Option<String> {
