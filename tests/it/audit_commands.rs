@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 
 use crate::world::journal::Ledger;
 use crate::world::premises::Premises;
-use crate::world::program::{DOORWARD, Ended, Running, command, doorward, finish, there_is};
+use crate::world::program::{DOORWARD, Ended, Running, bash, command, doorward, finish, there_is};
 
 fn audit(home: &Path, line: &str) -> Ended {
     let words: Vec<&str> = ["audit"].into_iter().chain(line.split_whitespace()).collect();
@@ -327,4 +327,34 @@ fn the_journal_is_found_through_the_configuration() {
         "{ended:?}"
     );
     assert_eq!(audit(premises.root(), "tail --path audit.jsonl --config doorward.yaml").status, 2);
+}
+
+#[test]
+fn what_could_not_be_written_is_no_success() {
+    let ledger = Ledger::usual();
+    for words in [
+        "audit query --path audit.jsonl --json",
+        "audit query --path audit.jsonl --limit 1",
+        "audit stats --path audit.jsonl",
+        "audit show 00000002 --path audit.jsonl",
+        "audit tail --path audit.jsonl",
+        "audit key --path audit.jsonl",
+        "audit verify .",
+        "schema",
+    ] {
+        let ended = bash(ledger.home(), &format!("doorward {words} > /dev/full"), &[], "");
+        assert_eq!(ended.status, 3, "{words}: {ended:?}");
+        assert!(
+            ended.stderr.contains("doorward: standard output cannot be written: No space left"),
+            "{words}: {ended:?}"
+        );
+        // A reader that has seen enough is no failure.
+        let ended = bash(
+            ledger.home(),
+            &format!("set +eo pipefail; doorward {words} | true; exit ${{PIPESTATUS[0]}}"),
+            &[],
+            "",
+        );
+        assert!(ended.status == 0 && ended.stderr.lines().all(|line| line.starts_with("key ")), "{words}: {ended:?}");
+    }
 }
