@@ -358,3 +358,31 @@ fn what_could_not_be_written_is_no_success() {
         assert!(ended.status == 0 && ended.stderr.lines().all(|line| line.starts_with("key ")), "{words}: {ended:?}");
     }
 }
+
+#[test]
+fn stats_say_who_is_refused_and_from_where() {
+    let mut ledger = Ledger::usual();
+    let refusal = |members: Value| {
+        let mut record = json!({"event": "auth_failure", "result": "refused", "reason": "token_expired"});
+        record.as_object_mut().unwrap().extend(members.as_object().unwrap().clone());
+        record
+    };
+    ledger.note(refusal(json!({"client": {"ip": "192.0.2.7", "subject": "CN=eve"}})));
+    ledger.note(refusal(json!({"client": {"ip": "192.0.2.7"}, "count": 40})));
+    ledger.note(refusal(json!({"client": {}})));
+    (0..30).for_each(|host| ledger.note(refusal(json!({"client": {"ip": format!("203.0.113.{host}")}}))));
+    ledger.write();
+    let home = ledger.home();
+    let stats = json_of(&audit(home, "stats --path audit.jsonl --json"));
+    // Three calls of bob were refused too, each from another address.
+    assert_eq!(stats["refused"], json!({"(unknown)": 71, "bob": 3, "CN=eve": 1}));
+    let addresses = stats["addresses"].as_object().unwrap();
+    assert_eq!((addresses.len(), &addresses["192.0.2.7"]), (10, &41.into()), "{addresses:?}");
+    let words = audit(home, "stats --path audit.jsonl").well();
+    for wanted in [
+        "\nrefusals by user, else certificate\n          71  (unknown)\n           3  bob\n           1  CN=eve\n",
+        "\nrefusals by address\n          41  192.0.2.7\n",
+    ] {
+        assert!(words.contains(wanted), "{wanted} in {words}");
+    }
+}
