@@ -386,3 +386,40 @@ fn stats_say_who_is_refused_and_from_where() {
         assert!(words.contains(wanted), "{wanted} in {words}");
     }
 }
+
+#[test]
+fn a_wish_that_nothing_can_fulfil_is_said() {
+    let ledger = Ledger::usual();
+    let home = ledger.home();
+    let query = |wish: &str| audit(home, &format!("query --path audit.jsonl --json {wish}"));
+    for (wish, wanted) in [
+        ("--event querry", "query_denied"),
+        ("--decision denied", "forbid"),
+        ("--ip banana", "--ip <IP>"),
+        ("--ip 10.0.0", "--ip <IP>"),
+    ] {
+        let ended = query(wish);
+        assert!(ended.status == 2 && ended.stderr.contains(wanted), "{wish}: {ended:?}");
+    }
+    for event in crate::audit_page::events() {
+        assert_eq!(query(&format!("--event {event}")).status, 0, "{event}");
+    }
+    for decision in ["permit", "forbid", "permitted", "success", "refused", "failed", "abandoned"] {
+        assert_eq!(query(&format!("--decision {decision}")).status, 0, "{decision}");
+    }
+    let nothing = query("--user carol");
+    assert_eq!(
+        (nothing.status, nothing.stdout.as_str(), nothing.stderr.as_str()),
+        (0, "", "doorward: no records fit\n")
+    );
+    assert_eq!(query("--user bob").stderr, "");
+    assert_eq!(
+        audit(home, "show 0000000AC0FFEE --path audit.jsonl").well(),
+        audit(home, "show 0000000ac0ffee --path audit.jsonl").well()
+    );
+    let absent = audit(home, "query --path absent.jsonl");
+    assert_eq!(absent.status, 3);
+    for way in ["absent.jsonl", "--path", "--config", "DOORWARD_CONFIG"] {
+        assert!(absent.stderr.contains(way), "{way} in {absent:?}");
+    }
+}
