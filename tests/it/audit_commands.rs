@@ -423,3 +423,38 @@ fn a_wish_that_nothing_can_fulfil_is_said() {
         assert!(absent.stderr.contains(way), "{way} in {absent:?}");
     }
 }
+
+#[test]
+fn the_check_looks_at_the_key_that_signs_checkpoints() {
+    let premises = Premises::new();
+    let sound = fs::read_to_string(premises.path("doorward.yaml")).unwrap();
+    let check = |key: &str| {
+        let path = premises.name("audit.jsonl");
+        let section = format!("audit:\n  path: {path}\n  checkpoint:\n    key: {}\n", premises.name(key));
+        let other = sound.split("audit:\n").next().unwrap();
+        fs::write(premises.path("key.yaml"), format!("{other}{section}")).unwrap();
+        doorward(premises.root(), &["check", "--config", "key.yaml"])
+    };
+    let mode = |name: &str, mode: u32| {
+        fs::set_permissions(premises.path(name), std::os::unix::fs::PermissionsExt::from_mode(mode)).unwrap();
+    };
+    assert_eq!(check("new.key").status, 0, "it is made at the start");
+    assert_eq!(check("server.key").status, 1, "of another kind");
+    fs::write(premises.path("text.key"), "no key").unwrap();
+    mode("text.key", 0o600);
+    fs::create_dir(premises.path("open")).unwrap();
+    mode("open", 0o777);
+    fs::copy(premises.path("server.key"), premises.path("read.key")).unwrap();
+    mode("read.key", 0o644);
+    for (key, wanted) in [
+        ("absent/new.key", "does not exist"),
+        ("open/new.key", "can be written by others"),
+        ("read.key", "can be read by its group or by others"),
+        ("text.key", "text.key"),
+        ("open", "is not a file"),
+    ] {
+        let ended = check(key);
+        let found = ended.stdout.contains("audit.checkpoint.key") && ended.stdout.contains(wanted);
+        assert!(ended.status == 1 && found, "{key}: {ended:?}");
+    }
+}
