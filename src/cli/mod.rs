@@ -80,6 +80,7 @@ pub fn main() -> ExitCode {
         Verb::Demo(args) => demo::run(args, clock),
         Verb::Completions(args) => completions::run(args, Arguments::command()),
     };
+    let outcome = outcome.and_then(|exit| terminal::all_written().map(|()| exit));
     let exit = outcome.unwrap_or_else(|failure| {
         let cause = failure.cause().map(|cause| format!(": {cause}")).unwrap_or_default();
         let told = format!("doorward: {failure}{cause}");
@@ -149,10 +150,11 @@ impl From<&Failure> for Exit {
 /// What a command comes to; a failure is printed with its cause, for the person at the keyboard is the operator.
 pub type Outcome = Result<Exit, Failure>;
 
-/// A line on standard output; a reader that has gone away is no error.
+/// A line on standard output; a reader that has gone away is no error, and any other is one of the command.
 pub fn say(line: impl AsRef<str>) {
     let mut out = std::io::stdout().lock();
-    let _ = out.write_all(line.as_ref().as_bytes()).and_then(|()| out.write_all(b"\n")).and_then(|()| out.flush());
+    let text = line.as_ref().as_bytes();
+    terminal::written(out.write_all(text).and_then(|()| out.write_all(b"\n")).and_then(|()| out.flush()));
 }
 
 /// A line on standard error, or some. Whatever it speaks of, names of files and what strangers sent among it, no terminal

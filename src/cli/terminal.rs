@@ -1,8 +1,34 @@
 //! What goes to a terminal: text of strangers made harmless, colours only where a person sees them, and no more lines
-//! than somebody reads.
+//! than somebody reads. What cannot be written is no success, unless nobody reads any more.
 
 use std::borrow::Cow;
-use std::io::{self, BufWriter, IsTerminal as _, StdoutLock, Write as _};
+use std::io::{self, BufWriter, ErrorKind, IsTerminal as _, StdoutLock, Write as _};
+use std::sync::OnceLock;
+
+use crate::error::{Code, Failure};
+
+/// The first error of standard output: it is everybody's, and once a part is lost the rest is worth little.
+static LOST: OnceLock<io::Error> = OnceLock::new();
+
+/// Takes note of how writing to standard output went. A reader that has gone away has what it wanted.
+pub(super) fn written(result: io::Result<()>) {
+    if let Err(error) = result
+        && error.kind() != ErrorKind::BrokenPipe
+    {
+        let _ = LOST.set(error);
+    }
+}
+
+/// Whether everything that was said could be written.
+///
+/// # Errors
+/// [`Code::Io`] when something was not, as on a full disk.
+pub(super) fn all_written() -> Result<(), Failure> {
+    match LOST.get() {
+        Some(error) => Err(Failure::new(Code::Io, "standard output cannot be written").because(error)),
+        None => Ok(()),
+    }
+}
 
 /// Text in which nothing moves the cursor, turns the line around or hides: such characters are written as `\u{…}`.
 pub(super) fn harmless(text: &str) -> Cow<'_, str> {
@@ -89,16 +115,22 @@ impl Output {
     }
 
     fn write(&mut self, line: &[u8]) {
-        let written = self.to.write_all(line).and_then(|()| self.to.write_all(b"\n"));
-        self.gone = self.gone || written.is_err();
+        let result = self.to.write_all(line).and_then(|()| self.to.write_all(b"\n"));
+        self.note(result);
     }
 
     /// Hands over what is waiting.
     pub(super) fn flush(&mut self) {
-        self.gone = self.gone || self.to.flush().is_err();
+        let result = self.to.flush();
+        self.note(result);
     }
 
-    /// Whether nobody reads any more.
+    fn note(&mut self, result: io::Result<()>) {
+        self.gone = self.gone || result.is_err();
+        written(result);
+    }
+
+    /// Whether nothing more can be written.
     pub(super) fn is_gone(&self) -> bool {
         self.gone
     }

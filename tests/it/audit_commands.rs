@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 
 use crate::world::journal::Ledger;
 use crate::world::premises::Premises;
-use crate::world::program::{DOORWARD, Ended, Running, command, doorward, finish, there_is};
+use crate::world::program::{DOORWARD, Ended, Running, bash, command, doorward, finish, there_is};
 
 fn audit(home: &Path, line: &str) -> Ended {
     let words: Vec<&str> = ["audit"].into_iter().chain(line.split_whitespace()).collect();
@@ -386,4 +386,134 @@ fn the_journal_is_found_through_the_configuration() {
         "{ended:?}"
     );
     assert_eq!(audit(premises.root(), "tail --path audit.jsonl --config doorward.yaml").status, 2);
+}
+
+#[test]
+fn what_could_not_be_written_is_no_success() {
+    let ledger = Ledger::usual();
+    for words in [
+        "audit query --path audit.jsonl --json",
+        "audit query --path audit.jsonl --limit 1",
+        "audit stats --path audit.jsonl",
+        "audit show 00000002 --path audit.jsonl",
+        "audit tail --path audit.jsonl",
+        "audit key --path audit.jsonl",
+        "audit verify .",
+        "schema",
+    ] {
+        let ended = bash(ledger.home(), &format!("doorward {words} > /dev/full"), &[], "");
+        assert_eq!(ended.status, 3, "{words}: {ended:?}");
+        assert!(
+            ended.stderr.contains("doorward: standard output cannot be written: No space left"),
+            "{words}: {ended:?}"
+        );
+        // A reader that has seen enough is no failure.
+        let ended = bash(
+            ledger.home(),
+            &format!("set +eo pipefail; doorward {words} | true; exit ${{PIPESTATUS[0]}}"),
+            &[],
+            "",
+        );
+        assert!(ended.status == 0 && ended.stderr.lines().all(|line| line.starts_with("key ")), "{words}: {ended:?}");
+    }
+}
+
+#[test]
+fn stats_say_who_is_refused_and_from_where() {
+    let mut ledger = Ledger::usual();
+    let refusal = |members: Value| {
+        let mut record = json!({"event": "auth_failure", "result": "refused", "reason": "token_expired"});
+        record.as_object_mut().unwrap().extend(members.as_object().unwrap().clone());
+        record
+    };
+    ledger.note(refusal(json!({"client": {"ip": "192.0.2.7", "subject": "CN=eve"}})));
+    ledger.note(refusal(json!({"client": {"ip": "192.0.2.7"}, "count": 40})));
+    ledger.note(refusal(json!({"client": {}})));
+    (0..30).for_each(|host| ledger.note(refusal(json!({"client": {"ip": format!("203.0.113.{host}")}}))));
+    ledger.write();
+    let home = ledger.home();
+    let stats = json_of(&audit(home, "stats --path audit.jsonl --json"));
+    // Three calls of bob were refused too, each from another address.
+    assert_eq!(stats["refused"], json!({"(unknown)": 71, "bob": 3, "CN=eve": 1}));
+    let addresses = stats["addresses"].as_object().unwrap();
+    assert_eq!((addresses.len(), &addresses["192.0.2.7"]), (10, &41.into()), "{addresses:?}");
+    let words = audit(home, "stats --path audit.jsonl").well();
+    for wanted in [
+        "\nrefusals by user, else certificate\n          71  (unknown)\n           3  bob\n           1  CN=eve\n",
+        "\nrefusals by address\n          41  192.0.2.7\n",
+    ] {
+        assert!(words.contains(wanted), "{wanted} in {words}");
+    }
+}
+
+#[test]
+fn a_wish_that_nothing_can_fulfil_is_said() {
+    let ledger = Ledger::usual();
+    let home = ledger.home();
+    let query = |wish: &str| audit(home, &format!("query --path audit.jsonl --json {wish}"));
+    for (wish, wanted) in [
+        ("--event querry", "query_denied"),
+        ("--decision denied", "forbid"),
+        ("--ip banana", "--ip <IP>"),
+        ("--ip 10.0.0", "--ip <IP>"),
+    ] {
+        let ended = query(wish);
+        assert!(ended.status == 2 && ended.stderr.contains(wanted), "{wish}: {ended:?}");
+    }
+    for event in crate::audit_page::events() {
+        assert_eq!(query(&format!("--event {event}")).status, 0, "{event}");
+    }
+    for decision in ["permit", "forbid", "permitted", "success", "refused", "failed", "abandoned"] {
+        assert_eq!(query(&format!("--decision {decision}")).status, 0, "{decision}");
+    }
+    let nothing = query("--user carol");
+    assert_eq!(
+        (nothing.status, nothing.stdout.as_str(), nothing.stderr.as_str()),
+        (0, "", "doorward: no records fit\n")
+    );
+    assert_eq!(query("--user bob").stderr, "");
+    assert_eq!(
+        audit(home, "show 0000000AC0FFEE --path audit.jsonl").well(),
+        audit(home, "show 0000000ac0ffee --path audit.jsonl").well()
+    );
+    let absent = audit(home, "query --path absent.jsonl");
+    assert_eq!(absent.status, 3);
+    for way in ["absent.jsonl", "--path", "--config", "DOORWARD_CONFIG"] {
+        assert!(absent.stderr.contains(way), "{way} in {absent:?}");
+    }
+}
+
+#[test]
+fn the_check_looks_at_the_key_that_signs_checkpoints() {
+    let premises = Premises::new();
+    let sound = fs::read_to_string(premises.path("doorward.yaml")).unwrap();
+    let check = |key: &str| {
+        let path = premises.name("audit.jsonl");
+        let section = format!("audit:\n  path: {path}\n  checkpoint:\n    key: {}\n", premises.name(key));
+        let other = sound.split("audit:\n").next().unwrap();
+        fs::write(premises.path("key.yaml"), format!("{other}{section}")).unwrap();
+        doorward(premises.root(), &["check", "--config", "key.yaml"])
+    };
+    let mode = |name: &str, mode: u32| {
+        fs::set_permissions(premises.path(name), std::os::unix::fs::PermissionsExt::from_mode(mode)).unwrap();
+    };
+    assert_eq!(check("new.key").status, 0, "it is made at the start");
+    assert_eq!(check("server.key").status, 1, "of another kind");
+    fs::write(premises.path("text.key"), "no key").unwrap();
+    mode("text.key", 0o600);
+    fs::create_dir(premises.path("open")).unwrap();
+    mode("open", 0o777);
+    fs::copy(premises.path("server.key"), premises.path("read.key")).unwrap();
+    mode("read.key", 0o644);
+    for (key, wanted) in [
+        ("absent/new.key", "does not exist"),
+        ("open/new.key", "can be written by others"),
+        ("read.key", "can be read by its group or by others"),
+        ("text.key", "text.key"),
+        ("open", "is not a file"),
+    ] {
+        let ended = check(key);
+        let found = ended.stdout.contains("audit.checkpoint.key") && ended.stdout.contains(wanted);
+        assert!(ended.status == 1 && found, "{key}: {ended:?}");
+    }
 }

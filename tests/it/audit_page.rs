@@ -18,7 +18,7 @@ use crate::world::premises::Premises;
 use crate::world::program::{Ended, bash, doorward, there_is};
 use crate::world::{Choice, World, wire};
 
-const PAGE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/audit.md");
+pub const PAGE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/audit.md");
 const RECORD: &str = include_str!("../../src/audit/record.rs");
 /// Longest line of an example.
 const WIDTH: usize = 120;
@@ -265,7 +265,7 @@ fn what_the_page_says_to_configure_passes_the_check() {
 }
 
 /// A block of the page that is run here.
-fn block(page: &str, name: &str) -> String {
+pub fn block(page: &str, name: &str) -> String {
     let (_, rest) = page.split_once(&format!("<!-- run by the tests: {name} -->\n```sh\n")).unwrap();
     rest.split_once("```").unwrap().0.to_owned()
 }
@@ -297,17 +297,20 @@ fn a_stranger_can_verify_with_what_the_page_says() {
     let page = fs::read_to_string(PAGE).unwrap();
     let home = tempfile::tempdir().unwrap();
     write_log(home.path());
-    let run = |name: &str| -> Ended {
-        let place = home.path().to_str().unwrap();
-        bash(home.path(), &block(&page, name).replace("/tmp/", &format!("{place}/")), &[], "")
+    // As at a prompt: nothing but what the page says ends it where something is wrong.
+    let run =
+        |name: &str| -> Ended { bash(home.path(), &format!("set +eu +o pipefail\n{}", block(&page, name)), &[], "") };
+    let sound = |what: &str| {
+        assert_eq!(run("chain").well(), "the chain holds up to record 41\n", "{what}");
+        let said = run("signature").well();
+        assert!(said.contains("Verified Successfully") && said.contains("to record 40 is proven"), "{what}: {said}");
     };
-    assert_eq!(run("chain").well(), "the chain holds up to record 41\n");
-    assert!(run("signature").well().contains("Verified Successfully"));
+    sound("as the daemon leaves it");
     let path = home.path().join("audit.jsonl");
     let whole = fs::read_to_string(&path).unwrap();
     let last: Value = serde_json::from_str(whole.lines().last().unwrap()).unwrap();
     assert!(run("link").well().starts_with(last["prev"].as_str().unwrap()));
-    let changes: [(&str, &str, String); 4] = [
+    let changes: [(&str, &str, String); 6] = [
         ("chain", "changed", whole.replacen("\"30,", "\"31,", 1)),
         (
             "chain",
@@ -316,6 +319,8 @@ fn a_stranger_can_verify_with_what_the_page_says() {
         ),
         ("signature", "another time", whole.replace("\"ts\":\"2027", "\"ts\":\"2028")),
         ("signature", "another number", whole.replace("\"covers\":40", "\"covers\":39")),
+        ("signature", "another head", whole.replace(last["prev"].as_str().unwrap(), &"0".repeat(64))),
+        ("chain", "twice, and not the same", whole.replacen("\"30,", "\"31,", 1) + &whole),
     ];
     for (name, what, text) in changes {
         assert_ne!(text, whole, "{what}");
@@ -323,4 +328,25 @@ fn a_stranger_can_verify_with_what_the_page_says() {
         let ended = run(name);
         assert_ne!(ended.status, 0, "{what}: {ended:?}");
     }
+    fs::write(&path, &whole).unwrap();
+    let shell = |script: &str| bash(home.path(), script, &[], "").well();
+    shell("gunzip -k audit.000000000001.jsonl.gz && touch audit.000000000041.jsonl.gz.tmp audit.torn-41");
+    sound("plain and compressed");
+    shell(
+        "rm audit.000000000001.jsonl.gz audit.*.tmp; mv audit.jsonl audit.jsonl.1; mv audit.000000000001.jsonl audit.jsonl.2",
+    );
+    shell(": > audit.jsonl; gzip audit.jsonl.2");
+    sound("as logrotate leaves it");
+    let ended = shell(
+        "tail -n 1 audit.jsonl.1 > kept; grep -v '\"event\":\"checkpoint\"' audit.jsonl.1 > audit.jsonl; rm audit.jsonl.1",
+    );
+    assert_eq!(ended, "");
+    assert_eq!(run("chain").well(), "the chain holds up to record 40\n");
+    let ended = run("signature");
+    assert!(ended.status != 0 && ended.stdout == "there is no checkpoint: nothing is proven\n", "{ended:?}");
+    // Arguments of a call that look like a checkpoint are none.
+    shell(
+        r#"cat kept >> audit.jsonl; echo '{"seq":42,"v":1,"ts":"","event":"query","params":{"event":"checkpoint"},"prev":""}' >> audit.jsonl"#,
+    );
+    assert!(run("signature").well().contains("to record 40 is proven"));
 }

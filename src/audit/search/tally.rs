@@ -15,6 +15,8 @@ const TIMED: usize = 1000;
 const LONGEST_NAME: usize = 256;
 /// Under which name the rest is counted.
 const REST: &str = "(others)";
+/// Under which name those are counted of whom it is not known.
+const UNKNOWN: &str = "(unknown)";
 
 /// How often each name occurs.
 #[derive(Default, Debug)]
@@ -111,6 +113,10 @@ pub struct Tally {
     pub tools: Counts,
     /// Refusals by `reason`, with those that a record stands for.
     pub reasons: Counts,
+    /// Refusals by `user`, else by `client.subject`, with those that a record stands for.
+    pub refused: Counts,
+    /// Refusals by `client.ip`, with those that a record stands for.
+    pub addresses: Counts,
     /// Refusals, with those that a record stands for.
     pub refusals: u64,
     /// By tool.
@@ -136,6 +142,9 @@ impl Tally {
             let count = record.count.unwrap_or(1);
             self.refusals = self.refusals.saturating_add(count);
             self.reasons.add(record.reason.as_deref().unwrap_or("(none)"), count);
+            let who = record.user.as_deref().or(record.client.subject.as_deref());
+            self.refused.add(who.unwrap_or(UNKNOWN), count);
+            self.addresses.add(record.client.ip.as_deref().unwrap_or(UNKNOWN), count);
         }
         let outcome = record.stage.as_deref() == Some("outcome");
         if let Some(decision) = record.decision.as_deref().or(record.result.as_deref())

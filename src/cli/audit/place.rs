@@ -41,7 +41,11 @@ impl Place {
     /// # Errors
     /// When it is not there, too.
     pub(super) fn journal(&self) -> Result<Journal, Failure> {
-        Journal::find(self.layout()?)
+        Journal::find(self.layout()?).map_err(|failure| {
+            let cause = failure.cause().unwrap_or_default();
+            failure
+                .because(format!("{cause} (--path names a log; --config or DOORWARD_CONFIG, the configuration of one)"))
+        })
     }
 }
 

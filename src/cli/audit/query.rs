@@ -1,7 +1,10 @@
 //! `doorward audit query`: the records that are asked for.
 
 use std::collections::VecDeque;
+use std::net::IpAddr;
 use std::ops::ControlFlow;
+
+use clap::builder::PossibleValuesParser;
 
 use super::place::{Place, Times};
 use super::row;
@@ -9,6 +12,30 @@ use crate::audit::search::Filter;
 use crate::cli::terminal::{Output, harmless};
 use crate::cli::{Exit, Outcome, complain};
 use crate::clock::Clock;
+
+/// What `event` can be.
+const EVENTS: [&str; 17] = [
+    "start",
+    "stop",
+    "unclean_stop",
+    "checkpoint",
+    "auth_success",
+    "auth_failure",
+    "query",
+    "query_denied",
+    "redaction",
+    "limit_exceeded",
+    "config_reload",
+    "audit_gap",
+    "warning",
+    "credential_fetch",
+    "handle_resolution",
+    "session_open",
+    "session_close",
+];
+
+/// What `decision` and `result` can be.
+const DECISIONS: [&str; 7] = ["permit", "forbid", "permitted", "success", "refused", "failed", "abandoned"];
 
 /// Show the records that fit every wish
 #[derive(clap::Args, Debug)]
@@ -22,18 +49,18 @@ pub(super) struct Args {
     /// Which tool
     #[arg(long)]
     tool: Option<String>,
-    /// What happened: query, query_denied, auth_failure, …
-    #[arg(long)]
+    /// What happened
+    #[arg(long, value_parser = PossibleValuesParser::new(EVENTS))]
     event: Option<String>,
-    /// How it was decided or ended: permit, refused, success, …
-    #[arg(long)]
+    /// How it was decided or ended
+    #[arg(long, value_parser = PossibleValuesParser::new(DECISIONS))]
     decision: Option<String>,
     /// Why it was refused: token_expired, policy_forbidden, …
     #[arg(long)]
     reason: Option<String>,
     /// From which address
     #[arg(long)]
-    ip: Option<String>,
+    ip: Option<IpAddr>,
     #[command(flatten)]
     times: Times,
     /// Only the newest
@@ -49,14 +76,17 @@ pub(super) struct Args {
 pub(super) fn run(args: Args, clock: &Clock) -> Outcome {
     let Args { user, agent, tool, event, decision, reason, ip, times, limit, json, place } = args;
     let span = times.span(clock);
+    let ip = ip.map(|ip| ip.to_string());
     let sieve = Filter { user, agent, tool, event, decision, reason, ip, span }.ready()?;
     let limit = limit.map(|limit| usize::try_from(limit).unwrap_or(usize::MAX));
     let mut newest: VecDeque<Vec<u8>> = VecDeque::new();
+    let mut found = false;
     let mut output = Output::new();
     let troubles = place.journal()?.each(span, &mut |line| {
         if sieve.pass(line).is_none() {
             return ControlFlow::Continue(());
         }
+        found = true;
         match limit {
             Some(limit) => {
                 if newest.len() == limit {
@@ -72,5 +102,8 @@ pub(super) fn run(args: Args, clock: &Clock) -> Outcome {
     output.flush();
     // What was found is shown; that some may be missing must not pass for success.
     troubles.iter().for_each(|trouble| complain(format!("doorward: not all was read: {}", harmless(trouble))));
+    if !found && troubles.is_empty() {
+        complain("doorward: no records fit");
+    }
     Ok(if troubles.is_empty() { Exit::Done } else { Exit::Failed })
 }

@@ -38,16 +38,21 @@ fn id(text: &str) -> Result<String, String> {
     if sound { Ok(text.to_owned()) } else { Err("letters, digits and -".to_owned()) }
 }
 
+/// Ids are hexadecimal; some programs and people write that with capitals.
+fn begins(id: &str, with: &str) -> bool {
+    id.get(..with.len()).is_some_and(|beginning| beginning.eq_ignore_ascii_case(with))
+}
+
 pub(super) fn run(args: &Args) -> Outcome {
     let journal = args.place.journal()?;
     let broken = |error: regex::Error| Failure::new(Code::Internal, "this id cannot be searched for").because(error);
-    let needle = Regex::new(&format!("\"id\":\"{}", regex::escape(&args.id))).map_err(broken)?;
+    let needle = Regex::new(&format!("\"id\":\"(?i){}", regex::escape(&args.id))).map_err(broken)?;
     let mut found: Vec<(Vec<u8>, Reading)> = Vec::new();
     let mut ids = BTreeSet::new();
     let troubles = journal.each(Span::default(), &mut |line| {
         if needle.is_match(line)
             && let Some(record) = Reading::of(line)
-            && let Some(id) = record.id.as_ref().filter(|id| id.starts_with(&args.id))
+            && let Some(id) = record.id.as_ref().filter(|id| begins(id, &args.id))
         {
             if ids.len() <= NAMED {
                 ids.insert(id.clone());

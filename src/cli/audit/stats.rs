@@ -56,7 +56,7 @@ pub(super) fn run(args: &Args, clock: &Clock) -> Outcome {
 }
 
 /// The tables, by title.
-fn tables(tally: &Tally) -> [(&'static str, &Counts); 6] {
+fn tables(tally: &Tally) -> [(&'static str, &Counts); 8] {
     [
         ("events", &tally.events),
         ("decisions", &tally.decisions),
@@ -64,6 +64,8 @@ fn tables(tally: &Tally) -> [(&'static str, &Counts); 6] {
         ("agents", &tally.agents),
         ("tools", &tally.tools),
         ("reasons", &tally.reasons),
+        ("refused", &tally.refused),
+        ("addresses", &tally.addresses),
     ]
 }
 
@@ -92,7 +94,13 @@ fn in_words(tally: &Tally, (files, bytes): (usize, u64), clock: &Clock) -> Vec<S
         let top = counts.top(most(title));
         if !top.is_empty() {
             lines.push(String::new());
-            lines.push(title.to_owned());
+            // What a table is of is not plain from these titles.
+            lines.push(match title {
+                "reasons" => "refusals by reason".to_owned(),
+                "refused" => "refusals by user, else certificate".to_owned(),
+                "addresses" => "refusals by address".to_owned(),
+                _ => title.to_owned(),
+            });
             lines.extend(top.iter().map(|(name, count)| format!("  {count:>10}  {name}")));
         }
     }

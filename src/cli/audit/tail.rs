@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::place::Place;
 use super::row;
 use crate::audit::chain::Link;
-use crate::audit::search::{Follower, Journal};
+use crate::audit::search::Follower;
 use crate::cli::signals::Signals;
 use crate::cli::terminal::Output;
 use crate::cli::{Exit, Outcome, block_on};
@@ -32,7 +32,7 @@ pub(super) struct Args {
 
 pub(super) fn run(args: &Args) -> Outcome {
     let layout = args.place.layout()?;
-    let last = match Journal::find(layout.clone()) {
+    let last = match args.place.journal() {
         // The number of the last record is needed even if none is to be shown.
         Ok(journal) => journal.last(args.lines.max(1))?,
         // A daemon that has not written anything yet can be followed.

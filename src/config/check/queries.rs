@@ -1,9 +1,14 @@
 //! `scopes`, `queries`, `redaction`, `audit`, `log`: what may be asked, what may leave, what is kept.
 
+use std::path::Path;
+
 use super::{Check, files};
+use crate::audit::checkpoint::Signer;
+use crate::audit::layout::Layout;
 use crate::config::place::KeyPath;
 use crate::config::spelling::nearest;
 use crate::guard::{FieldPattern, Pattern, RedactionSection, Redactor};
+use crate::pki::store;
 
 /// Queries that operators name already and that come with later versions.
 const TO_COME: &[&str] = &[
@@ -110,7 +115,36 @@ impl Check<'_> {
         {
             self.find("audit.path", problem, "");
         }
+        if used && self.config.audits() {
+            self.checkpoint_key();
+        }
         self.syslog();
+    }
+
+    /// The key that signs checkpoints: private where it is, and where it is not it must be possible to make it.
+    fn checkpoint_key(&mut self) {
+        const KEY: &str = "audit.checkpoint.key";
+        let audit = &self.config.audit;
+        let written = audit.checkpoint.key.as_deref();
+        let path = written.map_or_else(|| Layout::of(&audit.path).beside("key"), Path::to_owned);
+        if path.symlink_metadata().is_ok() {
+            self.private_file(KEY, &path);
+            if !self.found(KEY)
+                && let Err(failure) = store::signing_key(&path).and_then(Signer::new)
+            {
+                self.find(KEY, failure.cause().unwrap_or_else(|| failure.public().to_owned()), "");
+            }
+            return;
+        }
+        match files::writable(&path) {
+            // Who can put a key there before the first start can sign.
+            Ok(()) => self.guarded(KEY, &path),
+            Err(problem) if written.is_some() => {
+                self.find(KEY, problem, "it is made at the start where it is not there")
+            }
+            // Beside the log this was said of the log.
+            Err(_) => {}
+        }
     }
 }
 

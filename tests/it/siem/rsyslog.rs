@@ -12,8 +12,9 @@ use serde_json::{Value, json};
 use tokio::io::AsyncWriteExt as _;
 use tokio::net::TcpStream;
 
+use crate::audit_page;
 use crate::world::child::free_port;
-use crate::world::program::{Running, command, finish, there_is};
+use crate::world::program::{Running, bash, command, doorward, finish, there_is};
 use crate::world::{Choice, World, wire};
 
 const RSYSLOGD: &str = "/usr/sbin/rsyslogd";
@@ -37,7 +38,7 @@ fn there_is_rsyslog() -> bool {
 }
 
 impl Collector {
-    /// With the certificates of the world; the one of `good` may write.
+    /// With the certificates of the world; the one of `good` may write. The socket is used as the file says at its end.
     fn start(root: &Path) -> Self {
         // Without the slash at its end.
         let root: &Path = &root.components().collect::<PathBuf>();
@@ -49,6 +50,11 @@ impl Collector {
             .replace("/etc/rsyslog.d/doorward-server.pem", root.join("server.crt").to_str().unwrap())
             .replace("/etc/rsyslog.d/doorward-server.key", root.join("server.key").to_str().unwrap())
             .replace("/var/log/doorward-siem", out.to_str().unwrap())
+            .replace("/var/spool/doorward-siem", out.to_str().unwrap())
+            .replace(
+                "#input(type=\"imuxsock\"",
+                "module(load=\"imuxsock\" SysSock.Use=\"off\")\ninput(type=\"imuxsock\"",
+            )
             .replace("port=\"10514\"", &format!("port=\"{tcp}\""))
             .replace("port=\"6514\"", &format!("address=\"127.0.0.1\" port=\"{tls}\""))
             .replace("door.example", "bot");
@@ -117,9 +123,11 @@ async fn journal() -> (World, Vec<String>) {
     (world, text.lines().map(str::to_owned).collect())
 }
 
-/// Sends a copy of the journal, as `host`, until the collector has it.
+/// Sends a copy of the journal, as `host`, until the collector has it; one that is there is sent again.
 async fn forward(world: &World, collector: &Collector, host: &str, target: String, lines: &[String]) {
     let home = world.path(host);
+    let before = fs::read(collector.out.join(host).join("all.jsonl")).map_or(0, |all| all.len());
+    let _ = fs::remove_dir_all(&home);
     fs::create_dir(&home).unwrap();
     let wanted = lines.join("\n") + "\n";
     fs::write(home.join("audit.jsonl"), &wanted).unwrap();
@@ -139,7 +147,7 @@ async fn forward(world: &World, collector: &Collector, host: &str, target: Strin
     let forwarder = Forwarder::start(&section, &home.join("audit.jsonl"), Clock::system()).unwrap();
     for _ in 0..500 {
         let all = fs::read_to_string(collector.out.join(host).join("all.jsonl")).unwrap_or_default();
-        if all.len() >= wanted.len() {
+        if all.len() >= before + wanted.len() {
             break;
         }
         tokio::time::sleep(Duration::from_millis(20)).await;
@@ -157,6 +165,11 @@ async fn rsyslog_writes_every_record_as_it_is_by_event_and_what_needs_attention_
     let mut plain = collector.connect().await;
     forward(&world, &collector, "plain.example", format!("tcp://127.0.0.1:{}", collector.tcp), &lines).await;
     forward(&world, &collector, "secure.example", format!("tls://localhost:{}", collector.tls), &lines).await;
+    // A datagram takes no record of the greatest length.
+    let (_, short) = lines.split_last().unwrap();
+    for _ in 0..2 {
+        forward(&world, &collector, "unix.example", format!("unix:{}/socket", collector.out.display()), short).await;
+    }
     plain.write_all(&frame("../../up", "query", "not a record")).await.unwrap();
     plain.write_all(&frame("../../up", "query", r#"{"seq":1,"event":"../../up"}"#)).await.unwrap();
     plain.shutdown().await.unwrap();
@@ -183,6 +196,16 @@ async fn rsyslog_writes_every_record_as_it_is_by_event_and_what_needs_attention_
         assert!(attention.contains("subject=CN=eve seq="), "{attention}");
         assert!(!attention.contains(" query reason"), "{attention}");
     }
+    // What came twice is taken out as the page says, and is the journal again.
+    let (folder, wanted) = (out.join("unix.example"), short.join("\n") + "\n");
+    assert_eq!(fs::read_to_string(folder.join("all.jsonl")).unwrap(), wanted.repeat(2));
+    fs::copy(world.path("log/audit.pub"), folder.join("audit.pub")).unwrap();
+    assert_eq!(doorward(&folder, &["audit", "verify", "all.jsonl"]).status, 1);
+    let page = fs::read_to_string(audit_page::PAGE).unwrap();
+    let said = bash(&folder, &audit_page::block(&page, "once"), &[], "").well();
+    assert!(said.contains(&format!("records     1 to {}", short.len())), "{said}");
+    assert_eq!(fs::read_to_string(folder.join("once.jsonl")).unwrap(), wanted);
+    assert!(super::read("rsyslog.conf").contains("awk '!seen[$0]++' all.jsonl > once.jsonl"));
     assert!(fs::read_to_string(out.join("unparsed.log")).unwrap().contains("not a record"));
     assert!(out.join(".._.._up/.._.._up.jsonl").exists(), "a sender chooses no directory");
 }
@@ -214,4 +237,42 @@ async fn rsyslog_takes_records_over_tls_only_from_a_door() {
     let out = collector.stop();
     assert!(out.join("good.example/start.jsonl").exists());
     assert!(!out.join("eve.example").exists());
+}
+
+/// Both ways that docs/forwarding.md has: the options of the module, and those of an input.
+#[test]
+fn rsyslog_takes_rfc_5424_on_the_systems_socket_and_on_one_of_its_own() {
+    if !there_is_rsyslog() {
+        return;
+    }
+    let page = fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/docs/forwarding.md")).unwrap();
+    let (_, block) = page.split_once("<!-- run by the tests: unix -->\n```\n").unwrap();
+    let block = block.split_once("```").unwrap().0;
+    let home = tempfile::tempdir().unwrap();
+    let path = |name: &str| home.path().join(name);
+    let own = path("own").display().to_string();
+    let text = block
+        .replace("load=\"imuxsock\"", &format!("load=\"imuxsock\" SysSock.Name=\"{}\"", path("system").display()))
+        .replace("/run/doorward.sock", &own);
+    assert!(text.contains(&own));
+    let template = r#"template(name="line" type="string" string="%hostname% %app-name% %msgid% %timereported:::date-rfc3339% %msg%\n")"#;
+    let action = format!("action(type=\"omfile\" file=\"{}\" template=\"line\")", path("out").display());
+    let place = home.path().display();
+    fs::write(path("conf"), format!("global(workDirectory=\"{place}\")\n{text}{template}\n{action}\n")).unwrap();
+    let mut run = command(RSYSLOGD, home.path());
+    run.arg("-n").arg("-f").arg(path("conf")).arg("-i").arg(path("pid"));
+    let mut running = Running::start(run);
+    let message = "<38>1 2026-11-20T10:30:45.123Z web.example doorward 17 query [doorward@32473 seq=\"1\"] {}";
+    for name in ["system", "own"] {
+        running.until(|_| path(name).exists().then_some(()));
+        let socket = std::os::unix::net::UnixDatagram::unbound().unwrap();
+        running.until(|_| socket.send_to(message.as_bytes(), path(name)).ok());
+    }
+    let said = |_: &Running| fs::read_to_string(path("out")).ok().filter(|out| out.matches("{}").count() == 2);
+    let said = running.until(said);
+    for line in said.lines().filter(|line| line.contains("{}")) {
+        assert_eq!(line, "web.example doorward query 2026-11-20T10:30:45.123Z {}");
+    }
+    running.signal(Signal::TERM);
+    assert_eq!(running.end(Duration::from_secs(10)).status, 0);
 }
