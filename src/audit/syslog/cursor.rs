@@ -62,6 +62,11 @@ impl Cursor {
         }
     }
 
+    /// The hash that the record after the mark names, when the mark is known.
+    pub(super) fn head(&self) -> Option<Hash> {
+        self.known.then_some(self.mark.hash)
+    }
+
     /// Writes it: after a crash there is the old one or the new one.
     ///
     /// # Errors
