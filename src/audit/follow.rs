@@ -1,15 +1,22 @@
 //! Follows the journal from one record to the next, over its files: rotated, compressed, renamed by others, and the one
 //! that is written. Every record that is there is found, in order; of those that are not there the number is told.
+//!
+//! A record belongs after another when it names its hash. One that names another hash is given only when no file has one
+//! that belongs there, and is marked; in a file that is being read every line is given, whatever its number says.
+
+mod entry;
 
 use std::fs::File;
 use std::io::{self, BufRead as _, BufReader, Read as _, Seek as _, SeekFrom};
-use std::os::unix::fs::MetadataExt as _;
 
 use serde::{Deserialize, Serialize};
 
-use super::chain::Link;
-use super::layout::{Layout, Segment};
+use super::chain::{Hash, Link};
+use super::layout::Layout;
 use super::lines::{LONGEST, Lines};
+
+/// So many places are remembered where the chain was left for a record that did not belong there.
+const LEFT: usize = 8;
 
 /// Where a record ends in a file that is not compressed: a hint for coming back to it quickly.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
@@ -22,8 +29,14 @@ pub(super) struct Place {
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) struct Found {
     pub(super) link: Link,
+    /// The hash of its line.
+    pub(super) hash: Hash,
     /// How many records before it are not there.
     pub(super) missing: u64,
+    /// It does not name the hash of the record that was given before it.
+    pub(super) broken: bool,
+    /// It stands after that record in one file.
+    pub(super) sequel: bool,
     /// Where it ends.
     pub(super) place: Option<Place>,
 }
@@ -33,8 +46,12 @@ pub(super) struct Follower {
     layout: Layout,
     /// Number of the record that is looked for.
     next: u64,
+    /// Hash of the record before it; `None` when that is not known.
+    head: Option<Hash>,
     hint: Option<Place>,
     open: Option<Open>,
+    /// What would have belonged where a record stood that did not: it may still come.
+    left: Vec<(u64, Hash)>,
 }
 
 struct Open {
@@ -44,8 +61,16 @@ struct Open {
     offset: u64,
     /// It was not read from its beginning, on the word of a hint.
     jumped: bool,
-    /// The line at this offset is no record; a second look decided that.
-    doubted: Option<u64>,
+    /// Its end was seen since the last record, so it may have been written anew.
+    paused: bool,
+    /// The last record that was given stands before what is read now.
+    flowing: bool,
+    /// Other files were asked for what belongs here.
+    asked: bool,
+    /// What is read now is the rest of a line that is longer than any record.
+    overlong: bool,
+    /// Its records from this number on are not believed: the file that is written begins with it.
+    bound: Option<u64>,
     /// Its end was seen after it had been replaced, so nothing more comes.
     drained: bool,
 }
@@ -57,14 +82,14 @@ enum Source {
 }
 
 impl Follower {
-    /// Begins with record `next`, which follows on `hint`.
-    pub(super) fn new(layout: Layout, next: u64, hint: Option<Place>) -> Self {
-        Self { layout, next, hint, open: None }
+    /// Begins with record `next`, which follows on `hint` and names the hash `head`, if that is known.
+    pub(super) fn new(layout: Layout, next: u64, head: Option<Hash>, hint: Option<Place>) -> Self {
+        Self { layout, next, head, hint, open: None, left: Vec::new() }
     }
 
-    /// Goes to record `next`, which follows on `hint`.
-    pub(super) fn seek(&mut self, next: u64, hint: Option<Place>) {
-        (self.next, self.hint, self.open) = (next, hint, None);
+    /// Goes to record `next`, which follows on `hint` and names the hash `head`, if that is known.
+    pub(super) fn seek(&mut self, next: u64, head: Option<Hash>, hint: Option<Place>) {
+        (self.next, self.head, self.hint, self.open) = (next, head, hint, None);
     }
 
     /// Reads the next record into `line`; `None` when there is none yet.
@@ -77,32 +102,45 @@ impl Follower {
                 self.open = self.enter()?;
             }
             let Some(open) = &mut self.open else { return Ok(None) };
-            let begin = open.offset;
             if !open.read(line)? {
                 if !self.goes_on()? {
                     return Ok(None);
                 }
                 continue;
             }
-            match Link::of(line) {
-                Some(link) if open.jumped && link.seq != self.next => self.reopen(None),
-                Some(link) if link.seq < self.next => open.jumped = false,
-                Some(link) => {
-                    (open.jumped, open.drained) = (false, false);
-                    let missing = link.seq.saturating_sub(self.next);
-                    self.next = link.seq.saturating_add(1);
-                    return Ok(Some(Found { link, missing, place: open.place() }));
+            let (jumped, paused, flowing, asked) = (open.jumped, open.paused, open.flowing, open.asked);
+            let link = match Link::of(line) {
+                Some(link) if self.belongs(link) && (link.seq == self.next || !jumped) => {
+                    return Ok(self.give(link, line));
                 }
-                // The file may have been cut off and written anew between two looks; so it is read again, once.
-                None if open.jumped || open.doubted != Some(begin) => self.reopen(Some(begin)),
-                None => {}
+                // It may have been cut off and written anew between two looks; so it is read again, once for each look.
+                _ if jumped || paused => {
+                    self.reopen();
+                    continue;
+                }
+                None => continue,
+                Some(link) => link,
+            };
+            if link.seq < self.next && !flowing {
+                let last = self.head.filter(|_| link.seq.checked_add(1) == Some(self.next));
+                if let (Some(open), Some(last)) = (&mut self.open, last) {
+                    open.flowing = last == Hash::of(line);
+                }
+            } else if flowing || asked || !self.ask_others(link)? {
+                return Ok(self.give(link, line));
             }
         }
     }
 
+    /// Whether the record that was given last has been seen in the file that is written: then that is the journal it
+    /// belongs to, whatever the numbers in it say.
+    pub(super) fn is_in_flow(&self) -> bool {
+        self.open.as_ref().is_some_and(|open| open.flowing && self.is_active(open))
+    }
+
     /// Number of the last record of the file that is written; `None` when it has none.
     pub(super) fn head(&self) -> Option<u64> {
-        let mut file = File::open(self.layout.active()).ok()?;
+        let mut file = entry::open(self.layout.active()).ok()?;
         let length = file.metadata().ok()?.len();
         let longest = u64::try_from(LONGEST).ok()?.saturating_mul(2);
         [1 << 16, longest].into_iter().find_map(|most: u64| {
@@ -115,85 +153,59 @@ impl Follower {
         })
     }
 
-    fn reopen(&mut self, doubted: Option<u64>) {
+    fn belongs(&self, link: Link) -> bool {
+        match self.head {
+            Some(head) => (link.seq == self.next && link.prev == head) || self.left.contains(&(link.seq, link.prev)),
+            None => link.seq >= self.next,
+        }
+    }
+
+    /// Goes on from this record; `None` when the file is not believed so far.
+    fn give(&mut self, link: Link, line: &[u8]) -> Option<Found> {
+        let belongs = self.belongs(link);
+        let elsewhere = !belongs && self.open.as_ref().is_some_and(|open| !self.is_active(open));
+        let bound = elsewhere.then(|| self.first_written().unwrap_or_default());
+        let open = self.open.as_mut()?;
+        open.bound = bound.or(open.bound);
+        if open.bound.is_some_and(|bound| link.seq >= bound) {
+            open.from = Source::Ended;
+            return None;
+        }
+        let sequel = open.flowing;
+        (open.jumped, open.paused, open.drained, open.flowing) = (false, false, false, true);
+        let (hash, place) = (Hash::of(line), open.place());
+        let mut missing = link.seq.saturating_sub(self.next);
+        if let Some(index) = self.left.iter().position(|left| *left == (link.seq, link.prev)) {
+            self.left.remove(index);
+            missing = 0;
+        } else if let Some(head) = self.head.filter(|_| !belongs) {
+            if self.left.len() >= LEFT {
+                self.left.remove(0);
+            }
+            self.left.push((self.next, head));
+        }
+        (self.next, self.head) = (link.seq.saturating_add(1), Some(hash));
+        Some(Found { link, hash, missing, broken: !belongs, sequel, place })
+    }
+
+    fn reopen(&mut self) {
         self.hint = None;
         self.open = self.open.take().and_then(|open| {
-            let Source::Plain(mut from) = open.from else { return Some(Open { doubted, ..open }) };
+            let Source::Plain(mut from) = open.from else { return Some(Open { jumped: false, paused: false, ..open }) };
             from.seek(SeekFrom::Start(0)).ok()?;
-            Some(Open::new(Source::Plain(from), open.inode, doubted))
+            Some(Open::new(Source::Plain(from), open.inode))
         });
-    }
-
-    /// The file that has the next record; without one the first that comes after it.
-    fn enter(&self) -> io::Result<Option<Open>> {
-        let segments = self.layout.segments()?;
-        let before = |segment: &&Segment| segment.first.is_some_and(|first| first <= self.next);
-        let chosen = segments.iter().rev().find(before).or_else(|| segments.iter().find(|one| one.first.is_some()));
-        let Some(segment) = chosen else { return Ok(None) };
-        match self.start(segment) {
-            // It was compressed, or deleted, since it was listed.
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
-            started => started.map(Some),
-        }
-    }
-
-    fn start(&self, segment: &Segment) -> io::Result<Open> {
-        let mut file = File::open(&segment.path)?;
-        let metadata = file.metadata()?;
-        let mut magic = [0; 2];
-        let gzip = file.read(&mut magic)? == 2 && magic == [0x1f, 0x8b];
-        if gzip {
-            return Ok(Open::new(Source::Gzip(Lines::open(&segment.path)?), metadata.ino(), None));
-        }
-        let hint = self.hint.filter(|hint| hint.inode == metadata.ino() && hint.offset <= metadata.len());
-        let offset = hint.map_or(0, |hint| hint.offset);
-        file.seek(SeekFrom::Start(offset))?;
-        let from = Source::Plain(BufReader::with_capacity(256 << 10, file));
-        Ok(Open { offset, jumped: offset > 0, ..Open::new(from, metadata.ino(), None) })
-    }
-
-    /// At the end of a file: whether there is more to read, in this file or another.
-    fn goes_on(&mut self) -> io::Result<bool> {
-        let Some(open) = &mut self.open else { return Ok(true) };
-        if let (Source::Plain(_), Ok(active)) = (&open.from, std::fs::metadata(self.layout.active()))
-            && active.ino() == open.inode
-        {
-            if active.len() < open.offset {
-                self.reopen(None);
-                return Ok(true);
-            }
-            return Ok(false);
-        }
-        let segments = self.layout.segments()?;
-        let follows = segments.iter().any(|segment| segment.first == Some(self.next));
-        let later = segments.iter().any(|segment| segment.first.is_some_and(|first| first > self.next));
-        if follows || (later && open.drained) {
-            self.open = None;
-            self.hint = None;
-            return self.enter_later(&segments);
-        }
-        // Others may have renamed it while it is still written; then what follows it is not there yet.
-        open.drained = later;
-        Ok(later)
-    }
-
-    fn enter_later(&mut self, segments: &[Segment]) -> io::Result<bool> {
-        let next = segments.iter().find(|segment| segment.first.is_some_and(|first| first >= self.next));
-        match next.map(|segment| self.start(segment)).transpose() {
-            Ok(open) => self.open = open,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-            Err(error) => return Err(error),
-        }
-        Ok(self.open.is_some())
     }
 }
 
 impl Open {
-    fn new(from: Source, inode: u64, doubted: Option<u64>) -> Self {
-        Self { from, inode, offset: 0, jumped: false, doubted, drained: false }
+    fn new(from: Source, inode: u64) -> Self {
+        let (jumped, paused, flowing, asked, overlong, drained) = (false, false, false, false, false, false);
+        Self { from, inode, offset: 0, jumped, paused, flowing, asked, overlong, bound: None, drained }
     }
 
-    /// Reads the next whole line; `false` when there is none.
+    /// Reads the next whole line; `false` when there is none. Of one that is longer than any record only pieces are read,
+    /// and each is given as an empty line.
     fn read(&mut self, line: &mut Vec<u8>) -> io::Result<bool> {
         line.clear();
         match &mut self.from {
@@ -207,11 +219,17 @@ impl Open {
                 }
             },
             Source::Plain(from) => {
-                let count = from.read_until(b'\n', line)?;
-                if line.pop_if(|last| *last == b'\n').is_none() {
+                let most = u64::try_from(LONGEST).unwrap_or(u64::MAX).saturating_add(1);
+                let count = from.by_ref().take(most).read_until(b'\n', line)?;
+                let whole = line.pop_if(|last| *last == b'\n').is_some();
+                if !whole && line.len() <= LONGEST {
                     // Half a line may be cut off and written anew, so it is never put together from two looks.
                     from.seek(SeekFrom::Start(self.offset))?;
+                    self.paused = true;
                     return Ok(false);
+                }
+                if std::mem::replace(&mut self.overlong, !whole) || !whole {
+                    line.clear();
                 }
                 self.offset = self.offset.saturating_add(u64::try_from(count).unwrap_or(u64::MAX));
                 Ok(true)

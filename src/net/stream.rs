@@ -10,6 +10,7 @@ use rustls::pki_types::ServerName;
 use rustls::{ClientConfig, ClientConnection};
 
 use super::{Options, config, tls};
+use crate::clock::Clock;
 use crate::error::Failure;
 
 /// How long one step waits for the peer before it is asked whether to wait on.
@@ -116,27 +117,26 @@ impl Stream {
         Ok(())
     }
 
-    /// Ends this side and waits for the peer to end its own.
+    /// Ends this side and waits for the peer to end its own. Here patience is asked about the whole time since, whatever
+    /// the peer says meanwhile: one that talks on and on has not ended its side.
     ///
     /// # Errors
     /// When the connection breaks: what was sent may not have been taken.
     pub fn end(mut self, patience: Patience<'_>) -> io::Result<Ending> {
+        let clock = Clock::system();
+        let begin = clock.instant();
+        let patience = |_: Duration| patience(clock.instant().saturating_duration_since(begin));
         if let Some(tls) = &mut self.tls {
             tls.send_close_notify();
-            self.flush(patience)?;
+            self.flush(&patience)?;
         }
         self.tcp.shutdown(Shutdown::Write)?;
-        let mut silent = Duration::ZERO;
         loop {
             match self.receive() {
                 Ok(0) => break,
-                Ok(_) => {}
-                Err(error) if is_silence(&error) => {
-                    if be_patient(error, &mut silent, patience).is_err() {
-                        return Ok(Ending::Open);
-                    }
-                }
-                Err(error) => return Err(error),
+                Err(error) if !is_silence(&error) => return Err(error),
+                _ if !patience(Duration::ZERO) => return Ok(Ending::Open),
+                _ => {}
             }
         }
         // The end that was read may have been sent before our last bytes came, by a peer that will answer them with a
@@ -150,12 +150,10 @@ impl Stream {
             if gone {
                 return Ok(Ending::Taken);
             }
-            if !patience(silent) {
+            if !patience(Duration::ZERO) {
                 return Ok(Ending::Open);
             }
-            let pause = STEP.checked_div(50).unwrap_or(STEP);
-            std::thread::sleep(pause);
-            silent = silent.saturating_add(pause);
+            std::thread::sleep(STEP.checked_div(50).unwrap_or(STEP));
         }
     }
 

@@ -1,13 +1,18 @@
 //! The cursor: up to which record the collector has everything. It is a file beside the journal, replaced whole.
 
-use std::io::{self, Write as _};
-use std::os::unix::fs::OpenOptionsExt as _;
+use std::fs::File;
+use std::io::{self, Read as _, Write as _};
 use std::path::{Path, PathBuf};
 
+use rustix::fs::{Mode, OFlags};
 use serde::{Deserialize, Serialize};
 
 use crate::audit::chain::Hash;
+use crate::audit::file::create_private;
 use crate::audit::follow::Place;
+
+/// Longest cursor that is read: a target's name has at most some hundred bytes.
+const LONGEST: u64 = 16 << 10;
 
 /// A record up to which everything was sent, or taken by the collector.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -57,6 +62,11 @@ impl Cursor {
         }
     }
 
+    /// The hash that the record after the mark names, when the mark is known.
+    pub(super) fn head(&self) -> Option<Hash> {
+        self.known.then_some(self.mark.hash)
+    }
+
     /// Writes it: after a crash there is the old one or the new one.
     ///
     /// # Errors
@@ -65,7 +75,12 @@ impl Cursor {
         let Mark { seq, hash, place } = self.mark;
         let written = Written { v: 1, seq, hash: hash.to_string(), place, target: target.to_owned(), ends: self.ends };
         let new = self.path.with_extension("cursor.tmp");
-        let mut file = std::fs::OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&new)?;
+        // Whatever has that name is taken away and never written into: a link would lead to another file.
+        match std::fs::remove_file(&new) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+            _ => {}
+        }
+        let mut file = create_private(&new)?;
         file.write_all(&serde_json::to_vec(&written)?)?;
         file.sync_data()?;
         std::fs::rename(&new, &self.path)
@@ -73,7 +88,7 @@ impl Cursor {
 }
 
 fn read(path: &Path) -> Result<Option<(Mark, String, bool)>, String> {
-    let text = match std::fs::read(path) {
+    let text = match content(path) {
         Ok(text) => text,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
         Err(error) => return Err(error.to_string()),
@@ -86,9 +101,55 @@ fn read(path: &Path) -> Result<Option<(Mark, String, bool)>, String> {
     Ok(Some((Mark { seq: written.seq, hash, place: written.place }, written.target, written.ends)))
 }
 
+/// The content of a regular file at this very place; anything else is neither followed nor waited for.
+fn content(path: &Path) -> io::Result<Vec<u8>> {
+    let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
+    let file = File::from(rustix::fs::open(path, flags, Mode::empty())?);
+    let metadata = file.metadata()?;
+    if !metadata.is_file() || metadata.len() > LONGEST {
+        return Err(io::Error::other(format!("it is not a regular file of at most {LONGEST} bytes")));
+    }
+    let mut text = Vec::new();
+    file.take(LONGEST).read_to_end(&mut text)?;
+    Ok(text)
+}
+
 #[cfg(test)]
 mod tests {
+    use std::os::unix::fs::symlink;
+
     use super::*;
+
+    #[test]
+    fn what_a_link_leads_to_is_neither_written_nor_read() {
+        let home = tempfile::tempdir().unwrap();
+        let (path, other) = (home.path().join("audit.cursor"), home.path().join("other"));
+        std::fs::write(&other, "precious").unwrap();
+        symlink(&other, home.path().join("audit.cursor.tmp")).unwrap();
+        let (cursor, _) = Cursor::load(path.clone(), "tcp://a:1");
+        cursor.store("tcp://a:1").unwrap();
+        assert_eq!(std::fs::read(&other).unwrap(), b"precious");
+        assert!(path.symlink_metadata().unwrap().is_file());
+        assert_eq!(Cursor::load(path.clone(), "tcp://a:1").1, None);
+        std::fs::rename(&path, &other).unwrap();
+        symlink(&other, &path).unwrap();
+        assert!(Cursor::load(path, "tcp://a:1").1.is_some());
+    }
+
+    #[test]
+    fn a_pipe_or_a_huge_file_in_its_place_is_not_waited_for() {
+        let home = tempfile::tempdir().unwrap();
+        let path = home.path().join("audit.cursor");
+        rustix::fs::mknodat(rustix::fs::CWD, &path, rustix::fs::FileType::Fifo, Mode::RUSR | Mode::WUSR, 0).unwrap();
+        let (tell, told) = std::sync::mpsc::channel();
+        let asked = path.clone();
+        std::thread::spawn(move || tell.send(Cursor::load(asked, "tcp://a:1").1));
+        let wrong = told.recv_timeout(std::time::Duration::from_secs(10)).expect("it hangs");
+        assert!(wrong.unwrap().contains("regular file"));
+        std::fs::remove_file(&path).unwrap();
+        File::create(&path).unwrap().set_len(1 << 40).unwrap();
+        assert!(Cursor::load(path, "tcp://a:1").1.unwrap().contains("regular file"));
+    }
 
     #[test]
     fn what_is_stored_is_loaded_and_what_is_not_sound_is_none() {

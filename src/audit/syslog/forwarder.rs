@@ -90,9 +90,8 @@ struct Work {
     held: Option<Found>,
     line: Vec<u8>,
     message: Vec<u8>,
-    /// The last record that was sent, and its line.
+    /// The last record that was sent.
     sent: Mark,
-    last: Vec<u8>,
     /// How many records and bytes were sent since the collector was asked, and when the first.
     pending: (u64, usize),
     since: Option<Instant>,
@@ -108,6 +107,8 @@ struct Work {
     proven: bool,
     /// Up to which record gaps have been told.
     told: u64,
+    /// A break of the chain has been told.
+    broken: bool,
     /// Whether the journal is known to be the one of the cursor.
     fits: bool,
     reported: Option<Instant>,
@@ -145,9 +146,10 @@ impl Work {
         };
         Self {
             form: Form::new(section, most),
-            follower: Follower::new(layout, cursor.mark.seq.saturating_add(1), cursor.mark.place),
+            follower: Follower::new(layout, cursor.mark.seq.saturating_add(1), cursor.head(), cursor.mark.place),
             sent: cursor.mark,
             told: cursor.mark.seq,
+            broken: false,
             batch: most_records(&target),
             backoff: Backoff::new(matches!(target, Target::Unix(_))),
             target,
@@ -160,7 +162,6 @@ impl Work {
             held: None,
             line: Vec::new(),
             message: Vec::new(),
-            last: Vec::new(),
             pending: (0, 0),
             since: None,
             oldest: None,
@@ -246,8 +247,7 @@ impl Work {
                 self.store();
                 return true;
             }
-            let follows = found.missing > 0 || found.link.prev == self.cursor.mark.hash;
-            if !follows {
+            if found.broken && found.missing == 0 && !found.sequel {
                 self.begin_anew("the journal is not the one that was forwarded");
                 return false;
             }
@@ -255,7 +255,18 @@ impl Work {
         if found.missing > 0 && found.link.seq > self.told {
             ForwardDropped { records: found.missing }.emit();
         }
-        self.told = self.told.max(found.link.seq);
+        if found.broken && found.missing == 0 && !std::mem::replace(&mut self.broken, true) {
+            tracing::warn!(
+                seq = found.link.seq,
+                "a record of the journal does not name the hash of the one before it; such records are forwarded with \
+                 chain=\"broken\", and this is said once"
+            );
+        }
+        self.told = match found.link.seq {
+            // A number that goes back came after one that nothing had been told of truly.
+            seq if found.sequel && !found.broken => seq,
+            seq => self.told.max(seq),
+        };
         true
     }
 
@@ -274,7 +285,7 @@ impl Work {
         self.reported = Some(at);
         let taken = self.cursor.mark.seq;
         let head = self.follower.head();
-        if head.is_some_and(|head| head < taken) {
+        if head.is_some_and(|head| head < taken) && !self.follower.is_in_flow() {
             self.begin_anew("the journal ends before what was forwarded");
             return;
         }

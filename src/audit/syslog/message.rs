@@ -42,8 +42,9 @@ impl Form {
         }
     }
 
-    /// Puts the message of a journal line into `out`; returns whether it had to be cut.
-    pub(super) fn write(&self, line: &[u8], fields: &Fields<'_>, out: &mut Vec<u8>) -> bool {
+    /// Puts the message of a journal line into `out`; returns whether it had to be cut. `broken` marks one that does not
+    /// name the hash of the one sent before it.
+    pub(super) fn write(&self, line: &[u8], fields: &Fields<'_>, broken: bool, out: &mut Vec<u8>) -> bool {
         out.clear();
         let severity = Severity::of(fields.event());
         let priority = self.facility.saturating_mul(8).saturating_add(severity.number());
@@ -55,15 +56,15 @@ impl Form {
             Format::Cef => Cow::Owned(cef::event(line, fields, &self.hostname).into_bytes()),
         };
         let bom = if std::str::from_utf8(&body).is_ok() { BOM } else { &[] };
-        let data = self.data(fields, None, true);
+        let data = self.data(fields, broken, None, true);
         let mut room = self.most.saturating_sub(header.len().saturating_add(1).saturating_add(bom.len()));
         out.extend_from_slice(header.as_bytes());
         let is_cut = data.len().saturating_add(body.len()) > room;
         let data = match is_cut {
             false => data,
             true => {
-                let whole = self.data(fields, Some(body.len()), true);
-                if whole.len() <= room { whole } else { self.data(fields, Some(body.len()), false) }
+                let whole = self.data(fields, broken, Some(body.len()), true);
+                if whole.len() <= room { whole } else { self.data(fields, broken, Some(body.len()), false) }
             }
         };
         out.extend_from_slice(data.as_bytes());
@@ -81,8 +82,11 @@ impl Form {
     }
 
     /// Section 6.3. `cut` is the length of a message that is not sent whole.
-    fn data(&self, fields: &Fields<'_>, cut: Option<usize>, whole: bool) -> String {
+    fn data(&self, fields: &Fields<'_>, broken: bool, cut: Option<usize>, whole: bool) -> String {
         let mut text = format!("[{} seq=\"{}\"", self.sd_id, fields.seq);
+        if broken {
+            text.push_str(" chain=\"broken\"");
+        }
         if let Some(length) = cut {
             let _ = write!(text, " cut=\"{length}\"");
         }

@@ -80,6 +80,21 @@ fn a_peer_that_neither_reads_nor_lets_go_is_waited_for_and_no_longer() {
 }
 
 #[test]
+fn a_peer_that_never_stops_talking_is_heard_no_longer_than_a_silent_one() {
+    let (port, peer) = peer(|mut stream| {
+        let (clock, begin) = (Clock::system(), Clock::system().instant());
+        while clock.instant().duration_since(begin) < SHORT * 20 && stream.write_all(&[7; 100]).is_ok() {
+            std::thread::sleep(SHORT / 100);
+        }
+        clock.instant().duration_since(begin)
+    });
+    let mut stream = connect(port);
+    stream.send(b"few", &patience).unwrap();
+    assert_eq!(stream.end(&patience).unwrap(), Ending::Open);
+    assert!(peer.join().unwrap() < SHORT * 10);
+}
+
+#[test]
 fn where_nobody_listens_nothing_is_connected() {
     let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
     assert!(Stream::connect("127.0.0.1", port, None, SHORT).is_err());

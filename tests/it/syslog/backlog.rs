@@ -62,3 +62,42 @@ async fn another_journal_in_the_same_place_is_noticed_and_sent_whole() {
         compare(&collector.messages()[10..], &other.lines());
     }
 }
+
+#[tokio::test]
+async fn a_planted_file_takes_no_record_away_and_a_broken_chain_is_marked() {
+    const FAR: u64 = 1_000_000_000_000_000;
+    let Some(mut collector) = Rsyslogd::new(true) else { return };
+    collector.start();
+    let mut journal = Written::new();
+    journal.append_many(12);
+    let forwarder = forward(&section(&collector, "tcp"), &journal);
+    until("the beginning", || (collector.messages().len() == 12).then_some(()));
+    forwarder.stop(Duration::from_secs(2)).await;
+    let forged = |seq: u64| {
+        let prev = "0".repeat(64);
+        format!("{{\"seq\":{seq},\"v\":1,\"event\":\"forged\",\"prev\":\"{prev}\"}}\n")
+    };
+    journal.append_many(8);
+    journal.rotate();
+    journal.append_many(5);
+    std::fs::write(journal.beside("audit.jsonl.0"), (13..=17).map(forged).collect::<String>()).unwrap();
+    std::fs::write(journal.beside("audit.jsonl.9"), forged(FAR)).unwrap();
+    let forwarder = forward(&section(&collector, "tcp"), &journal);
+    until("the rest", || (collector.messages().len() >= 25).then_some(()));
+    assert_eq!(collector.messages(), journal.lines(), "something came twice, changed, or from a forger");
+    // In the very file that is written: it is sent, marked, and the next genuine one is not lost.
+    let mut file = std::fs::OpenOptions::new().append(true).open(journal.path()).unwrap();
+    std::io::Write::write_all(&mut file, forged(FAR).as_bytes()).unwrap();
+    until("the forged one", || (collector.messages().len() >= 26).then_some(()));
+    journal.append_many(2);
+    until("what follows", || (collector.messages().len() >= 28).then_some(()));
+    // Longer than it takes to look whether the journal is another one now.
+    tokio::time::sleep(Duration::from_secs(2)).await;
+    forwarder.stop(Duration::from_secs(2)).await;
+    let mut arrived = collector.messages();
+    let marks: Vec<_> = collector.parsed().iter().map(|one| one["data"]["doorward@32473"]["chain"].clone()).collect();
+    assert_eq!(arrived.remove(25), forged(FAR).trim_end().as_bytes());
+    assert_eq!(arrived, journal.lines());
+    let marked: Vec<_> = (0..).zip(&marks).filter(|(_, mark)| *mark == "broken").map(|(index, _)| index).collect();
+    assert_eq!(marked, [25], "{marks:?}");
+}

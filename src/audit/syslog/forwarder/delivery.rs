@@ -5,7 +5,6 @@ use std::io::{self, ErrorKind};
 use rustix::io::Errno;
 
 use super::{Work, most_records, patience};
-use crate::audit::chain::Hash;
 use crate::audit::follow::Found;
 use crate::audit::syslog::credentials::Credentials;
 use crate::audit::syslog::cursor::Mark;
@@ -31,7 +30,7 @@ impl Work {
         let Some(wire) = &mut self.wire else { return Err(ErrorKind::NotConnected.into()) };
         let patience = patience(&self.bell, &self.clock, self.silence);
         let is_cut = loop {
-            let is_cut = self.form.write(&self.line, &fields, &mut self.message);
+            let is_cut = self.form.write(&self.line, &fields, found.broken, &mut self.message);
             match wire.send(&self.message, &patience) {
                 Ok(()) => break is_cut,
                 Err(error) if Errno::from_io_error(&error) == Some(Errno::MSGSIZE) && self.form.shrink() => {}
@@ -46,9 +45,8 @@ impl Work {
         self.pending = (records.saturating_add(1), bytes.saturating_add(self.message.len()));
         let now = self.clock.instant();
         self.since.get_or_insert(now);
-        self.sent = Mark { seq: found.link.seq, hash: Hash::NONE, place: found.place };
+        self.sent = Mark { seq: found.link.seq, hash: found.hash, place: found.place };
         self.held = None;
-        std::mem::swap(&mut self.last, &mut self.line);
         Ok(())
     }
 
@@ -77,7 +75,7 @@ impl Work {
                 ForwardUnended { target: &self.target, again: self.waits > WAITS }.emit();
             }
         }
-        self.cursor.mark = Mark { hash: Hash::of(&self.last), ..self.sent };
+        self.cursor.mark = self.sent;
         self.settle();
         self.store();
         Ok(())
@@ -118,10 +116,10 @@ impl Work {
     pub(super) fn rewind(&mut self) {
         (self.wire, self.proven, self.pending, self.since) = (None, false, (0, 0), None);
         let mark = self.cursor.mark;
-        if self.sent.seq != mark.seq || mark.seq == 0 {
+        if self.sent != mark || mark.seq == 0 {
             self.held = None;
             self.sent = mark;
-            self.follower.seek(mark.seq.saturating_add(1), mark.place);
+            self.follower.seek(mark.seq.saturating_add(1), self.cursor.head(), mark.place);
         }
     }
 }

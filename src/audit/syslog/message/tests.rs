@@ -76,7 +76,7 @@ fn form(section: &SyslogSection, most: usize) -> Form {
 
 fn write(form: &Form, line: &[u8], seq: u64) -> (Vec<u8>, bool) {
     let mut out = Vec::new();
-    let is_cut = form.write(line, &Fields::of(line, seq), &mut out);
+    let is_cut = form.write(line, &Fields::of(line, seq), false, &mut out);
     (out, is_cut)
 }
 
@@ -183,5 +183,16 @@ proptest! {
         if is_cut && parsed.data.len() > 2 {
             prop_assert!(most - message.len() < 4, "more would have gone in");
         }
+    }
+}
+
+#[test]
+fn a_record_that_does_not_belong_is_marked_whatever_is_left_out() {
+    let line = line(&serde_json::json!({ "user": "alice", "detail": "x".repeat(2000) }));
+    for most in [480, usize::MAX] {
+        let mut out = Vec::new();
+        let is_cut = form(&SyslogSection::default(), most).write(&line, &Fields::of(&line, 42), true, &mut out);
+        let data = parse(&out).data;
+        assert_eq!((data[1].0.as_str(), data[1].1.as_str(), is_cut), ("chain", "broken", most == 480));
     }
 }
