@@ -135,7 +135,7 @@ fn sighting(number: u64, now: Timestamp) -> Sighting {
     let mixed = number.wrapping_mul(0x9e37_79b9_7f4a_7c15).to_be_bytes();
     token.iter_mut().zip(mixed.iter().cycle()).for_each(|(to, from)| *to = *from);
     let ends = now.plus(Duration::from_secs(150));
-    Sighting { token, sender: [1; 32], ends }
+    Sighting { token, sender: [1; 32], ends, until: ends }
 }
 
 /// The entry that fits is the last of a thousand.

@@ -78,7 +78,8 @@ impl Jwt {
         if self.require_holder {
             check_holder(peer, &claims.principal.subject)?;
         }
-        self.replay.admit(claims.id, claims.lifetime.forgotten(), peer, now)?;
+        let life = (claims.lifetime.expires, claims.lifetime.ends(&self.limits));
+        self.replay.admit(claims.id, life, peer, now)?;
         let expires = Some(claims.lifetime.expires);
         Ok(Caller::new(claims.principal.clone(), claims.scopes.clone(), Arc::clone(peer), expires))
     }

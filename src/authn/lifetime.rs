@@ -2,7 +2,6 @@
 
 use std::time::Duration;
 
-use super::settings::LARGEST_SKEW;
 use crate::clock::Timestamp;
 use crate::error::{Code, Failure};
 
@@ -51,12 +50,6 @@ impl Lifetime {
             return Err(Failure::new(Code::TokenLifetime, text));
         }
         Ok(())
-    }
-
-    /// From when on a token that was used need not be remembered: nobody accepts it then, however large a skew a reload has
-    /// granted by that time.
-    pub(super) fn forgotten(&self) -> Timestamp {
-        self.expires.plus(Duration::from_secs(LARGEST_SKEW))
     }
 
     /// The first moment at which nobody accepts the token any more.

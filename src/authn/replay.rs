@@ -18,22 +18,23 @@ pub(super) struct Replay {
 }
 
 impl Replay {
-    /// Registers the use of the token `id` by `peer`. Nobody accepts it from `ends` on, under any configuration.
+    /// Registers the use of the token `id` by `peer`. It expires at `ends`, and nobody accepts it from `until` on.
     ///
     /// # Errors
     /// [`Code::TokenReplayed`], [`Code::TokenBinding`] for a token that belongs to another sender,
-    /// [`Code::ReplayStoreFull`], [`Code::TokenExpired`] when the clock was set back to before its end.
+    /// [`Code::ReplayStoreFull`], [`Code::TokenExpired`] when it may be one that was forgotten, as the clock was set back or a larger skew
+    /// configured.
     pub(super) fn admit(
         &self,
         id: [u8; 32],
-        ends: Timestamp,
+        (ends, until): (Timestamp, Timestamp),
         peer: &PeerIdentity,
         now: Timestamp,
     ) -> Result<(), Failure> {
         if self.mode == ReplayMode::Off {
             return Ok(());
         }
-        let sighting = Sighting { token: id, sender: sender(peer), ends };
+        let sighting = Sighting { token: id, sender: sender(peer), ends, until };
         match (self.cluster.first_use(&sighting, now), self.mode) {
             (Use::First, _) | (Use::Again, ReplayMode::SenderBound) => Ok(()),
             (Use::Foreign, ReplayMode::SenderBound) => {
@@ -41,12 +42,12 @@ impl Replay {
             }
             (Use::Again | Use::Foreign, _) => Err(Failure::new(Code::TokenReplayed, "the token was used before")),
             (Use::Late, _) => Err(Failure::new(Code::TokenExpired, "the token has expired")
-                .because("the clock was set back, and the token may have been used before that")),
+                .because("the clock was set back or clock_skew raised, and the token may have been used before that")),
             (Use::Full, _) => Err(Failure::new(Code::ReplayStoreFull, "no more tokens can be remembered now")
                 .because("auth.jwt.jti_cache_size is reached")),
             (Use::Share, _) => {
                 Err(Failure::new(Code::ReplayStoreFull, "no more tokens of this sender can be remembered now")
-                    .because("this sender has as many live tokens as one may: a quarter of auth.jwt.jti_cache_size"))
+                    .because("this sender has as many live tokens as are free in auth.jwt.jti_cache_size"))
             }
         }
     }
@@ -79,7 +80,7 @@ mod tests {
 
     fn admit(replay: &Replay, token: u8, peer: &PeerIdentity, now: i64) -> Result<(), Code> {
         let (ends, now) = (Timestamp::from_seconds(100), Timestamp::from_seconds(now));
-        replay.admit([token; 32], ends, peer, now).map_err(|failure| failure.code())
+        replay.admit([token; 32], (ends, ends), peer, now).map_err(|failure| failure.code())
     }
 
     #[test]

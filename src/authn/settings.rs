@@ -70,11 +70,11 @@ pub struct JwtSection {
     pub clock_skew: u64,
     /// Refuse a token without `jti`. Default: true.
     pub require_jti: bool,
-    /// Seconds for which a `jti` is remembered. No effect in this version: it is remembered until nobody can accept its token
-    /// any more, which is `exp` and 300 seconds. Default: 600.
+    /// Seconds for which a `jti` is remembered. No effect in this version: it is remembered until nobody accepts its token any
+    /// more, which is `exp` and `clock_skew`. Default: 600.
     pub jti_cache_ttl: u64,
-    /// How many `jti` are remembered at the same time, at most a quarter of them of one certificate; when full, new tokens
-    /// are refused. Default: 1000000.
+    /// How many `jti` are remembered at the same time, of one certificate never more than are free; when full, new tokens are
+    /// refused. Default: 1000000.
     #[schemars(range(min = 1))]
     pub jti_cache_size: usize,
     /// What a second use of a token means. Default: single_use.

@@ -19,9 +19,6 @@ const CLEARED_PER_CALL: usize = 4;
 /// How many ended entries a call clears from each shard when there is no room.
 const CLEARED_WHEN_FULL: usize = 64;
 
-/// One sender may have this part of the room, so that it takes four to fill it.
-const SHARE: usize = 4;
-
 /// The register.
 pub struct Memory {
     shards: Vec<Mutex<Shard>>,
@@ -32,7 +29,7 @@ pub struct Memory {
 }
 
 impl Memory {
-    /// A register of at most `capacity` live tokens, about 200 bytes each when full; a quarter of them of one sender.
+    /// A register of at most `capacity` live tokens, about 200 bytes each when full; no sender has more than are free.
     #[must_use]
     pub fn new(capacity: usize) -> Self {
         let shards = std::iter::repeat_with(Mutex::default).take(SHARDS).collect();
@@ -67,7 +64,7 @@ impl Memory {
         let mut shard = locked(shard);
         self.clear(&mut shard, now, CLEARED_PER_CALL);
         if let Some(seen) = shard.seen.get(&sighting.token) {
-            if seen.ends > now {
+            if seen.until > now {
                 return if seen.sender == sighting.sender { Use::Again } else { Use::Foreign };
             }
             self.forget(&mut shard, &sighting.token);
@@ -76,27 +73,27 @@ impl Memory {
             return Use::Late;
         }
         let room = |used: usize| if used < self.capacity { used.checked_add(1) } else { None };
-        if self.used.fetch_update(Ordering::Relaxed, Ordering::Relaxed, room).is_err() {
+        let Ok(used) = self.used.fetch_update(Ordering::Relaxed, Ordering::Relaxed, room) else {
             return Use::Full;
-        }
-        if !self.take_share(&sighting.sender) {
+        };
+        if !self.take_share(&sighting.sender, self.capacity.saturating_sub(used)) {
             self.used.fetch_sub(1, Ordering::Relaxed);
             return Use::Share;
         }
-        shard.seen.insert(sighting.token, Seen { sender: sighting.sender, ends: sighting.ends });
-        shard.ends.push(Reverse((sighting.ends, sighting.token)));
+        shard.seen.insert(sighting.token, Seen { sender: sighting.sender, ends: sighting.ends, until: sighting.until });
+        shard.untils.push(Reverse((sighting.until, sighting.token)));
         Use::First
     }
 
     /// Forgets up to `limit` entries that have ended.
     fn clear(&self, shard: &mut Shard, now: Timestamp, limit: usize) {
         for _ in 0..limit {
-            match shard.ends.peek() {
-                Some(Reverse((ends, _))) if *ends <= now => {}
+            match shard.untils.peek() {
+                Some(Reverse((until, _))) if *until <= now => {}
                 _ => return,
             }
-            if let Some(Reverse((ends, token))) = shard.ends.pop()
-                && shard.seen.get(&token).is_some_and(|seen| seen.ends == ends)
+            if let Some(Reverse((until, token))) = shard.untils.pop()
+                && shard.seen.get(&token).is_some_and(|seen| seen.until == until)
             {
                 self.forget(shard, &token);
             }
@@ -111,12 +108,13 @@ impl Memory {
         }
     }
 
-    /// One more token of this sender, if it may have one.
-    fn take_share(&self, sender: &[u8; 32]) -> bool {
+    /// One more token of this sender, if it may have one: while it has fewer than are free. So one who is alone may have
+    /// half of the register, each of two a third, and there is always room for a newcomer.
+    fn take_share(&self, sender: &[u8; 32], free: usize) -> bool {
         let Some(counts) = self.senders.get(usize::from(sender[0]) % SHARDS) else { return false };
         let mut counts = locked(counts);
         let count = counts.get(sender).copied().unwrap_or(0);
-        let room = count < self.capacity.div_ceil(SHARE);
+        let room = count < free;
         if room {
             counts.insert(*sender, count.saturating_add(1));
         }
@@ -135,21 +133,23 @@ impl Memory {
 
 struct Shard {
     seen: HashMap<[u8; 32], Seen, BuildHasherDefault<Tail>>,
-    /// When entries end. An entry that ended and came anew leaves its old line here, which then means nothing.
-    ends: BinaryHeap<Reverse<(Timestamp, [u8; 32])>>,
-    /// The latest end of any entry that was forgotten: a token that ends no later may have been one of them.
+    /// How long entries are kept. One that is over and came anew leaves its old line here, which then means nothing.
+    untils: BinaryHeap<Reverse<(Timestamp, [u8; 32])>>,
+    /// The latest end of any entry that was forgotten: a token that ends no later may have been one of them. That matters
+    /// when the clock was set back, or a larger skew is configured than when it was forgotten.
     forgotten: Timestamp,
 }
 
 impl Default for Shard {
     fn default() -> Self {
-        Self { seen: HashMap::default(), ends: BinaryHeap::new(), forgotten: Timestamp::from_millis(i64::MIN) }
+        Self { seen: HashMap::default(), untils: BinaryHeap::new(), forgotten: Timestamp::from_millis(i64::MIN) }
     }
 }
 
 struct Seen {
     sender: [u8; 32],
     ends: Timestamp,
+    until: Timestamp,
 }
 
 /// The last eight bytes of a digest are a hash as they are. The first one has chosen the shard.
@@ -191,7 +191,7 @@ mod tests {
         let mut digest = [0; 32];
         digest[..2].copy_from_slice(&token.to_le_bytes());
         digest[30..].copy_from_slice(&token.to_le_bytes());
-        Sighting { token: digest, sender: [sender; 32], ends: at(ends) }
+        Sighting { token: digest, sender: [sender; 32], ends: at(ends), until: at(ends) }
     }
 
     #[test]
@@ -219,17 +219,18 @@ mod tests {
     #[test]
     fn one_sender_cannot_fill_it_for_the_others() {
         let memory = Memory::new(10);
-        let uses: Vec<Use> = (0..4).map(|token| memory.first_use(&sighting(token, 1, 100), at(0))).collect();
-        assert_eq!(uses, [Use::First, Use::First, Use::First, Use::Share], "a quarter, rounded up");
-        assert_eq!(memory.len(), 3);
+        let uses: Vec<Use> = (0..6).map(|token| memory.first_use(&sighting(token, 1, 100), at(0))).collect();
+        assert_eq!(uses[..5], [Use::First; 5], "half of it while nobody else comes");
+        assert_eq!(uses[5], Use::Share);
+        assert_eq!(memory.len(), 5);
         for (token, sender) in [(10, 2), (11, 2), (12, 3)] {
             assert_eq!(memory.first_use(&sighting(token, sender, 100), at(0)), Use::First);
         }
         assert_eq!(memory.first_use(&sighting(0, 1, 100), at(99)), Use::Again);
-        for token in 20..23 {
+        for token in 20..25 {
             assert_eq!(memory.first_use(&sighting(token, 1, 200), at(100)), Use::First, "what is over makes room");
         }
-        assert_eq!(memory.first_use(&sighting(23, 1, 200), at(100)), Use::Share);
+        assert_eq!(memory.first_use(&sighting(25, 1, 200), at(100)), Use::Share);
         assert!(memory.senders.iter().map(|counts| locked(counts).len()).sum::<usize>() <= memory.len());
     }
 
@@ -241,6 +242,20 @@ mod tests {
         assert_eq!(memory.len(), 1, "the first one is forgotten");
         assert_eq!(memory.first_use(&sighting(64, 1, 100), at(10)), Use::Late);
         assert_eq!(memory.first_use(&sighting(192, 1, 300), at(10)), Use::First, "it cannot have been forgotten");
+    }
+
+    #[test]
+    fn what_was_forgotten_stays_used_when_a_larger_skew_is_granted() {
+        let memory = Memory::new(10);
+        let used = |until| Sighting { until: at(until), ..sighting(64, 1, 100) };
+        assert_eq!(memory.first_use(&used(130), at(0)), Use::First);
+        assert_eq!(memory.first_use(&used(130), at(129)), Use::Again);
+        assert_eq!(memory.first_use(&used(400), at(131)), Use::Late);
+        assert_eq!(
+            memory.first_use(&sighting(128, 1, 101), at(131)),
+            Use::First,
+            "one that ends later was never forgotten"
+        );
     }
 
     #[test]

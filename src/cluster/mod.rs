@@ -31,8 +31,10 @@ pub struct Sighting {
     pub token: [u8; 32],
     /// A digest of whoever sends it.
     pub sender: [u8; 32],
-    /// From when on nobody accepts the token, whatever clock skew is configured by then: the same for every use of it.
+    /// When the token expires, as it says itself: the same for every use of it.
     pub ends: Timestamp,
+    /// From when on nobody accepts it, as things are configured now.
+    pub until: Timestamp,
 }
 
 /// Shared state.
