@@ -105,10 +105,12 @@ metrics:
         return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
     def records(self, since):
-        """Bytes, lines and refusals that the attackers left in the audit log."""
+        """Bytes, lines and refusals that the attackers left in the audit log. A line that stands for many refusals of one
+        certificate has no address; only attackers are refused."""
+        mine = lambda line: f'"ip":"{ATTACKER}"'.encode() in line or (b'"count":' in line and b'"ip":' not in line)
         with open(self.audit, "rb") as file:
             file.seek(since)
-            lines = [line for line in file if f'"ip":"{ATTACKER}"'.encode() in line]
+            lines = [line for line in file if mine(line)]
         return sum(map(len, lines)), len(lines), sum(json.loads(line).get("count", 1) for line in lines)
 
     def stop(self):
