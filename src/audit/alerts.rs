@@ -9,7 +9,8 @@ use std::time::{Duration, Instant};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::record::{Client, Record};
+use super::client::Client;
+use super::record::Record;
 use crate::clock::{Clock, Timestamp};
 use crate::identity::Network;
 use crate::telemetry::ManyAuthFailures;

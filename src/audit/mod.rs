@@ -5,12 +5,15 @@ mod alerts;
 mod archive;
 pub mod chain;
 pub mod checkpoint;
+mod client;
 mod file;
 mod follow;
 mod headfile;
 mod journal;
 pub mod layout;
 pub mod lines;
+mod page;
+mod printable;
 mod queue;
 mod record;
 mod recovery;
@@ -32,8 +35,9 @@ use crate::error::{Code, Failure};
 use alerts::Alerts;
 
 pub use alerts::AlertsSection;
+pub use client::Client;
 pub use journal::Journal;
-pub use record::{Basis, Client, Event, Outcome, Record, Verdict};
+pub use record::{Basis, Event, Outcome, Record, Verdict};
 pub use settings::{AuditSection, CheckpointSection, Durability};
 pub use syslog::SyslogSection;
 

@@ -3,12 +3,14 @@
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use serde::{Serialize, Serializer};
+use serde::Serialize;
 use serde_json::{Map, Value};
 
+use super::client::{Client, shared};
+use super::printable::{harmless_members, printable};
 use crate::clock::Timestamp;
 use crate::error::Code;
-use crate::identity::{PeerIdentity, Principal, Scopes, is_hidden};
+use crate::identity::{Principal, Scopes};
 
 /// What happened.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize)]
@@ -74,57 +76,6 @@ pub enum Verdict {
     Failed,
     /// Begun, and never finished: the caller went away or the daemon lost the call.
     Abandoned,
-}
-
-/// The other end, as far as it is known.
-#[derive(Clone, Default, PartialEq, Eq, Debug, Serialize)]
-pub struct Client {
-    /// `https`, `unix` or `stdio`.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub transport: Option<&'static str>,
-    /// Network address.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub ip: Option<IpAddr>,
-    /// Certificate subject in RFC 4514 form, or `uid=N`.
-    #[serde(skip_serializing_if = "Option::is_none", serialize_with = "shared")]
-    pub subject: Option<Arc<str>>,
-    /// The certificate's SHA-256.
-    #[serde(skip_serializing_if = "Option::is_none", serialize_with = "shared")]
-    pub certificate: Option<Arc<str>>,
-    /// The token's `sub`, once it is verified.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub jwt_sub: Option<String>,
-}
-
-impl Client {
-    /// A client of which only the address is known.
-    #[must_use]
-    pub fn at(address: IpAddr) -> Self {
-        Self { transport: Some("https"), ip: Some(address), ..Self::default() }
-    }
-}
-
-impl From<&PeerIdentity> for Client {
-    fn from(peer: &PeerIdentity) -> Self {
-        let (subject, certificate) = match peer {
-            PeerIdentity::Certificate { certificate, .. } => {
-                let (subject, thumbprint) = certificate.spelled(|subject| printable(&subject.to_string(), 1024));
-                (subject, Some(thumbprint))
-            }
-            PeerIdentity::Unix { .. } | PeerIdentity::Stdio { .. } => (peer.subject().into(), None),
-        };
-        Self {
-            transport: Some(peer.transport()),
-            ip: peer.address(),
-            subject: Some(subject),
-            certificate,
-            jwt_sub: None,
-        }
-    }
-}
-
-fn shared<S: Serializer>(text: &Option<Arc<str>>, serializer: S) -> Result<S::Ok, S::Error> {
-    text.as_deref().serialize(serializer)
 }
 
 /// One audit record. Absent fields are left out.
@@ -362,61 +313,4 @@ pub struct Outcome {
     pub duration_ms: Option<u64>,
     /// Size of what was answered.
     pub output_bytes: Option<u64>,
-}
-
-/// Text of a stranger made harmless for a line and a terminal: control and bidirectional characters escaped, cut at
-/// `most` characters.
-fn printable(text: &str, most: usize) -> String {
-    if text.len() <= most && text.bytes().all(|byte| matches!(byte, b' '..=b'~')) {
-        return text.to_owned();
-    }
-    let mut safe = String::with_capacity(text.len().min(most));
-    for (index, c) in text.chars().enumerate() {
-        if index >= most {
-            safe.push('…');
-            break;
-        }
-        if is_hidden(c) {
-            safe.extend(c.escape_unicode());
-        } else {
-            safe.push(c);
-        }
-    }
-    safe
-}
-
-/// A stranger's values: JSON escapes line feeds and the like, but not the control characters from U+007F to U+009F.
-fn harmless(value: Value) -> Value {
-    match value {
-        Value::String(text) if text.contains(is_hidden) => Value::String(printable(&text, usize::MAX)),
-        Value::Array(items) => items.into_iter().map(harmless).collect(),
-        Value::Object(members) => Value::Object(harmless_members(members)),
-        other @ (Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_)) => other,
-    }
-}
-
-fn harmless_members(members: Map<String, Value>) -> Map<String, Value> {
-    members.into_iter().map(|(key, value)| (printable(&key, usize::MAX), harmless(value))).collect()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use serde_json::json;
-
-    #[test]
-    fn no_argument_can_steer_the_terminal_that_shows_the_log() {
-        let params = json!({ "a\u{9b}2J": ["\u{9d}0;title\u{9c}", { "b": "\u{61c}\u{200b}" }], "plain": "grüß 日本" });
-        let Value::Object(params) = params else { panic!("not an object") };
-        let record = Record::new(Event::Query, Timestamp::from_seconds(0), Client::default()).with_params(params);
-        let line = serde_json::to_string(&record).unwrap();
-        assert!(!line.contains(is_hidden), "{line:?}");
-        assert!(line.contains("grüß 日本") && line.contains("u{9b}2J"), "{line}");
-    }
-
-    #[test]
-    fn strangers_text_cannot_break_a_line_or_a_terminal() {
-        assert_eq!(printable("a\nb\u{202e}c\u{1b}[31m", 64), "a\\u{a}b\\u{202e}c\\u{1b}[31m");
-        assert_eq!(printable("abcdef", 3), "abc…");
-    }
 }

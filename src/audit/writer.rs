@@ -9,9 +9,11 @@ use tokio::sync::{OwnedSemaphorePermit, oneshot};
 
 use super::chain::Head;
 use super::checkpoint::{Cause, Signer};
+use super::client::Client;
 use super::file::{Opened, Paper};
 use super::headfile::HeadFile;
-use super::record::{Client, Event, Record};
+use super::page::{Kind, Page};
+use super::record::{Event, Record};
 use crate::clock::{Clock, Timestamp};
 use crate::telemetry::{AuditFailed, AuditRecovered, AuditSynced, AuditUnclean, AuditWritten};
 
@@ -97,38 +99,6 @@ struct Outage {
     since: Timestamp,
     cause: Arc<str>,
     lost: u64,
-}
-
-/// A line of a page: where it ends, and the head of the chain then.
-struct Place {
-    end: usize,
-    head: Head,
-    kind: Kind,
-}
-
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Kind {
-    /// Somebody sent it.
-    Sent,
-    /// It tells of an outage.
-    Gap,
-    Checkpoint,
-}
-
-/// Lines that are handed over at once.
-struct Page {
-    bytes: Vec<u8>,
-    places: Vec<Place>,
-    head: Head,
-}
-
-impl Page {
-    fn add(&mut self, body: &[u8], kind: Kind) -> bool {
-        let Some(head) = self.head.append(body, &mut self.bytes) else { return false };
-        self.head = head;
-        self.places.push(Place { end: self.bytes.len(), head, kind });
-        true
-    }
 }
 
 impl<P: Paper> Writer<P> {
