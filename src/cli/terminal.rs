@@ -1,11 +1,11 @@
 //! What goes to a terminal: text of strangers made harmless, colours only where a person sees them, and no more lines
 //! than somebody reads. What cannot be written is no success, unless nobody reads any more.
 
-use std::borrow::Cow;
 use std::io::{self, BufWriter, ErrorKind, IsTerminal as _, StdoutLock, Write as _};
 use std::sync::OnceLock;
 
 use crate::error::{Code, Failure};
+pub(super) use crate::identity::harmless;
 
 /// The first error of standard output: it is everybody's, and once a part is lost the rest is worth little.
 static LOST: OnceLock<io::Error> = OnceLock::new();
@@ -30,30 +30,9 @@ pub(super) fn all_written() -> Result<(), Failure> {
     }
 }
 
-/// Text in which nothing moves the cursor, turns the line around or hides: such characters are written as `\u{…}`.
-pub(super) fn harmless(text: &str) -> Cow<'_, str> {
-    if !text.contains(is_harmful) {
-        return Cow::Borrowed(text);
-    }
-    let mut safe = String::with_capacity(text.len().saturating_add(16));
-    for c in text.chars() {
-        if is_harmful(c) { safe.extend(c.escape_unicode()) } else { safe.push(c) }
-    }
-    Cow::Owned(safe)
-}
-
-/// The same for bytes that should be text.
+/// Harmless text of bytes that should be text.
 pub(super) fn harmless_bytes(bytes: &[u8]) -> String {
     harmless(&String::from_utf8_lossy(bytes)).into_owned()
-}
-
-fn is_harmful(c: char) -> bool {
-    c.is_control()
-        || matches!(
-            c,
-            '\u{ad}' | '\u{61c}' | '\u{180e}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}'
-                | '\u{2060}'..='\u{206f}' | '\u{feff}' | '\u{fff9}'..='\u{fffb}' | '\u{e0000}'..='\u{e01ef}'
-        )
 }
 
 /// A colour of SGR (ECMA-48 section 8.3.117).

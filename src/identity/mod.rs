@@ -18,4 +18,4 @@ pub use peer::PeerIdentity;
 pub use principal::{Actor, Principal};
 pub use scope::{Scope, Scopes};
 pub use subject::{Allowlist, SubjectPattern};
-pub use text::is_hidden;
+pub use text::{harmless, is_hidden};

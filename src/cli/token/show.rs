@@ -10,6 +10,7 @@ use zeroize::Zeroizing;
 use crate::cli::{Exit, Outcome, say, span};
 use crate::clock::{Clock, Timestamp};
 use crate::error::{Code, Failure};
+use crate::identity::is_hidden;
 
 /// Longer texts are not looked into, in bytes.
 const MAX_BYTES: u64 = 64 * 1024;
@@ -119,14 +120,11 @@ fn distance(at: Timestamp, now: Timestamp) -> String {
 
 /// A token comes from anywhere, so what could move the cursor or turn the line around is written as JSON escapes it.
 fn printable(text: &str) -> String {
-    let hidden = |c: char| {
-        c.is_control()
-            || matches!(c, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{2069}' | '\u{feff}')
-    };
     let mut shown = String::with_capacity(text.len());
     for c in text.chars() {
-        if hidden(c) {
-            shown.push_str(&format!("\\u{:04x}", u32::from(c)));
+        if is_hidden(c) {
+            let mut units = [0; 2];
+            shown.extend(c.encode_utf16(&mut units).iter().map(|unit| format!("\\u{unit:04x}")));
         } else {
             shown.push(c);
         }

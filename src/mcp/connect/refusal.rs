@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 
 use super::message::Id;
 use crate::error::{Code, Failure, JsonRpc};
+use crate::identity::is_hidden;
 
 /// Longest text taken over from the other side, in characters.
 const TEXT: usize = 400;
@@ -186,13 +187,7 @@ fn parameter(text: &str) -> Option<(&str, String, &str)> {
 
 /// Harmless on a terminal and in a log: no control characters, nothing that turns the direction of writing, not endless.
 pub(super) fn printable(text: &str) -> String {
-    let turns =
-        |char| matches!(char, '\u{61c}' | '\u{200e}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
-    text.trim()
-        .chars()
-        .take(TEXT)
-        .map(|char| if char.is_control() || turns(char) { '\u{fffd}' } else { char })
-        .collect()
+    text.trim().chars().take(TEXT).map(|char| if is_hidden(char) { '\u{fffd}' } else { char }).collect()
 }
 
 /// What somebody wrote, a token command for instance, may hold a token; what looks like one in it is not shown: a JWT, which
