@@ -5,8 +5,9 @@ use std::fs::File;
 use std::io::{self, Read, Write as _};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, mpsc};
+use std::sync::{Arc, Mutex, PoisonError, mpsc};
 use std::thread;
+use std::time::Duration;
 
 use aws_lc_rs::digest::{Context, Digest, SHA256};
 use flate2::Compression;
@@ -17,16 +18,20 @@ use super::file::{create_private, sync_directory};
 use super::layout::{Layout, first_record};
 use super::recovery::is_ours;
 use crate::pki::file;
+use crate::secret;
 use crate::telemetry::{AuditFileFailed, AuditFileRemoved};
 
 /// Between two looks at whether the daemon stops.
 const CHUNK: usize = 256 << 10;
 
+/// How long the end of the thread is waited for; a disk that does not answer keeps nobody from ending.
+const PATIENCE: Duration = Duration::from_secs(5);
+
 /// The thread's handle; dropping it ends the thread at the next chunk.
 pub(super) struct Archive {
     wake: Option<mpsc::Sender<()>>,
     stop: Arc<AtomicBool>,
-    thread: Option<thread::JoinHandle<()>>,
+    ended: Mutex<mpsc::Receiver<()>>,
 }
 
 impl Archive {
@@ -35,14 +40,21 @@ impl Archive {
         let (wake, work) = mpsc::channel::<()>();
         let stop = Arc::new(AtomicBool::new(false));
         let keeper = Keeper { layout, compress, most, stop: Arc::clone(&stop) };
-        let thread = thread::Builder::new().name("audit-files".to_owned()).spawn(move || {
+        let (end, ended) = mpsc::channel::<()>();
+        thread::Builder::new().name("audit-files".to_owned()).spawn(move || {
+            let _end = end;
             keeper.keep();
             while work.recv().is_ok() {
                 while work.try_recv().is_ok() {}
                 keeper.keep();
             }
         })?;
-        Ok(Self { wake: Some(wake), stop, thread: Some(thread) })
+        Ok(Self { wake: Some(wake), stop, ended: Mutex::new(ended) })
+    }
+
+    /// Begins nothing new, and leaves what is half done to the next process.
+    pub(super) fn stop(&self) {
+        self.stop.store(true, Ordering::Relaxed);
     }
 
     /// A sender that says that there is one more full file.
@@ -53,11 +65,9 @@ impl Archive {
 
 impl Drop for Archive {
     fn drop(&mut self) {
-        self.stop.store(true, Ordering::Relaxed);
+        self.stop();
         self.wake = None;
-        if let Some(thread) = self.thread.take() {
-            let _ = thread.join();
-        }
+        let _ = self.ended.get_mut().unwrap_or_else(PoisonError::into_inner).recv_timeout(PATIENCE);
     }
 }
 
@@ -101,8 +111,9 @@ impl Keeper {
     fn remove_drafts(&self) -> io::Result<()> {
         for entry in std::fs::read_dir(self.layout.directory())? {
             let path = entry?.path();
-            let draft = path.file_name().and_then(|name| name.to_str()).and_then(|name| name.strip_suffix(".gz.tmp"));
-            if draft.is_some_and(|name| self.layout.first_of(name.as_ref()).is_some()) {
+            let name = path.file_name().and_then(|name| name.to_str()).and_then(|name| name.strip_suffix(".tmp"));
+            let draft = name.and_then(|name| name.split_once(".gz.")).map(|(segment, _)| segment);
+            if draft.is_some_and(|segment| self.layout.first_of(segment.as_ref()).is_some()) {
                 std::fs::remove_file(&path)?;
             }
         }
@@ -111,8 +122,10 @@ impl Keeper {
 
     fn compress(&self, plain: &Path) -> io::Result<()> {
         let zipped = zipped(plain);
+        // A name of its own: whoever else is still at this file, nobody gives another's half of it the final name.
+        let own = secret::random::<8>().map_err(|failure| io::Error::other(failure.to_string()))?;
         let mut draft = zipped.clone().into_os_string();
-        draft.push(".tmp");
+        draft.push(format!(".{}.tmp", secret::hex(&own)));
         let draft = PathBuf::from(draft);
         let made = self.write_zipped(plain, &draft);
         if !matches!(made, Ok(true)) {
@@ -220,7 +233,7 @@ mod tests {
     #[test]
     fn work_that_was_broken_off_is_done_again() {
         let (home, layout) = world(2);
-        std::fs::write(home.path().join("audit.000000000001.jsonl.gz.tmp"), "half").unwrap();
+        std::fs::write(home.path().join("audit.000000000001.jsonl.gz.0123456789abcdef.tmp"), "half").unwrap();
         // Killed between the new name and the removal of the plain file: both are there.
         std::fs::write(zipped(&layout.rotated(51)), "old").unwrap();
         std::fs::write(home.path().join("other.gz.tmp"), "not ours").unwrap();

@@ -11,6 +11,7 @@ use rustix::fs::{Mode, OFlags};
 
 use super::chain::{Hash, Head};
 use super::checkpoint::{Signer, is_head_signed};
+use super::recovery::beside;
 use crate::error::Failure;
 use crate::pki::PublicKey;
 
@@ -27,7 +28,8 @@ impl HeadFile {
     /// Opens or makes it.
     pub(super) fn open(path: &Path) -> io::Result<Self> {
         let flags = OFlags::RDWR | OFlags::CREATE | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
-        let file = File::from(rustix::fs::open(path, flags, Mode::RUSR | Mode::WUSR)?);
+        let opened = rustix::fs::open(path, flags, Mode::RUSR | Mode::WUSR);
+        let file = File::from(opened.map_err(|error| beside(path, error))?);
         if !file.metadata()?.is_file() {
             return Err(io::Error::other(format!("{} is not a regular file", path.display())));
         }

@@ -35,7 +35,7 @@ pub struct Journal {
     ended: Mutex<mpsc::Receiver<()>>,
     gone: watch::Receiver<()>,
     thread: Option<thread::JoinHandle<()>>,
-    _archive: Archive,
+    archive: Archive,
 }
 
 impl Journal {
@@ -79,7 +79,7 @@ impl Journal {
             let queue = Arc::clone(&queue);
             thread::Builder::new().name("audit".to_owned()).spawn(move || run(writer, &queue, (end, going)))?
         };
-        Ok(Self { queue, ended: Mutex::new(ended), gone, thread: Some(thread), _archive: archive })
+        Ok(Self { queue, ended: Mutex::new(ended), gone, thread: Some(thread), archive })
     }
 }
 
@@ -127,6 +127,7 @@ impl Sink for Journal {
     }
 
     async fn close(&self) {
+        self.archive.stop();
         self.queue.close();
         let mut gone = self.gone.clone();
         let _ = tokio::time::timeout(PATIENCE, async move { while gone.changed().await.is_ok() {} }).await;
@@ -136,6 +137,8 @@ impl Sink for Journal {
 /// Writes what is left and ends the thread; a disk that does not answer is not waited for.
 impl Drop for Journal {
     fn drop(&mut self) {
+        // Before the writer lets go of the lock, so that the next process finds nobody at its files.
+        self.archive.stop();
         self.queue.close();
         let ended = self.ended.get_mut().unwrap_or_else(PoisonError::into_inner).recv_timeout(PATIENCE);
         if !matches!(ended, Err(mpsc::RecvTimeoutError::Timeout))

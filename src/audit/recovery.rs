@@ -29,7 +29,13 @@ pub(super) struct Found {
 /// The lock that keeps two processes from writing one chain; the kernel lets go of it when this process ends.
 pub(super) fn lock(path: &Path) -> io::Result<File> {
     let flags = OFlags::RDWR | OFlags::CREATE | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
-    locked(File::from(rustix::fs::open(path, flags, Mode::RUSR | Mode::WUSR)?))
+    let opened = rustix::fs::open(path, flags, Mode::RUSR | Mode::WUSR);
+    locked(File::from(opened.map_err(|error| beside(path, error))?))
+}
+
+/// The cause names the file: it is not the one that the configuration names.
+pub(super) fn beside(path: &Path, error: rustix::io::Errno) -> io::Error {
+    io::Error::other(format!("{}: {}", path.display(), io::Error::from(error)))
 }
 
 /// A file that no other process has locked.
