@@ -84,12 +84,22 @@ impl Stream {
         let connection = ClientConnection::new(Arc::clone(&secured.config), secured.name.clone())
             .map_err(|error| io::Error::other(error.to_string()))?;
         let mut stream = Self { tcp, tls: Some(Box::new(connection)) };
-        let mut silent = Duration::ZERO;
+        let clock = Clock::system();
+        let begin = clock.instant();
+        // A step at a time: a peer that sends a byte now and then must not keep anybody past the limit.
         while let Some(tls) = stream.tls.as_mut().filter(|tls| tls.is_handshaking()) {
-            if let Err(error) = tls.complete_io(&mut stream.tcp) {
-                be_patient(error, &mut silent, &|silent| silent < limit)?;
+            let step = if tls.wants_write() { tls.write_tls(&mut stream.tcp) } else { stream.receive() };
+            match step {
+                Ok(0) => return Err(ErrorKind::UnexpectedEof.into()),
+                Err(error) if !is_silence(&error) => return Err(error),
+                _ => {}
+            }
+            if clock.instant().saturating_duration_since(begin) >= limit {
+                return Err(io::Error::new(ErrorKind::TimedOut, "the TLS handshake takes too long"));
             }
         }
+        // What ends the handshake on this side is sent before anything else.
+        stream.flush(&|silent| silent < limit)?;
         Ok(stream)
     }
 

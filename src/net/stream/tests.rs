@@ -100,3 +100,26 @@ fn where_nobody_listens_nothing_is_connected() {
     assert!(Stream::connect("127.0.0.1", port, None, SHORT).is_err());
     assert!(Stream::connect("no-such-name.invalid", port, None, SHORT).is_err());
 }
+
+#[test]
+fn a_peer_that_drips_bytes_into_the_handshake_is_waited_for_no_longer_than_a_silent_one() {
+    let ca = rcgen::CertificateParams::new(vec!["localhost".to_owned()])
+        .unwrap()
+        .self_signed(&rcgen::KeyPair::generate().unwrap())
+        .unwrap();
+    let options = Options { ca_pem: Some(ca.pem().into_bytes()), identity: None, connect_timeout: SHORT };
+    let secured = Secured::new(&options, "localhost").unwrap();
+    let (port, peer) = peer(|mut stream| {
+        // A handshake record of 16 KiB, a byte at a time, each well within a step.
+        stream.write_all(&[0x16, 3, 3, 0x40, 0, 2, 0, 0x3f, 0xfc]).unwrap();
+        let begin = Clock::system().instant();
+        while stream.write_all(&[0]).is_ok() && Clock::system().instant().duration_since(begin) < 20 * SHORT {
+            std::thread::sleep(STEP / 5);
+        }
+    });
+    let begin = Clock::system().instant();
+    let error = Stream::connect("127.0.0.1", port, Some(&secured), SHORT).err().unwrap();
+    assert_eq!(error.kind(), ErrorKind::TimedOut, "{error}");
+    assert!(Clock::system().instant().duration_since(begin) < 5 * SHORT);
+    peer.join().unwrap();
+}
