@@ -33,9 +33,10 @@ pub(super) fn lock(path: &Path) -> io::Result<File> {
     locked(File::from(opened.map_err(|error| beside(path, error))?))
 }
 
-/// The cause names the file: it is not the one that the configuration names.
+/// The cause names the file: it stands beside the one that the configuration names, and is not it.
 pub(super) fn beside(path: &Path, error: rustix::io::Errno) -> io::Error {
-    io::Error::other(format!("{}: {}", path.display(), io::Error::from(error)))
+    let name = path.file_name().unwrap_or(path.as_os_str());
+    io::Error::other(format!("{}: {}", name.display(), io::Error::from(error)))
 }
 
 /// A file that no other process has locked.
