@@ -1,10 +1,11 @@
 //! Those the door is compared with. Each has the same TLS and, but for the first, the same check of the same token; none
 //! has anything else.
 
+use std::fs::File;
 use std::net::SocketAddr;
+use std::os::unix::fs::FileExt as _;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::Instant;
 
 use axum::Router;
 use axum::body::Bytes;
@@ -93,7 +94,7 @@ pub(crate) fn serve(args: Args) -> Result<()> {
             Role::Handshake => return shake_hands(address, TlsAcceptor::from(tls)).await,
             Role::Bare => Router::new().route("/mcp", post(answer)).with_state(None),
             Role::Floor => Router::new().route("/mcp", post(answer)).with_state(Some(Arc::new(Check::new(&place)?))),
-            Role::Sdk => sdk(Check::new(&place)?),
+            Role::Sdk => sdk(Check::new(&place)?)?,
         };
         let server = axum_server::bind_rustls(address, RustlsConfig::from_config(tls));
         Ok(server.serve(router.into_make_service()).await?)
@@ -107,13 +108,16 @@ async fn answer(State(check): State<Option<Arc<Check>>>, headers: HeaderMap, _bo
     ([(header::CONTENT_TYPE, "application/json")], ANSWER).into_response()
 }
 
-fn sdk(check: Check) -> Router {
+fn sdk(check: Check) -> Result<Router> {
+    let (uptime, load) = (Arc::new(File::open("/proc/uptime")?), Arc::new(File::open("/proc/loadavg")?));
+    let stat = std::fs::read_to_string("/proc/stat")?;
+    let boot = stat.lines().find_map(|line| line.strip_prefix("btime ")).unwrap_or_default().to_owned();
+    let tool = Uptime { uptime, load, boot };
     let config = StreamableHttpServerConfig::default().with_legacy_session_mode(false).with_json_response(true);
-    let begun = Instant::now();
     let sessions = Arc::new(NeverSessionManager::default());
-    let service = StreamableHttpService::new(move || Ok(Uptime(begun)), sessions, config.enforce_origin_validation());
+    let service = StreamableHttpService::new(move || Ok(tool.clone()), sessions, config.enforce_origin_validation());
     let layer = middleware::from_fn_with_state(Arc::new(check), known);
-    Router::new().route_service("/mcp", service).layer(layer)
+    Ok(Router::new().route_service("/mcp", service).layer(layer))
 }
 
 async fn known(State(check): State<Arc<Check>>, mut request: Request, next: Next) -> Response {
@@ -124,7 +128,11 @@ async fn known(State(check): State<Arc<Check>>, mut request: Request, next: Next
 
 /// One tool, as little as can be.
 #[derive(Clone)]
-struct Uptime(Instant);
+struct Uptime {
+    uptime: Arc<File>,
+    load: Arc<File>,
+    boot: String,
+}
 
 impl ServerHandler for Uptime {
     fn get_info(&self) -> ServerConfig {
@@ -140,7 +148,21 @@ impl ServerHandler for Uptime {
         if request.name != "get_uptime" {
             return Err(ErrorData::invalid_params("there is no such tool", None));
         }
-        Ok(CallToolResult::structured(serde_json::json!({"seconds": self.0.elapsed().as_secs()})).into())
+        // What the tool itself reads is not the door's doing, so it is read here too.
+        let mut buffer = [0; 256];
+        let mut read = |file: &File| -> String {
+            let count = file.read_at(&mut buffer, 0).unwrap_or_default();
+            String::from_utf8_lossy(buffer.get(..count).unwrap_or_default()).into_owned()
+        };
+        let (uptime, load) = (read(&self.uptime), read(&self.load));
+        let number =
+            |text: &str, word: usize| text.split_whitespace().nth(word).and_then(|word| word.parse::<f64>().ok());
+        let boot = self.boot.as_str();
+        Ok(CallToolResult::structured(serde_json::json!({
+            "uptime_seconds": number(&uptime, 0), "idle_seconds": number(&uptime, 1), "boot_time": boot,
+            "load": {"one_minute": number(&load, 0), "five_minutes": number(&load, 1), "fifteen_minutes": number(&load, 2)},
+        }))
+        .into())
     }
 }
 

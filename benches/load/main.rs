@@ -65,6 +65,9 @@ struct Run {
     /// Only these trials: calls, latency, memory, endurance, handshakes, start, reload.
     #[arg(long, value_delimiter = ',')]
     only: Vec<String>,
+    /// Only these contenders: bare, floor, sdk, door, fastmcp.
+    #[arg(long, value_delimiter = ',')]
+    who: Vec<String>,
     /// Where to write the figures as JSON.
     #[arg(long)]
     json: Option<PathBuf>,
@@ -76,6 +79,10 @@ struct Run {
 impl Run {
     fn wants(&self, trial: &str) -> bool {
         self.only.is_empty() || self.only.iter().any(|name| name == trial)
+    }
+
+    fn measures(&self, who: &str) -> bool {
+        self.who.is_empty() || self.who.iter().any(|name| name == who)
     }
 }
 

@@ -19,8 +19,10 @@ pub(crate) struct Server {
 impl Server {
     /// Starts `program` on processor `core`.
     pub(crate) fn start(core: usize, port: u16, directory: &Path, program: &Path, words: &[&str]) -> Result<Self> {
-        let mut command = Command::new("taskset");
-        command.arg("-c").arg(core.to_string()).arg(program).args(words).current_dir(directory);
+        // Ends with this process, however that ends.
+        let mut command = Command::new("setpriv");
+        command.args(["--pdeathsig", "KILL", "taskset", "-c", &core.to_string()]);
+        command.arg(program).args(words).current_dir(directory);
         command.env("DOORWARD_LOAD_HOME", directory).stdin(Stdio::null()).stdout(Stdio::null());
         let log = fs::OpenOptions::new().create(true).append(true).open(directory.join("servers.log"))?;
         Ok(Self { child: command.stderr(log).spawn()?, port })

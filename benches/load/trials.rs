@@ -99,7 +99,7 @@ impl Bench<'_> {
     async fn calls(&self, figures: &mut Figures) -> Result<()> {
         let (passes, warm, measured) = if self.run.quick { (1, 1, 2) } else { (3, 2, 10) };
         for pass in 1..=passes {
-            for (who, forms) in CONTENDERS {
+            for (who, forms) in CONTENDERS.into_iter().filter(|(who, _)| self.run.measures(who)) {
                 for form in forms {
                     for connections in [16, 64] {
                         let window = Window {
@@ -142,7 +142,7 @@ impl Bench<'_> {
     async fn latency(&self, figures: &mut Figures) -> Result<()> {
         let measured = Duration::from_secs(if self.run.quick { 1 } else { 5 });
         let window = Window { connections: 1, warm: Duration::from_secs(1), measured, most: usize::MAX };
-        for (who, forms) in CONTENDERS {
+        for (who, forms) in CONTENDERS.into_iter().filter(|(who, _)| self.run.measures(who)) {
             for form in forms {
                 let Some(sample) = self.sample(who, *form, window).await? else { continue };
                 eprintln!("{who} {} with one connection: {:.2} ms", form.version(), sample.calls.p50_ms);

@@ -10,6 +10,7 @@ mod process_stat;
 mod processor;
 mod quantity;
 mod query;
+mod reread;
 
 mod cpu;
 mod disk;
