@@ -43,6 +43,9 @@ pub use record::{Basis, Event, Outcome, Record, Verdict};
 pub use settings::{AuditSection, CheckpointSection, Durability};
 pub use syslog::SyslogSection;
 
+/// Bytes that hold most records.
+const USUAL: usize = 768;
+
 /// Where records go.
 #[async_trait]
 pub trait Sink: Send + Sync {
@@ -176,8 +179,10 @@ impl Trail {
 }
 
 fn line(record: &Record) -> Result<Vec<u8>, Failure> {
-    serde_json::to_vec(record)
-        .map_err(|error| Failure::new(Code::AuditUnavailable, "the audit record cannot be written").because(error))
+    let mut line = Vec::with_capacity(USUAL);
+    serde_json::to_writer(&mut line, record)
+        .map_err(|error| Failure::new(Code::AuditUnavailable, "the audit record cannot be written").because(error))?;
+    Ok(line)
 }
 
 /// Warnings that follow the record that raised them, also when whoever caused it hangs up before it is kept.
