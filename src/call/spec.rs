@@ -10,15 +10,15 @@ use schemars::{JsonSchema, Schema};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-/// How much a query may cost the host; each class has its own time limit.
+/// How much a query may cost the host; each class has its own time, processor time, memory, and number at a time.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Impact {
-    /// Reads a counter: at most 100 ms.
+    /// Reads a counter: at most 100 ms, 1 % of a processor, 1 MiB; any number at a time.
     Minimal,
-    /// Reads a few files: at most 1 s.
+    /// Reads a few files: at most 1 s, 5 % of a processor, 10 MiB; ten at a time.
     Low,
-    /// Reads many files or waits for another party: at most 5 s.
+    /// Reads many files or waits for another party: at most 5 s, 10 % of a processor, 50 MiB; three at a time.
     Medium,
     /// Never run.
     High,
@@ -33,6 +33,39 @@ impl Impact {
             Self::Low => Some(Duration::from_secs(1)),
             Self::Medium => Some(Duration::from_secs(5)),
             Self::High => None,
+        }
+    }
+
+    /// The share of one processor that such a query may take, in percent.
+    #[must_use]
+    pub const fn cpu_percent(self) -> u8 {
+        match self {
+            Self::Minimal => 1,
+            Self::Low => 5,
+            Self::Medium => 10,
+            Self::High => 0,
+        }
+    }
+
+    /// The memory that such a query may hold, in MiB.
+    #[must_use]
+    pub const fn memory_mib(self) -> u64 {
+        match self {
+            Self::Minimal => 1,
+            Self::Low => 10,
+            Self::Medium => 50,
+            Self::High => 0,
+        }
+    }
+
+    /// How many such queries may run at the same time; `None` for any number.
+    #[must_use]
+    pub const fn at_once(self) -> Option<usize> {
+        match self {
+            Self::Minimal => None,
+            Self::Low => Some(10),
+            Self::Medium => Some(3),
+            Self::High => Some(0),
         }
     }
 }

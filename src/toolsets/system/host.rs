@@ -8,6 +8,7 @@ use std::str::FromStr;
 
 use rustix::fs::{Dir, Mode, OFlags, ResolveFlags, openat2};
 
+use super::budget;
 use crate::error::{Code, Failure};
 
 /// The largest file that is read whole: `/proc/cpuinfo` of a machine with 2048 processors fits.
@@ -93,11 +94,12 @@ impl Host {
 
     /// The first `cap` bytes of a file, and whether there are more.
     pub(super) fn start(&self, path: &str, cap: usize) -> io::Result<(Vec<u8>, bool)> {
-        let most = u64::try_from(cap).unwrap_or(u64::MAX).saturating_add(1);
+        let most = u64::try_from(cap).unwrap_or(u64::MAX).min(budget::room()).saturating_add(1);
         let file = File::from(self.open(path, OFlags::empty())?);
         // Room for most files at once: the kernel makes many of them anew for each read.
         let mut bytes = Vec::with_capacity(8192);
         file.take(most).read_to_end(&mut bytes)?;
+        budget::hold(bytes.len())?;
         let more = bytes.len() > cap;
         bytes.truncate(cap);
         Ok((bytes, more))
@@ -113,6 +115,9 @@ impl Host {
             .filter_map(|entry| entry.ok()?.file_name().to_str().ok().map(str::to_owned))
             .filter(|name| name != "." && name != "..")
             .collect();
+        if budget::hold(names.iter().map(|name| size_of::<String>().saturating_add(name.len())).sum()).is_err() {
+            return Vec::new();
+        }
         names.sort_unstable();
         names
     }
@@ -125,6 +130,7 @@ impl Host {
     /// Opens without waiting, so a pipe in the folder holds nobody up. The kernel keeps links inside a folder; the
     /// machine's own root has no outside, and older kernels have no `openat2`.
     fn open(&self, path: &str, flags: OFlags) -> io::Result<OwnedFd> {
+        budget::open()?;
         let path = Path::new(path);
         if !path.components().all(|part| matches!(part, Component::Normal(_))) {
             return Err(io::ErrorKind::InvalidInput.into());
