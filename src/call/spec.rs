@@ -107,6 +107,25 @@ pub struct ToolSpec {
     pub impact: Impact,
     /// Can expose credentials or personal data: off unless the configuration opens it by name.
     pub sensitive: bool,
+    /// What it needs of the machine; the sandbox leaves open what the enabled tools need, and nothing else.
+    pub needs: Needs,
+}
+
+/// What a tool needs of the machine it runs on, besides the kernel's own files below `/proc` and `/sys`.
+#[derive(Clone, Default, PartialEq, Eq, Debug)]
+pub struct Needs {
+    /// Files and directories that it reads, by absolute path. Not every host has each.
+    pub paths: Vec<Cow<'static, str>>,
+    /// It starts programs of the system.
+    pub programs: bool,
+    /// It asks servers of this machine over unix sockets.
+    pub servers: bool,
+    /// It asks the kernel over netlink.
+    pub netlink: bool,
+    /// It looks into processes of others: open files, environment. It answers with less where it may not.
+    pub processes: bool,
+    /// Powers of root without which it answers with less, such as `CAP_DAC_READ_SEARCH`.
+    pub capabilities: Vec<&'static str>,
 }
 
 impl ToolSpec {
@@ -127,7 +146,50 @@ impl ToolSpec {
             annotations: Annotations::QUERY,
             impact,
             sensitive: false,
+            needs: Needs::default(),
         }
+    }
+
+    /// It reads these files, and what lies below these directories.
+    #[must_use]
+    pub fn reading<P: Into<Cow<'static, str>>>(mut self, paths: impl IntoIterator<Item = P>) -> Self {
+        self.needs.paths.extend(paths.into_iter().map(Into::into));
+        self
+    }
+
+    /// It starts programs of the system, which may talk to their servers and to the kernel.
+    #[must_use]
+    pub fn starting_programs(mut self) -> Self {
+        self.needs.programs = true;
+        self
+    }
+
+    /// It asks servers of this machine over unix sockets.
+    #[must_use]
+    pub fn asking_servers(mut self) -> Self {
+        self.needs.servers = true;
+        self
+    }
+
+    /// It asks the kernel over netlink.
+    #[must_use]
+    pub fn asking_the_kernel(mut self) -> Self {
+        self.needs.netlink = true;
+        self
+    }
+
+    /// It looks into processes of others.
+    #[must_use]
+    pub fn looking_into_processes(mut self) -> Self {
+        self.needs.processes = true;
+        self
+    }
+
+    /// It says more with this power of root.
+    #[must_use]
+    pub fn better_with(mut self, capability: &'static str) -> Self {
+        self.needs.capabilities.push(capability);
+        self
     }
 }
 

@@ -10,6 +10,7 @@ use super::draft::Draft;
 use super::readiness::OfFront;
 use crate::audit::Basis;
 use crate::authn::{Authenticator, Jwt, KeySet, KeySource, Local, Scheme};
+use crate::call::ToolSpec;
 use crate::config::{Config, Loaded};
 use crate::error::{Code, Failure};
 use crate::guard::{Caps, Guard, Redactor};
@@ -27,6 +28,11 @@ use crate::transport::{Challenge, Front, Names, TransportKind};
 #[must_use]
 pub fn tools() -> Vec<String> {
     every_tool(&Config::default(), &Threads::default()).iter().map(|tool| tool.spec().name.to_string()).collect()
+}
+
+/// The declarations of all tools there are, as this configuration makes them.
+pub(super) fn specs(config: &Config) -> Vec<ToolSpec> {
+    every_tool(config, &Threads::default()).iter().map(|tool| tool.spec().clone()).collect()
 }
 
 fn every_tool(config: &Config, threads: &Threads) -> Vec<Box<dyn Tool>> {

@@ -118,6 +118,7 @@ impl HostQuery for Query {
              command line.",
             Impact::Medium,
         )
+        .reading(["/etc/passwd"])
     }
 
     fn narrow(spec: &mut ToolSpec, limits: &LimitsSection) {
