@@ -14,6 +14,7 @@
 mod alarm;
 mod audit_commands;
 mod audit_page;
+mod budget;
 mod clients;
 mod commands;
 mod coverage;
@@ -35,6 +36,7 @@ mod reload;
 mod replay;
 mod review;
 mod rmcp_client;
+mod sandbox;
 mod secrets;
 mod siem;
 mod stdio;
