@@ -5,6 +5,7 @@ mod check;
 mod completions;
 mod connect;
 mod demo;
+mod doctor;
 mod pki;
 mod schema;
 mod serve;
@@ -41,6 +42,7 @@ struct Arguments {
 enum Verb {
     Serve(serve::Args),
     Check(check::Args),
+    Doctor(doctor::Args),
     Schema(schema::Args),
     #[command(subcommand_required = true, arg_required_else_help = true)]
     Pki(pki::Args),
@@ -72,6 +74,7 @@ pub fn main() -> ExitCode {
             let names = daemon::tools();
             check::run(args, &names.iter().map(String::as_str).collect::<Vec<_>>(), &clock)
         }
+        Verb::Doctor(args) => doctor::run(args, &clock),
         Verb::Schema(args) => schema::run(args),
         Verb::Pki(args) => pki::run(args, &clock),
         Verb::Token(args) => token::run(args, &clock),

@@ -119,10 +119,17 @@ fn plan(loaded: &Loaded, specs: &[ToolSpec]) -> Plan {
         meet(&mut plan, &spec.needs);
     }
     audit(&mut plan, config);
-    if config.transport == TransportKind::Https {
+    if uses(config, TransportKind::Https) {
         https(&mut plan, config);
     }
+    if uses(config, TransportKind::Unix) {
+        unix(&mut plan, config);
+    }
     plan
+}
+
+fn uses(config: &Config, transport: TransportKind) -> bool {
+    config.transport == transport
 }
 
 fn meet(plan: &mut Plan, needs: &Needs) {
@@ -188,6 +195,18 @@ fn https(plan: &mut Plan, config: &Config) {
             let others = ["SSL_CERT_FILE", "SSL_CERT_DIR"].into_iter().filter_map(std::env::var_os);
             open(plan, others.map(PathBuf::from));
         }
+    }
+}
+
+fn unix(plan: &mut Plan, config: &Config) {
+    let socket = &config.socket;
+    plan.families.unix = true;
+    plan.write_file(&socket.path);
+    if socket.owner.is_some() || socket.group.is_some() {
+        // Names become numbers, and the socket somebody else's.
+        open(plan, ["/etc/passwd", "/etc/group"].map(PathBuf::from));
+        plan.capabilities.extend(Capability::parse("CAP_CHOWN"));
+        plan.capabilities.extend(Capability::parse("CAP_FOWNER"));
     }
 }
 

@@ -97,7 +97,11 @@ fn dropped(kept: &BTreeSet<Capability>) -> io::Result<CapabilitySet> {
     }
     clear_ambient_capability_set()?;
     let left = own.permitted & kept;
-    set_capabilities(None, CapabilitySets { effective: left, permitted: left, inheritable: CapabilitySet::empty() })?;
+    let next = CapabilitySets { effective: left, permitted: left, inheritable: CapabilitySet::empty() };
+    // A supervisor that took them all may have taken the call as well.
+    if own != next {
+        set_capabilities(None, next)?;
+    }
     Ok(capabilities(None)?.permitted)
 }
 

@@ -205,7 +205,7 @@ fn a_reload_that_needs_more_than_is_open_is_refused_by_name() {
     fs::write(premises.path("doorward.yaml"), text.replace("public_key: token-key.pub.pem", wanted)).unwrap();
     running.signal(Signal::HUP);
     running.until(|_| (premises.count("config_reload", Some("refused")) >= 2).then_some(()));
-    let refused = premises.audit().into_iter().filter(|record| record["result"] == "refused").last().unwrap();
+    let refused = premises.audit().into_iter().rfind(|record| record["result"] == "refused").unwrap();
     let detail = refused["detail"].as_str().unwrap();
     assert!(detail.contains("restart") && detail.contains("connecting to port 9"), "{detail}");
 
@@ -226,6 +226,25 @@ fn a_file_that_is_replaced_by_another_is_read_again_and_one_that_leads_out_is_no
     fs::rename(premises.path("token-key.pub.pem"), elsewhere.path().join("key")).unwrap();
     std::os::unix::fs::symlink(elsewhere.path().join("key"), premises.path("token-key.pub.pem")).unwrap();
     running.signal(Signal::HUP);
+    running.until(|_| (premises.count("config_reload", Some("refused")) >= 1).then_some(()));
+}
+
+#[test]
+fn a_file_among_those_of_others_that_is_replaced_is_warned_of() {
+    let premises = Premises::new();
+    // Beside everybody's files: opened for itself alone.
+    let key = tempfile::Builder::new().prefix("doorward-key-").tempfile_in("/tmp").unwrap();
+    fs::copy(premises.path("token-key.pub.pem"), key.path()).unwrap();
+    let text = fs::read_to_string(premises.path("doorward.yaml")).unwrap();
+    let named = text.replace("token-key.pub.pem", &key.path().display().to_string());
+    fs::write(premises.path("doorward.yaml"), named).unwrap();
+    let (mut running, _) = premises.serve();
+    let next = tempfile::Builder::new().prefix("doorward-key-").tempfile_in("/tmp").unwrap();
+    fs::copy(key.path(), next.path()).unwrap();
+    fs::rename(next.path(), key.path()).unwrap();
+    running.until(|running| running.stderr().contains("this file was replaced").then_some(()));
+    assert!(running.stderr().contains(&key.path().display().to_string()), "{}", running.stderr());
+    // Nothing else beside it is open.
     running.until(|_| (premises.count("config_reload", Some("refused")) >= 1).then_some(()));
 }
 
