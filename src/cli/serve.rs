@@ -38,7 +38,10 @@ pub(super) fn run(args: Args, clock: Clock) -> Outcome {
     let _logs = telemetry::start_logs(&loaded.config.log)?;
     loaded.notes().findings().iter().for_each(|note| tracing::warn!("{note}"));
     match sandbox {
-        Some(sandbox) => sandbox.lacking().for_each(|what| tracing::warn!("the sandbox is not whole: {what}")),
+        Some(sandbox) => {
+            sandbox.lacking().for_each(|what| tracing::warn!("the sandbox is not whole: {what}"));
+            tracing::info!("within a sandbox: {sandbox}");
+        }
         None => tracing::warn!("there is no sandbox: sandbox.mode is off"),
     }
     drop(loaded);

@@ -19,6 +19,9 @@ pub use plan::{Families, Plan};
 pub use privileges::Capability;
 pub use settings::{Mode, Processes, SandboxSection};
 
+/// Most users may not lock memory, and then what is secret may be written to swap: no wall, and no reason to warn each time.
+const MEMORY: &str = "memory";
+
 /// The walls of this process; there is one process.
 static ENTERED: OnceLock<Sandbox> = OnceLock::new();
 
@@ -69,16 +72,10 @@ pub fn enter(plan: Plan, mode: Mode) -> Result<Option<&'static Sandbox>, Failure
     let privileges = privileges::drop_all_but(&plan.capabilities);
     let files = files::restrict(&plan);
     let calls = calls::restrict(&plan);
-    let walls = vec![
-        ("files", files),
-        ("system calls", calls),
-        ("privileges", privileges),
-        ("dumps", dumps),
-        ("memory", memory),
-    ];
+    let walls =
+        vec![("files", files), ("system calls", calls), ("privileges", privileges), ("dumps", dumps), (MEMORY, memory)];
     let sandbox = Sandbox { plan, walls, watched: Mutex::new(watched) };
-    // Secrets may be written to swap where the system lets nobody lock memory; that is no wall, and is only said.
-    let lacking: Vec<String> = sandbox.lacking().filter(|text| !text.starts_with("memory")).collect();
+    let lacking: Vec<String> = sandbox.lacking().collect();
     if mode == Mode::Required && !lacking.is_empty() {
         let failure = Failure::new(Code::Config, "sandbox.mode is required, and this machine does not give all of it");
         return Err(failure.because(lacking.join("; ")));
@@ -99,13 +96,9 @@ impl Sandbox {
         &self.walls
     }
 
-    /// What does not stand whole, and why, a line each.
+    /// The walls that do not stand whole, and why, a line each. Memory is not among them.
     pub fn lacking(&self) -> impl Iterator<Item = String> + '_ {
-        self.walls.iter().filter_map(|(name, standing)| match standing {
-            Standing::Whole => None,
-            Standing::Partly(why) => Some(format!("{name}: {why}")),
-            Standing::Missing(why) => Some(format!("{name}: none, {why}")),
-        })
+        self.walls.iter().filter(|(name, _)| *name != MEMORY).filter_map(short_of_whole)
     }
 
     /// Files that were opened one by one and are other files now, so that they can no longer be read. Each is named once.
@@ -118,12 +111,20 @@ impl Sandbox {
     }
 }
 
+fn short_of_whole((name, standing): &Wall) -> Option<String> {
+    match standing {
+        Standing::Whole => None,
+        Standing::Partly(why) => Some(format!("{name}: {why}")),
+        Standing::Missing(why) => Some(format!("{name}: none, {why}")),
+    }
+}
+
 /// `files, system calls, privileges, dumps; memory: none, …`.
 impl fmt::Display for Sandbox {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let whole = self.walls.iter().filter(|(_, standing)| *standing == Standing::Whole).map(|(name, _)| *name);
         f.write_str(&whole.collect::<Vec<_>>().join(", "))?;
-        self.lacking().try_for_each(|text| write!(f, "; {text}"))
+        self.walls.iter().filter_map(short_of_whole).try_for_each(|text| write!(f, "; {text}"))
     }
 }
 

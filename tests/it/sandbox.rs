@@ -152,6 +152,46 @@ fn what_is_needed_is_there_and_nothing_beside_it() {
     }
 }
 
+/// Makes the kernel know no more than one without this call.
+fn without(call: i64, error: u32) {
+    use seccompiler::{BpfProgram, SeccompAction, SeccompFilter, apply_filter};
+    let rules = [(call, Vec::new())].into();
+    let here = std::env::consts::ARCH.try_into().unwrap();
+    let filter = SeccompFilter::new(rules, SeccompAction::Allow, SeccompAction::Errno(error), here).unwrap();
+    let filter: BpfProgram = filter.try_into().unwrap();
+    apply_filter(&filter).unwrap();
+}
+
+#[test]
+fn on_a_kernel_without_landlock_the_other_walls_stand() {
+    let Some(_) = inside() else {
+        let folder = tempfile::tempdir().unwrap();
+        return again("on_a_kernel_without_landlock_the_other_walls_stand", folder.path());
+    };
+    without(libc::SYS_landlock_create_ruleset, 38);
+    let failure = sandbox::enter(Plan::default(), Mode::Required).unwrap_err();
+    assert!(failure.cause().unwrap().contains("files: none, this kernel has no landlock"), "{failure:?}");
+    let sandbox = sandbox::enter(Plan::default(), Mode::Enabled).unwrap().unwrap();
+    assert!(matches!(wall(sandbox.walls(), "files"), Standing::Missing(_)));
+    assert_eq!(wall(sandbox.walls(), "system calls"), Standing::Whole);
+    assert_eq!(sandbox.lacking().count(), 1, "{sandbox}");
+    refused(TcpListener::bind("127.0.0.1:0"));
+}
+
+#[test]
+fn on_a_kernel_without_seccomp_the_other_walls_stand() {
+    let Some(open) = inside() else {
+        let folder = tempfile::tempdir().unwrap();
+        return again("on_a_kernel_without_seccomp_the_other_walls_stand", folder.path());
+    };
+    without(libc::SYS_seccomp, 38);
+    let sandbox = sandbox::enter(Plan { read: [open].into(), ..Plan::default() }, Mode::Enabled).unwrap().unwrap();
+    assert!(matches!(wall(sandbox.walls(), "system calls"), Standing::Missing(_)), "{sandbox}");
+    if stands(sandbox.walls(), "files") {
+        refused(File::open("/etc/passwd"));
+    }
+}
+
 /// Every thread's status of a running program.
 fn threads(running: &Running) -> Vec<String> {
     let tasks = fs::read_dir(format!("/proc/{}/task", running.id())).unwrap();
