@@ -2,6 +2,8 @@
 //! kernel on what it may take.
 
 use std::io;
+use std::os::fd::OwnedFd;
+use std::os::unix::process::CommandExt as _;
 use std::path::Path;
 use std::process::{ExitStatus, Stdio};
 use std::time::Duration;
@@ -91,6 +93,24 @@ async fn run(
         Ok(Ok(mut said)) => Ok(Secret::new(std::mem::take(&mut *said))),
         Ok(Err(why)) => Err(failed(why)),
         Err(_) => Err(failed(format!("did not end within {} ms", limit.as_millis()))),
+    }
+}
+
+/// Starts this very program again with `verb`, for work that is done apart, and gives the pipes to and from it. It ends when the
+/// first one does.
+///
+/// # Errors
+/// [`Code::Io`] when it cannot be started.
+pub fn companion(verb: &str) -> Result<(OwnedFd, OwnedFd), Failure> {
+    let failed = |error: io::Error| Failure::new(Code::Io, "a part of the daemon cannot be started").because(error);
+    let program = std::env::current_exe().map_err(failed)?;
+    #[expect(clippy::disallowed_methods, reason = "this module is the one that starts processes")]
+    let mut command = std::process::Command::new(program);
+    command.arg(verb).env_clear().stdin(Stdio::piped()).stdout(Stdio::piped()).process_group(0);
+    let mut child = command.spawn().map_err(failed)?;
+    match (child.stdin.take(), child.stdout.take()) {
+        (Some(to), Some(from)) => Ok((to.into(), from.into())),
+        _ => Err(failed(io::ErrorKind::BrokenPipe.into())),
     }
 }
 

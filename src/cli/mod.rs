@@ -6,6 +6,7 @@ mod completions;
 mod connect;
 mod demo;
 mod doctor;
+mod lookout;
 mod pki;
 mod schema;
 mod serve;
@@ -53,6 +54,8 @@ enum Verb {
     Connect(connect::Args),
     Demo(demo::Args),
     Completions(completions::Args),
+    #[command(hide = true)]
+    Lookout(lookout::Args),
 }
 
 /// The program.
@@ -81,6 +84,7 @@ pub fn main() -> ExitCode {
         Verb::Audit(args) => audit::run(args, &clock),
         Verb::Connect(args) => connect::run(args, clock),
         Verb::Demo(args) => demo::run(args, clock),
+        Verb::Lookout(args) => lookout::run(&args),
         Verb::Completions(args) => completions::run(args, Arguments::command()),
     };
     let outcome = outcome.and_then(|exit| terminal::all_written().map(|()| exit));

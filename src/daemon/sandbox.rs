@@ -8,8 +8,9 @@ use crate::audit::syslog::Target;
 use crate::call::{Needs, ToolSpec};
 use crate::config::{Config, Loaded};
 use crate::error::{Code, Failure};
+use crate::exec;
 use crate::policy::SensitiveList;
-use crate::sandbox::{self, Capability, Mode, Plan, Processes, Sandbox};
+use crate::sandbox::{self, Capability, Mode, Plan, Processes, Sandbox, lookout};
 use crate::transport::TransportKind;
 
 /// The kernel's own files; every host query reads them.
@@ -47,10 +48,16 @@ const DNS: u16 = 53;
 /// Enters the sandbox that `loaded` asks for. Called before there is a second thread.
 ///
 /// # Errors
-/// Those of [`sandbox::enter`].
+/// Those of [`sandbox::enter`], and [`Code::Io`] when a lookout is needed and cannot be started.
 pub fn enter(loaded: &Loaded) -> Result<Option<&'static Sandbox>, Failure> {
-    let specs = compose::specs(&loaded.config);
-    sandbox::enter(plan(loaded, &specs), loaded.config.sandbox.mode)
+    let plan = plan(loaded, &compose::specs(&loaded.config));
+    let mode = loaded.config.sandbox.mode;
+    if plan.processes && mode != Mode::Off {
+        // It has to be there first: what is started later stands within the walls.
+        let (to, from) = exec::companion("lookout")?;
+        lookout::attach(to, from);
+    }
+    sandbox::enter(plan, mode)
 }
 
 /// Whether what is in force leaves open what `next` needs.
@@ -105,7 +112,6 @@ fn plan(loaded: &Loaded, specs: &[ToolSpec]) -> Plan {
     let config = &loaded.config;
     let section = &config.sandbox;
     let mut plan = Plan {
-        processes: section.processes == Processes::Visible,
         capabilities: section.capabilities.iter().filter_map(|name| Capability::parse(name)).collect(),
         ..Plan::default()
     };
@@ -117,6 +123,7 @@ fn plan(loaded: &Loaded, specs: &[ToolSpec]) -> Plan {
     for spec in enabled(config, specs) {
         open(&mut plan, KERNEL.map(PathBuf::from));
         meet(&mut plan, &spec.needs);
+        plan.processes |= spec.needs.processes && section.processes == Processes::Visible;
     }
     audit(&mut plan, config);
     if uses(config, TransportKind::Https) {
@@ -259,7 +266,7 @@ mod tests {
     fn a_local_door_opens_what_its_queries_read_and_no_socket() {
         let plan = plan(&loaded(&[]), &specs());
         let paths: BTreeSet<PathBuf> = ["/etc/passwd", "/proc", "/sys"].map(PathBuf::from).into();
-        assert_eq!(plan, Plan { read: paths, ..Plan::default() });
+        assert_eq!(plan, Plan { read: paths, processes: true, ..Plan::default() });
     }
 
     #[test]
@@ -308,9 +315,10 @@ mod tests {
             note_needs_of(&mut loaded, &needy);
             loaded.notes().findings().iter().map(|note| note.key().to_owned()).collect::<Vec<_>>()
         };
-        assert_eq!(noted(&[]), ["sandbox.capabilities", "sandbox.processes"]);
-        assert_eq!(noted(&[("DOORWARD__SANDBOX__PROCESSES", "visible")]), ["sandbox.capabilities"]);
-        assert_eq!(noted(&[("DOORWARD__SANDBOX__CAPABILITIES", "[CAP_SYSLOG]")]), ["sandbox.processes"]);
+        let hidden = ("DOORWARD__SANDBOX__PROCESSES", "hidden");
+        assert_eq!(noted(&[hidden]), ["sandbox.capabilities", "sandbox.processes"]);
+        assert_eq!(noted(&[]), ["sandbox.capabilities"]);
+        assert_eq!(noted(&[hidden, ("DOORWARD__SANDBOX__CAPABILITIES", "[CAP_SYSLOG]")]), ["sandbox.processes"]);
         for nothing in [("DOORWARD__SANDBOX__MODE", "off"), ("DOORWARD__SCOPES__CORE", "[get_cpu_info]")] {
             assert!(noted(&[nothing]).is_empty(), "{nothing:?}");
         }

@@ -23,9 +23,6 @@ const NOTHING: &str = "/dev/null";
 
 /// Leaves open what `plan` says.
 pub(super) fn restrict(plan: &Plan) -> Standing {
-    if plan.processes {
-        return Standing::Missing("sandbox.processes is visible".to_owned());
-    }
     match ruled(plan) {
         Ok(status) => match status.ruleset {
             RulesetStatus::FullyEnforced => Standing::Whole,
@@ -96,9 +93,8 @@ impl Fixed {
 
 /// The files that are opened each for itself: when one is replaced, its successor stays shut.
 pub(super) fn fixed(plan: &Plan) -> Vec<Fixed> {
-    let paths = if plan.processes { Vec::new() } else { plan.read.iter().collect() };
     let alone = |path: &&PathBuf| !plan.read.iter().any(|open| open != *path && path.starts_with(open));
-    paths.into_iter().filter(alone).filter_map(|path| Fixed::at(path)).collect()
+    plan.read.iter().filter(alone).filter_map(|path| Fixed::at(path)).collect()
 }
 
 #[cfg(test)]

@@ -5,6 +5,7 @@
 
 mod calls;
 mod files;
+pub mod lookout;
 mod plan;
 mod privileges;
 mod settings;

@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 pub struct SandboxSection {
     /// Whether there is one. Default: enabled.
     pub mode: Mode,
-    /// Whether queries see into processes of others (open files, environment). Default: hidden.
+    /// Whether queries see into processes of others (open files, environment). Default: visible.
     pub processes: Processes,
     /// Files and directories that may be read besides those that the configuration and the enabled queries need.
     pub read: Vec<PathBuf>,
@@ -36,10 +36,10 @@ pub enum Mode {
 #[derive(Clone, Copy, Default, PartialEq, Eq, Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Processes {
-    /// They do not.
+    /// They do, as far as the daemon's user may, through a process of its own that does nothing else. There is one only when an
+    /// enabled query needs it.
     #[default]
-    Hidden,
-    /// They do, as far as the daemon's user may. The kernel hides processes together with files, so the wall around files
-    /// and ports does not stand then.
     Visible,
+    /// They do not, and answer with less.
+    Hidden,
 }

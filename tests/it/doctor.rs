@@ -72,7 +72,6 @@ fn what_the_advice_says_closes_the_points() {
     let broken = [
         ("sensitive", "queries: {sensitive: {enabled: true, allow: [get_env_vars]}}"),
         ("sandbox", "sandbox: {mode: off}"),
-        ("sandbox", "sandbox: {processes: visible}"),
     ];
     for (name, more) in broken {
         premises.configure(&format!("{GOOD}\n{more}"));

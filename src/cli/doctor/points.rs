@@ -7,7 +7,7 @@ use super::{Point, Standing, Weight};
 use crate::audit::syslog::Target;
 use crate::authn::ReplayMode;
 use crate::config::{Config, Loaded};
-use crate::sandbox::{Mode, Processes};
+use crate::sandbox::Mode;
 use crate::transport::TransportKind;
 
 /// The longest life of a token, in seconds.
@@ -190,7 +190,7 @@ fn recommended(config: &Config, machine: &Machine) -> Vec<Row> {
             segment(config),
             "keep the port within the management network, and accept this point once it is",
         ),
-        row("sandbox", sandbox(config, machine), "leave sandbox.mode enabled and sandbox.processes hidden"),
+        row("sandbox", sandbox(config, machine), "leave sandbox.mode enabled, or set it to required"),
     ]
 }
 
@@ -257,14 +257,11 @@ fn segment(config: &Config) -> Says {
 }
 
 fn sandbox(config: &Config, machine: &Machine) -> Says {
-    match (config.sandbox.mode, config.sandbox.processes, &machine.serving) {
-        (Mode::Off, ..) => Open("off".to_owned()),
-        (_, Processes::Visible, _) => {
-            Open("without the wall around files, for queries that look into processes".to_owned())
-        }
-        (_, _, Some(serving)) if !serving.filtered => Open(format!("process {} is not within one", serving.pid)),
-        (Mode::Required, ..) => Pass("all of it, or no start".to_owned()),
-        (Mode::Enabled, ..) => Pass("as much as the kernel gives; the start record says what stands".to_owned()),
+    match (config.sandbox.mode, &machine.serving) {
+        (Mode::Off, _) => Open("off".to_owned()),
+        (_, Some(serving)) if !serving.filtered => Open(format!("process {} is not within one", serving.pid)),
+        (Mode::Required, _) => Pass("all of it, or no start".to_owned()),
+        (Mode::Enabled, _) => Pass("as much as the kernel gives; the start record says what stands".to_owned()),
     }
 }
 

@@ -39,6 +39,9 @@ pub(super) trait HostQuery: Send + Sync + 'static {
     /// Brings the declared bounds under the configured ones.
     fn narrow(_spec: &mut ToolSpec, _limits: &LimitsSection) {}
 
+    /// Adds to the declaration what it needs of the machine because of how the host's queries are configured.
+    fn reach(_spec: &mut ToolSpec, _host: &Host) {}
+
     /// Reads and answers. It may block; between files it asks [`Ask::go_on`].
     ///
     /// # Errors
@@ -121,6 +124,7 @@ impl<Q: HostQuery> HostTool<Q> {
     fn new(host: &Arc<Host>, limits: &Arc<LimitsSection>, resources: &ResourcesSection, threads: &Threads) -> Self {
         let mut spec = Q::spec();
         Q::narrow(&mut spec, limits);
+        Q::reach(&mut spec, host);
         let time = spec.impact.limit().unwrap_or_default().min(Duration::from_millis(resources.query_timeout));
         Self {
             host: Arc::clone(host),
