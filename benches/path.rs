@@ -9,7 +9,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use criterion::Criterion;
 use doorward::admission::{Gate, RateLimitSection, ResourcesSection};
-use doorward::audit::{AuditSection, Basis, Durability, Journal, Sink, Trail};
+use doorward::audit::{AuditSection, Basis, Durability, Journal, Receipt, Sink, Trail};
 use doorward::authn::{
     AuthSection, Authenticator, Caller, Jwt, JwtAlgorithm, JwtSection, KeySet, KeySource, Local, Presented, ReplayMode,
     Scheme,
@@ -307,9 +307,9 @@ struct Gone;
 
 #[async_trait]
 impl Sink for Gone {
-    async fn keep(&self, line: Vec<u8>, _: bool) -> Result<(), Failure> {
+    async fn post(&self, line: Vec<u8>, _: bool) -> Result<Receipt, Failure> {
         self.leave(line);
-        Ok(())
+        Ok(Receipt::kept_already())
     }
     fn leave(&self, line: Vec<u8>) {
         black_box(line);

@@ -73,6 +73,18 @@ impl fmt::Display for Timestamp {
     }
 }
 
+/// When the machine that this process runs on was started, as its kernel counts it: by the clock as it is set now.
+#[must_use]
+pub fn booted() -> Timestamp {
+    let seconds = |clock| {
+        let read = clock_gettime(clock);
+        (read.tv_sec, read.tv_nsec)
+    };
+    let (now, since) = (seconds(ClockId::Realtime), seconds(ClockId::Boottime));
+    let borrowed = i64::from(now.1 < since.1);
+    Timestamp::from_seconds(now.0.saturating_sub(since.0).saturating_sub(borrowed))
+}
+
 /// Tells the time: the system's, or one that a test moves by hand.
 #[derive(Clone, Debug)]
 pub struct Clock(Source);

@@ -5,10 +5,13 @@ use std::io::{self, Read as _};
 use std::os::fd::OwnedFd;
 use std::path::{Component, Path, PathBuf};
 use std::str::FromStr;
+use std::sync::Arc;
 
 use rustix::fs::{Dir, Mode, OFlags, ResolveFlags, openat2};
 
 use super::budget;
+use super::kernel_stat::KernelStat;
+use super::reread::Reread;
 use crate::error::{Code, Failure};
 use crate::sandbox::lookout;
 
@@ -23,6 +26,14 @@ const ENTRIES: usize = 4 * 32_768;
 pub struct Host {
     root: PathBuf,
     measure: fn(&Path) -> io::Result<Space>,
+    /// This machine's files that are read most often; `None` for a folder, which says all by its files.
+    live: Option<Arc<Live>>,
+}
+
+#[derive(Default, Debug)]
+struct Live {
+    uptime: Reread,
+    load: Reread,
 }
 
 /// The room on one file system.
@@ -44,14 +55,14 @@ impl Host {
     /// The machine that the process runs on, as its namespaces show it.
     #[must_use]
     pub fn this() -> Self {
-        Self { root: PathBuf::from("/"), measure: statvfs }
+        Self { root: PathBuf::from("/"), measure: statvfs, live: Some(Arc::default()) }
     }
 
     /// A folder that holds the `/proc`, `/sys` and `/etc` of some host. Links in it stay in it. The room on its file
     /// systems is not known: asking the kernel would give the figures of the machine that the folder lies on.
     #[must_use]
     pub fn folder(root: impl Into<PathBuf>) -> Self {
-        Self { root: root.into(), measure: |_| Err(io::ErrorKind::Unsupported.into()) }
+        Self { root: root.into(), measure: |_| Err(io::ErrorKind::Unsupported.into()), live: None }
     }
 
     /// One of the hosts that the tests know by heart.
@@ -75,6 +86,40 @@ impl Host {
             Ok((bytes, false)) => Ok(String::from_utf8_lossy(&bytes).into_owned()),
             Ok((_, true)) => Err(Failure::new(Code::ToolFailed, format!("{path} of this host is too large to read"))),
             Err(error) => Err(Failure::new(Code::ToolFailed, format!("this host does not show {path}")).because(error)),
+        }
+    }
+
+    /// `/proc/uptime`.
+    ///
+    /// # Errors
+    /// As [`Host::read`].
+    pub(super) fn uptime(&self) -> Result<String, Failure> {
+        self.reread("proc/uptime", |live| &live.uptime)
+    }
+
+    /// `/proc/loadavg`.
+    ///
+    /// # Errors
+    /// As [`Host::read`].
+    pub(super) fn load(&self) -> Result<String, Failure> {
+        self.reread("proc/loadavg", |live| &live.load)
+    }
+
+    fn reread(&self, path: &str, of: impl FnOnce(&Live) -> &Reread) -> Result<String, Failure> {
+        match &self.live {
+            None => self.read(path),
+            Some(live) => of(live).read(|| Ok(self.open(path, OFlags::empty())?.into())).map_err(|error| {
+                Failure::new(Code::ToolFailed, format!("this host does not show {path}")).because(error)
+            }),
+        }
+    }
+
+    /// When the host started, in seconds since the Unix epoch. Of this machine it is asked without `/proc/stat`, for which
+    /// the kernel counts all interrupts there ever were.
+    pub(super) fn booted(&self) -> Option<u64> {
+        match self.live {
+            Some(_) => u64::try_from(crate::clock::booted().seconds()).ok(),
+            None => KernelStat::parse(&self.find("proc/stat")?)?.boot_seconds,
         }
     }
 

@@ -11,6 +11,7 @@ mod process_stat;
 mod processor;
 mod quantity;
 mod query;
+mod reread;
 
 mod cpu;
 mod disk;

@@ -33,6 +33,10 @@ pub(super) trait HostQuery: Send + Sync + 'static {
     /// Its answer, each field with its unit.
     type Answer: Serialize + JsonSchema + Send + 'static;
 
+    /// Whether it reads so little, and only what the kernel has in memory, that a thread and an account of its own would
+    /// cost more than the answer.
+    const AT_ONCE: bool = false;
+
     /// Its declaration.
     fn spec() -> ToolSpec;
 
@@ -156,6 +160,10 @@ impl<Q: HostQuery> HostTool<Q> {
 
     async fn answer(&self, arguments: &Arguments, progress: &Progress) -> Result<Output, Failure> {
         let args: Q::Args = arguments.to()?;
+        if Q::AT_ONCE {
+            let (host, limits) = (&self.host, &self.limits);
+            return Output::structured(&Q::answer(&Ask { host, limits, progress }, args)?);
+        }
         let _place = self.place().await?;
         let thread = Arc::clone(&self.threads).acquire_owned().await;
         let thread = thread.map_err(|error| Failure::new(Code::Internal, "no thread for this query").because(error))?;
