@@ -175,6 +175,8 @@ fn links(pid: u32, most: usize) -> io::Result<Vec<u8>> {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     fn answered(questions: &str) -> (io::Result<()>, Vec<u8>) {
@@ -220,6 +222,13 @@ mod tests {
         let (result, output) = answered(&format!("descriptors {} 1\n", std::process::id()));
         assert!(result.is_ok());
         assert_eq!(output, b"found 0\n");
+    }
+
+    proptest! {
+        #[test]
+        fn no_question_is_a_panic(bytes in "(environment|descriptors)? ?[0-9]{0,11} ?[0-9]{0,11}\n?|\\PC*") {
+            let _ = serve(bytes.as_bytes(), io::sink());
+        }
     }
 
     #[test]
