@@ -278,7 +278,7 @@ fn journal(home: &TempDir, durability: Durability) -> Result<Option<Arc<dyn Sink
 fn door(scheme: Box<dyn Scheme>, sink: Option<Arc<dyn Sink>>) -> Result<Door, Failure> {
     let limits = LimitsSection::default();
     let host = Host::folder(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures/host/debian-vm"));
-    let mut tools = system::tools(host, &limits, &system::Threads::default());
+    let mut tools = system::tools(host, &limits, &ResourcesSection::default(), &system::Threads::default());
     tools.push(Box::new(Answers(ToolSpec::query::<Asked, Answered>("answers", "Answers", "Answers.", Impact::Low))));
     let names = tools.iter().map(|tool| tool.spec().name.to_string()).collect();
     let clock = Clock::manual(Timestamp::from_seconds(NOW));
