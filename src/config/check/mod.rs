@@ -5,6 +5,7 @@ mod auth;
 mod files;
 mod hosts;
 mod queries;
+mod socket;
 mod syslog;
 mod transport;
 
@@ -50,7 +51,11 @@ struct Check<'a> {
 
 impl Check<'_> {
     fn https(&self) -> bool {
-        self.config.transport == TransportKind::Https
+        self.config.transport.uses(TransportKind::Https)
+    }
+
+    fn unix(&self) -> bool {
+        self.config.transport.uses(TransportKind::Unix)
     }
 
     /// Whether somebody wrote this key, rightly or wrongly.

@@ -98,7 +98,7 @@ impl World {
         let (estate, main) = Estate::make(&choice);
         let source =
             Source { path: Some(estate.path("doorward.yaml")), environment: choice.environment.into_iter().collect() };
-        let listeners = Listeners { main: Some(main), probes: None };
+        let listeners = Listeners { main: Some(main), ..Listeners::default() };
         let daemon = match Daemon::start(source, estate.clock.clone(), listeners).await {
             Ok(daemon) => daemon,
             Err(failure) => panic!("{failure}: {:?}", failure.cause()),
