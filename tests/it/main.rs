@@ -43,5 +43,6 @@ mod tamper;
 mod teleport;
 mod torture;
 mod trust;
+mod unix;
 mod versions;
 mod world;
