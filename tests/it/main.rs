@@ -42,6 +42,7 @@ mod syslog;
 mod tamper;
 mod teleport;
 mod torture;
+mod transports;
 mod trust;
 mod unix;
 mod versions;

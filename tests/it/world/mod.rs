@@ -10,6 +10,7 @@ pub mod journal;
 pub mod premises;
 pub mod program;
 pub mod rsyslogd;
+pub mod sshd;
 pub mod talk;
 pub mod tokens;
 pub mod wire;
