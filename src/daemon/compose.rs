@@ -137,6 +137,8 @@ fn schemes(loaded: &Loaded, draft: &mut Draft) -> Result<Vec<Box<dyn Scheme>>, F
     let mut schemes: Vec<Box<dyn Scheme>> = Vec::new();
     if config.verifies_tokens() {
         schemes.push(Box::new(tokens(loaded, draft)?));
+    } else {
+        draft.without_keys();
     }
     if config.trusts_users() {
         schemes.push(Box::new(Local::new(scopes_of_users(config))));

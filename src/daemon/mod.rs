@@ -100,6 +100,7 @@ impl Daemon {
         let watch = Mutex::new(Watch::new(loaded.files().to_vec()).await);
         let state = Arc::new(State::new(&loaded, clock)?);
         let draft = Draft::of(&state);
+        listeners.fit(&loaded.config)?;
         let (loaded, draft, serving) = match loaded.config.transport.uses(TransportKind::Stdio) {
             false => {
                 let (loaded, draft, fronts) = composed(loaded, draft, compose::fronts).await?;

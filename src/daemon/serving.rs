@@ -16,7 +16,7 @@ use crate::error::{Code, Failure};
 use crate::pipeline::Door;
 use crate::telemetry::FilesLast;
 use crate::transport::socket::{self, Made};
-use crate::transport::{Front, Probes, Readiness, Server};
+use crate::transport::{Front, Probes, Readiness, Server, TransportKind};
 
 /// Sockets that somebody else has bound.
 #[derive(Default)]
@@ -27,6 +27,24 @@ pub struct Listeners {
     pub probes: Option<TcpListener>,
     /// For callers over a unix socket.
     pub unix: Option<UnixListener>,
+}
+
+impl Listeners {
+    /// Whether each is of a transport that the configuration serves.
+    ///
+    /// # Errors
+    /// [`Code::Config`].
+    pub(super) fn fit(&self, config: &Config) -> Result<(), Failure> {
+        let transport = &config.transport;
+        let idle = [
+            (self.main.is_some() && !transport.uses(TransportKind::Https), "https"),
+            (self.unix.is_some() && !transport.uses(TransportKind::Unix), "unix"),
+            (self.probes.is_some() && !config.probes(), "probes"),
+        ];
+        let Some((_, kind)) = idle.iter().find(|(idle, _)| *idle) else { return Ok(()) };
+        let why = format!("a socket was handed over for {kind}, which the configuration does not serve");
+        Err(Failure::new(Code::Config, "the sockets do not fit the configuration").because(why))
+    }
 }
 
 /// Everything that serves.
@@ -50,18 +68,9 @@ impl Sockets {
     /// Binds what nobody has handed over, and begins to serve.
     ///
     /// # Errors
-    /// [`Code::Io`] or [`Code::Config`] when there can be no listener, or one was handed over that nothing is served on.
+    /// [`Code::Io`] or [`Code::Config`] when there can be no listener.
     pub(super) async fn start(config: &Config, fronts: Fronts, listeners: Listeners) -> Result<Self, Failure> {
         let Listeners { main, probes, unix } = listeners;
-        let idle = [
-            (main.is_some() && fronts.https.is_none(), "https"),
-            (unix.is_some() && fronts.unix.is_none(), "unix"),
-            (probes.is_some() && !config.probes(), "metrics"),
-        ];
-        if let Some((_, kind)) = idle.iter().find(|(idle, _)| *idle) {
-            let why = format!("a socket was handed over for {kind}, which the configuration does not serve");
-            return Err(Failure::new(Code::Config, "the sockets do not fit the configuration").because(why));
-        }
         let fronts = [fronts.https, fronts.unix].map(|front| front.map(|front| Arc::new(ArcSwap::from_pointee(front))));
         let every: Vec<_> = fronts.iter().flatten().cloned().collect();
         let Some(first) = every.first().cloned() else {

@@ -300,6 +300,7 @@ fn still(value: &Value) -> Value {
                 ("id" | "code" | "progress" | "total" | "logical_processors" | "total_bytes", _) => {
                     (name.clone(), value.clone())
                 }
+                ("call", Value::String(_)) => (name.clone(), json!("the call")),
                 _ => (name.clone(), still(value)),
             })
             .collect(),

@@ -6,6 +6,7 @@ use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use doorward::clock::Clock;
 use rustix::process::{Signal, geteuid};
 use serde_json::{Value, json};
 use tokio::io::AsyncReadExt as _;
@@ -327,7 +328,6 @@ async fn both_transports_serve_side_by_side() {
     let mut tls = wire::connect(&world.path(""), world.port, Some("good")).await.unwrap();
     let naked = wire::request(world.port, Era::Legacy, None, &wire::call("get_uptime", json!({})));
     assert_eq!(wire::exchange(&mut tls, &naked).await.unwrap().outcome(), "401 token_missing");
-    // A revocation list that is out of date closes https, and the socket stays ready.
     let transports: Vec<Value> =
         world.audit().iter().filter(|r| r["stage"] == "decision").map(|r| r["client"]["transport"].clone()).collect();
     assert_eq!(transports, ["https", "unix"]);
@@ -336,6 +336,33 @@ async fn both_transports_serve_side_by_side() {
     let (_estate, daemon) = world.into_parts();
     daemon.stop().await;
     assert!(!socket.exists());
+}
+
+#[tokio::test]
+async fn each_transport_is_ready_by_itself() {
+    let home = tempfile::tempdir().unwrap();
+    let socket = home.path().join("door.sock");
+    let hour = Duration::from_secs(3600);
+    let clock = Clock::manual(Clock::system().now());
+    let choice = Choice {
+        more: format!("socket: {{path: {}, require_token: false}}", socket.display()),
+        transport: Some("[https, unix]".to_owned()),
+        clock: Some(clock.clone()),
+        list_life: Some(2 * hour),
+        probes: Some(0),
+        ..Choice::default()
+    };
+    let world = World::with(choice).await;
+    clock.advance(2 * hour);
+    let late = world.daemon.ready(Duration::from_millis(50)).await.unwrap_err();
+    assert_eq!(late.cause().unwrap(), "the revocation list is out of date");
+    let mut stream = UnixStream::connect(&socket).await.unwrap();
+    let ready = wire::exchange(&mut stream, b"GET /ready HTTP/1.1\r\nHost: localhost\r\n\r\n").await.unwrap();
+    assert_eq!((ready.status, ready.json()["ready"].clone()), (200, json!(true)));
+    assert_eq!(wire::exchange(&mut stream, &uptime()).await.unwrap().outcome(), "200");
+    let mut probe = tokio::net::TcpStream::connect(world.daemon.probes().unwrap()).await.unwrap();
+    let all = wire::exchange(&mut probe, b"GET /ready HTTP/1.1\r\nHost: x\r\n\r\n").await.unwrap();
+    assert_eq!(all.status, 503, "{all:?}");
 }
 
 /// Takes sockets as systemd does, and becomes the program.
@@ -411,6 +438,13 @@ fn what_is_handed_over_and_cannot_be_served_keeps_the_door_shut() {
         assert_eq!(ended.status, 1, "{names}: {ended:?}");
         assert!(ended.stderr.contains(says), "{names}: {ended:?}");
     }
+    // The process that is started for a client has no use for any.
+    let _ = fs::remove_file(premises.path("handed.sock"));
+    let text = fs::read_to_string(premises.path("doorward.yaml")).unwrap();
+    fs::write(premises.path("doorward.yaml"), "transport: stdio\n").unwrap();
+    let ended = activated(&premises, "unix", None).end(SOON);
+    assert!(ended.status == 1 && ended.stderr.contains("handed over for unix"), "{ended:?}");
+    fs::write(premises.path("doorward.yaml"), text).unwrap();
     // Meant for another process: nothing is taken, and the configured address is listened on.
     let _ = fs::remove_file(premises.path("handed.sock"));
     let mut running = activated(&premises, "unix", Some("1"));

@@ -126,9 +126,9 @@ mod tests {
     async fn a_file_is_read_again_for_each_token() {
         let file = file(b"first\n", 0o600);
         let tokens = Tokens::File(file.path().to_owned());
-        assert_eq!(tokens.next().await.unwrap().expose(), "first");
+        assert_eq!(tokens.next().await.unwrap().unwrap().expose(), "first");
         std::fs::write(file.path(), " second== \n").unwrap();
-        assert_eq!(tokens.next().await.unwrap().expose(), "second==");
+        assert_eq!(tokens.next().await.unwrap().unwrap().expose(), "second==");
     }
 
     #[tokio::test]
