@@ -45,9 +45,9 @@ impl Default for AuthSection {
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct JwtSection {
-    /// `iss`, exactly. Required with https.
+    /// `iss`, exactly. Required where tokens are verified.
     pub issuer: Option<String>,
-    /// `aud` must contain this, exactly. Required with https.
+    /// `aud` must contain this, exactly. Required where tokens are verified.
     pub audience: Option<String>,
     /// Where the issuer publishes its keys; https only. One of `jwks_uri`, `public_key`, `secret`.
     pub jwks_uri: Option<String>,

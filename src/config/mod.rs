@@ -59,7 +59,7 @@ pub struct Config {
     pub pipe: PipeSection,
     /// TLS and client certificates, for `transport: https`.
     pub tls: TlsSection,
-    /// HTTP over TLS, for `transport: https`.
+    /// HTTP, for `transport: https` and `transport: unix`.
     pub http: HttpSection,
     /// Who may speak, and how that is proven.
     pub auth: AuthSection,

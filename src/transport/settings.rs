@@ -175,7 +175,7 @@ pub enum TlsVersion {
     Tls13,
 }
 
-/// HTTP over TLS.
+/// HTTP, over TLS or a unix socket.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct HttpSection {
@@ -190,7 +190,8 @@ pub struct HttpSection {
     /// Bytes of a request body, and of a line over stdio. Default: 262144.
     #[schemars(range(min = 1))]
     pub max_body_bytes: usize,
-    /// Bytes of all request bodies that are held at once; one certificate may take a quarter, and in any case one body.
+    /// Bytes of all request bodies that a transport holds at once; one certificate or user may take a quarter, and in any case one
+    /// body.
     /// Default: 33554432.
     #[schemars(range(min = 1))]
     pub max_body_bytes_total: usize,
@@ -209,10 +210,10 @@ pub struct HttpSection {
     /// Seconds a connection may live. Default: 3600.
     #[schemars(range(min = 1))]
     pub max_connection_age: u64,
-    /// Connections in total. Default: 1024.
+    /// Connections of a transport in total. Default: 1024.
     #[schemars(range(min = 1))]
     pub max_connections: usize,
-    /// Connections from one address. Default: 128.
+    /// Connections from one address, or of one user over a unix socket. Default: 128.
     #[schemars(range(min = 1))]
     pub max_connections_per_address: usize,
     /// HTTP/2 streams of one connection. Default: 64.
@@ -241,8 +242,8 @@ impl Default for HttpSection {
     }
 }
 
-/// `/health`, `/ready` and `/metrics` on a listener of their own, without certificate or token; over https there are only the
-/// first two, behind the certificate.
+/// `/health`, `/ready` and `/metrics` on a listener of their own, without certificate or token; over https and a unix socket there
+/// are only the first two.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct MetricsSection {

@@ -203,14 +203,15 @@ fn systemd_hands_the_socket_over() {
     assert!(Path::new(&socket).exists(), "it is systemd's");
 }
 
-/// The words before the key in the line for `authorized_keys`, with the program and files of the test.
-fn options(home: &Path) -> String {
-    let line = block("restricted").trim();
+/// The words before the key in a line for `authorized_keys`, with the program and files of the test.
+fn options(name: &str, home: &Path) -> String {
+    let line = block(name).trim();
     let (options, key) = line.rsplit_once(" ssh-ed25519 ").unwrap();
     assert!(key.ends_with("agent") && !line.contains('\n'), "{line}");
-    options
-        .replace("/usr/local/bin/doorward", DOORWARD)
-        .replace("/etc/doorward/doorward.yaml", &home.join("door.yaml").display().to_string())
+    let home = home.display().to_string();
+    ["/etc/doorward", "/run/doorward"]
+        .iter()
+        .fold(options.replace("/usr/local/bin/doorward", DOORWARD), |text, directory| text.replace(directory, &home))
 }
 
 #[test]
@@ -237,8 +238,8 @@ fn ssh_carries_stdio() {
 fn a_restricted_key_can_call_and_nothing_else() {
     let home = tempfile::tempdir().unwrap();
     let config = format!("transport: https\naudit: {{path: {}}}\n", home.path().join("audit.jsonl").display());
-    fs::write(home.path().join("door.yaml"), config).unwrap();
-    let Some(sshd) = Sshd::start(&options(home.path())) else { return };
+    fs::write(home.path().join("ssh.yaml"), config).unwrap();
+    let Some(sshd) = Sshd::start(&options("restricted", home.path())) else { return };
     let ssh = |arguments: &[&str], input: &str| {
         let mut ssh = command("/usr/bin/ssh", sshd.root());
         ssh.arg("-F").arg(sshd.path("ssh_config")).args(arguments);
@@ -266,6 +267,25 @@ fn a_restricted_key_can_call_and_nothing_else() {
     assert!(sshd.said().contains("Accepted publickey"), "{}", sshd.said());
     let audit = fs::read_to_string(home.path().join("audit.jsonl")).unwrap();
     assert!(audit.contains("\"transport\":\"stdio\"") && !audit.contains("\"https\""), "{audit}");
+}
+
+#[test]
+fn restricted_keys_share_the_daemon_behind_the_socket() {
+    let served = Served::open("unix");
+    let Some(sshd) = Sshd::start(&options("restricted-socket", served.home.path())) else { return };
+    let conversation = talk::modern("get_uptime", &json!({}));
+    // Two at a time, and each is answered.
+    std::thread::scope(|scope| {
+        for _ in 0..2 {
+            scope.spawn(|| {
+                let mut ssh = command("/usr/bin/ssh", sshd.root());
+                ssh.arg("-F").arg(sshd.path("ssh_config")).args(["-T", "restricted", "cat", "/etc/passwd"]);
+                talk::assert_answered(&finish(ssh, &conversation), "uptime_seconds");
+            });
+        }
+    });
+    let audit = fs::read_to_string(served.home.path().join("audit.jsonl")).unwrap();
+    assert_eq!(audit.matches("\"stage\":\"outcome\"").count(), 2, "{audit}");
 }
 
 /// What is said of this message over stdio.

@@ -90,7 +90,7 @@ async fn the_user_is_the_caller_and_needs_no_token() {
     }
     // What cannot be verified is not passed over.
     let token = local.ask(&request(Some("a.b.c"), &wire::call("get_uptime", json!({})))).await;
-    assert_eq!(token.outcome(), "401 token_missing");
+    assert_eq!(token.outcome(), "401 token_key_unknown");
     for (path, status) in [("/health", 200), ("/ready", 200), ("/metrics", 404)] {
         let probe = local.ask(format!("GET {path} HTTP/1.1\r\nHost: localhost\r\n\r\n").as_bytes()).await;
         assert_eq!(probe.status, status, "{path}");
@@ -247,6 +247,33 @@ async fn one_user_has_so_many_connections_and_an_idle_one_is_closed() {
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
     panic!("no place becomes free: {:?}", local.records());
+}
+
+#[tokio::test]
+async fn what_is_not_http_ends_in_time_and_harms_nobody() {
+    let local = Local::open("", "http: {header_timeout: 1, idle_timeout: 2, body_timeout: 1}");
+    let hello = b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03".to_vec();
+    let preface = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n".to_vec();
+    let half = b"POST /mcp HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n\
+        Accept: application/json, text/event-stream\r\nContent-Length: 100\r\n\r\n{"
+        .to_vec();
+    let long = [b"GET /".to_vec(), vec![b'a'; 1 << 20]].concat();
+    for (first, drip) in [
+        (hello, &b"\x00"[..]),
+        (preface.clone(), b"\x00"),
+        ([preface, vec![0xff; 4096]].concat(), b"\xff"),
+        (b"SSH-2.0-x\r\n".to_vec(), b"x"),
+        (b"POST /mcp HTTP/1.1\r\nX: ".to_vec(), b"x"),
+        (half, b" "),
+        (long, b"a"),
+        (Vec::new(), b"P"),
+    ] {
+        let stream = UnixStream::connect(local.socket()).await.unwrap();
+        let (took, read) = wire::endure(stream, &first, drip).await;
+        assert!(took < Duration::from_secs(8), "{took:?}");
+        assert!(!String::from_utf8_lossy(&read).contains("HTTP/1.1 200"), "{first:?}");
+        assert_eq!(local.ask(&uptime()).await.outcome(), "200");
+    }
 }
 
 #[tokio::test]

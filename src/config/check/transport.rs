@@ -92,11 +92,22 @@ impl Check<'_> {
     }
 
     fn unread_by_sockets(&mut self) {
-        for (section, kind, why) in [
-            ("tls", TransportKind::Https, "https is not among the transports, and no other asks for a certificate"),
-            ("socket", TransportKind::Unix, "unix is not among the transports"),
+        let silent = |switch: Option<bool>| switch.is_none();
+        for (section, unread, why) in [
+            ("tls", !self.https(), "https is not among the transports, and no other asks for a certificate"),
+            ("socket", !self.unix(), "unix is not among the transports"),
+            (
+                "auth",
+                !self.config.verifies_tokens() && silent(self.config.auth.enabled),
+                "auth.jwt says nothing, so callers over the socket are known by their uid",
+            ),
+            (
+                "metrics",
+                !self.config.probes() && silent(self.config.metrics.enabled),
+                "without https there are probes only with metrics.enabled: true",
+            ),
         ] {
-            if self.wrote(section) && !self.config.transport.uses(kind) {
+            if unread && self.wrote(section) {
                 self.note_at(&KeyPath::from(section), format!("nothing reads it: {why}"));
             }
         }
