@@ -95,6 +95,12 @@ impl Sockets {
                 (Some((listener, front)), Some(made))
             }
         };
+        if let Some((listener, _)) = &unix {
+            let address = listener
+                .local_addr()
+                .map_err(|error| Failure::new(Code::Io, "the socket cannot be used").because(error))?;
+            kept_in(config, &address)?;
+        }
         let ready: Arc<dyn Readiness> = Arc::new(InForce(every));
         let probes = probes.map(|listener| Probes::start(listener, ready)).transpose()?;
         let https = https.map(|(listener, front)| Server::start(listener, front)).transpose()?;
@@ -128,7 +134,8 @@ impl Sockets {
     /// # Errors
     /// [`Code::Config`].
     pub(super) fn fits(&self, config: &Config) -> Result<(), Failure> {
-        self.address().map_or(Ok(()), |address| closed_enough(config, address))
+        self.address().map_or(Ok(()), |address| closed_enough(config, address))?;
+        self.unix.as_ref().map_or(Ok(()), |server| kept_in(config, &server.address))
     }
 
     /// From now on requests are judged by these.
@@ -200,6 +207,16 @@ fn closed_enough(config: &Config, address: SocketAddr) -> Result<(), Failure> {
     if config.tls.allowed_subjects.is_empty() && !address.ip().is_loopback() {
         let why = format!("tls.allowed_subjects: nobody is named, and {address} is listened on until a restart");
         return Err(Failure::new(Code::Config, "the door would be open to every certificate").because(why));
+    }
+    Ok(())
+}
+
+/// The same for the socket, whose mode somebody else may have chosen, and which keeps it until a restart.
+fn kept_in(config: &Config, address: &UnixAddress) -> Result<(), Failure> {
+    if socket::lets_in_everybody(address) && !config.socket.allow_others {
+        let why = "the socket that is listened on can be written to by others: give it another mode (SocketMode= of a socket \
+                   unit) and restart, or say socket.allow_others: true";
+        return Err(Failure::new(Code::Config, "the door would be open to every user").because(why));
     }
     Ok(())
 }

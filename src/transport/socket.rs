@@ -4,7 +4,7 @@
 use std::fs::{self, File, Metadata};
 use std::io;
 use std::os::unix::fs::{FileTypeExt as _, MetadataExt as _};
-use std::os::unix::net::UnixListener;
+use std::os::unix::net::{SocketAddr, UnixListener};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -100,6 +100,14 @@ impl Drop for Made {
             let _ = fs::remove_file(&self.path);
         }
     }
+}
+
+/// Whether users beside owner and group can connect to a socket, as things are: to one without a file everybody can.
+#[must_use]
+pub fn lets_in_everybody(address: &SocketAddr) -> bool {
+    let mode = address.as_pathname().map(|path| path.metadata().map(|found| found.mode()));
+    // One whose file is gone can be reached by nobody new.
+    mode.is_none_or(|mode| mode.is_ok_and(|mode| mode & 0o002 != 0))
 }
 
 /// Makes the socket and listens. Blocks for as long as the directory is locked, two seconds at most.

@@ -326,11 +326,24 @@ async fn a_reload_keeps_the_socket_and_counts_for_open_connections() {
     }
     assert_eq!(answer.unwrap()["error"]["data"]["reason"], "unknown_tool");
     assert_eq!(fs::metadata(local.socket()).unwrap().ino(), inode);
-    fs::write(&path, text.replace("transport: unix", "transport: [unix, https]")).unwrap();
+    fs::set_permissions(local.socket(), fs::Permissions::from_mode(0o666)).unwrap();
+    fs::write(&path, &text).unwrap();
+    local.running.signal(Signal::HUP);
+    let mut kept = false;
+    for _ in 0..200 {
+        kept = local.running.stderr().contains("can be written to by others");
+        if kept {
+            break;
+        }
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    assert!(kept, "{}", local.running.stderr());
+    fs::set_permissions(local.socket(), fs::Permissions::from_mode(0o600)).unwrap();
+    fs::write(&path, text.replace("transport: unix", "transport: stdio")).unwrap();
     local.running.signal(Signal::HUP);
     let mut refused = false;
     for _ in 0..200 {
-        refused = local.running.stderr().contains("the old one goes on");
+        refused = local.running.stderr().contains("another transport takes effect only after a restart");
         if refused {
             break;
         }
@@ -398,8 +411,8 @@ import os, socket, sys
 names, program, path = sys.argv[1], sys.argv[2:], os.environ["SOCKET"]
 handed = []
 for name in names.split(":"):
-    if name == "unix":
-        one = socket.socket(socket.AF_UNIX); one.bind(path)
+    if name in ("unix", "wide"):
+        one = socket.socket(socket.AF_UNIX); one.bind(path); os.chmod(path, 0o666 if name == "wide" else 0o600)
     elif name == "datagram":
         one = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM); one.bind(path + ".d")
     else:
@@ -465,6 +478,14 @@ fn what_is_handed_over_and_cannot_be_served_keeps_the_door_shut() {
         assert_eq!(ended.status, 1, "{names}: {ended:?}");
         assert!(ended.stderr.contains(says), "{names}: {ended:?}");
     }
+    // Left to itself systemd lets everybody in.
+    let _ = fs::remove_file(premises.path("handed.sock"));
+    let text = fs::read_to_string(premises.path("doorward.yaml")).unwrap();
+    let unix = format!("transport: unix\nsocket: {{path: {}}}\n", premises.name("handed.sock"));
+    fs::write(premises.path("doorward.yaml"), format!("{unix}audit: {{path: audit.jsonl}}\n")).unwrap();
+    let ended = activated(&premises, "wide", None).end(SOON);
+    assert!(ended.status == 1 && ended.stderr.contains("can be written to by others"), "{ended:?}");
+    fs::write(premises.path("doorward.yaml"), text).unwrap();
     // The process that is started for a client has no use for any.
     let _ = fs::remove_file(premises.path("handed.sock"));
     let text = fs::read_to_string(premises.path("doorward.yaml")).unwrap();
