@@ -2,7 +2,7 @@
 //! and datagrams. No other module connects to anything.
 
 pub mod datagram;
-pub mod local;
+pub mod served;
 pub mod stream;
 
 use std::error::Error;

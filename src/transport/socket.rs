@@ -15,7 +15,7 @@ use rustix::process::geteuid;
 
 use super::{SocketSection, owner as names};
 use crate::error::{Code, Failure};
-use crate::net::local;
+use crate::net::served;
 use crate::pki::file::{self, Open};
 
 /// Connections that may wait to be accepted.
@@ -155,7 +155,7 @@ fn clear(path: &Path, owner: Option<u32>) -> io::Result<()> {
     if found.uid() != geteuid().as_raw() && Some(found.uid()) != owner {
         return stands(format!("a socket of the user {} stands there", found.uid()));
     }
-    if local::is_served(path)? {
+    if served::is_served(path)? {
         return stands("another process serves on it".to_owned());
     }
     fs::remove_file(path)
