@@ -200,7 +200,8 @@ fn what_operators_have_already_is_read_in_one_file_too() {
     let sources = ["auth.jwt.jwks_uri", "auth.jwt.public_key", "auth.jwt.secret"];
     let always = ["audit.path"].into_iter().chain(sources);
     let https = ["http.allowed_hosts", "tls.cert", "tls.client_ca", "tls.key"];
-    for (transport, more) in [("stdio", &[][..]), ("unix", &["transport"]), ("pipe", &["transport"]), ("https", &https)]
+    for (transport, more) in
+        [("stdio", &[][..]), ("unix", &["socket.group", "socket.owner"]), ("pipe", &["transport"]), ("https", &https)]
     {
         let (_, report) = report(&text.replace("TRANSPORT", transport), &Environment::default());
         let findings = report.findings().iter().filter(|finding| finding.severity() == Severity::Finding);

@@ -50,6 +50,7 @@ const HOMES: &[(&str, &[&str])] = &[
     ("landlock", &["sandbox"]),
     ("libc", &["sandbox"]),
     ("seccompiler", &["sandbox"]),
+    ("listenfd", &["transport"]),
 ];
 
 /// Longest file, tests left out.

@@ -46,6 +46,8 @@ mod syslog;
 mod tamper;
 mod teleport;
 mod torture;
+mod transports;
 mod trust;
+mod unix;
 mod versions;
 mod world;

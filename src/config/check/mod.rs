@@ -6,6 +6,7 @@ mod files;
 mod hosts;
 mod queries;
 mod sandbox;
+mod socket;
 mod syslog;
 mod transport;
 
@@ -52,7 +53,11 @@ struct Check<'a> {
 
 impl Check<'_> {
     fn https(&self) -> bool {
-        self.config.transport == TransportKind::Https
+        self.config.transport.uses(TransportKind::Https)
+    }
+
+    fn unix(&self) -> bool {
+        self.config.transport.uses(TransportKind::Unix)
     }
 
     /// Whether somebody wrote this key, rightly or wrongly.

@@ -108,7 +108,7 @@ impl Check<'_> {
         if audit.enabled == Some(false) && self.https() {
             self.find("audit.enabled", "the audit log cannot be switched off over https", "remove the key");
         }
-        let used = self.https() || audit.enabled == Some(true);
+        let used = self.https() || self.unix() || audit.enabled == Some(true);
         if used
             && self.config.audits()
             && let Err(problem) = files::journal(&audit.path)
