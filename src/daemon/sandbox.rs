@@ -135,7 +135,7 @@ fn plan(loaded: &Loaded, specs: &[ToolSpec]) -> Plan {
     if config.probes() {
         probes(&mut plan, config);
     }
-    if !uses(config, TransportKind::Stdio) {
+    if config.verifies_tokens() {
         keys(&mut plan, config);
     }
     if plan.listen.iter().any(|port| (1..1024).contains(port)) {
