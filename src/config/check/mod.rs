@@ -6,6 +6,7 @@ mod files;
 mod hosts;
 mod queries;
 mod syslog;
+mod toolsets;
 mod transport;
 
 use std::path::Path;
@@ -39,6 +40,7 @@ pub(super) fn check(given: &Given<'_>) -> Vec<Finding> {
     check.transport();
     check.auth();
     check.queries();
+    check.toolsets();
     check.findings
 }
 

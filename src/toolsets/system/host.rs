@@ -5,9 +5,11 @@ use std::io::{self, Read as _};
 use std::os::fd::OwnedFd;
 use std::path::{Component, Path, PathBuf};
 use std::str::FromStr;
+use std::sync::Arc;
 
-use rustix::fs::{Dir, Mode, OFlags, ResolveFlags, openat2};
+use rustix::fs::{Dir, FileType, Mode, OFlags, ResolveFlags, fstat, openat2, readlinkat};
 
+use super::SystemSection;
 use crate::error::{Code, Failure};
 
 /// The largest file that is read whole: `/proc/cpuinfo` of a machine with 2048 processors fits.
@@ -21,6 +23,7 @@ const ENTRIES: usize = 4 * 32_768;
 pub struct Host {
     root: PathBuf,
     measure: fn(&Path) -> io::Result<Space>,
+    section: Arc<SystemSection>,
 }
 
 /// The room on one file system.
@@ -42,14 +45,31 @@ impl Host {
     /// The machine that the process runs on, as its namespaces show it.
     #[must_use]
     pub fn this() -> Self {
-        Self { root: PathBuf::from("/"), measure: statvfs }
+        Self { root: PathBuf::from("/"), measure: statvfs, section: Arc::default() }
     }
 
     /// A folder that holds the `/proc`, `/sys` and `/etc` of some host. Links in it stay in it. The room on its file
     /// systems is not known: asking the kernel would give the figures of the machine that the folder lies on.
     #[must_use]
     pub fn folder(root: impl Into<PathBuf>) -> Self {
-        Self { root: root.into(), measure: |_| Err(io::ErrorKind::Unsupported.into()) }
+        let measure = |_: &Path| Err(io::ErrorKind::Unsupported.into());
+        Self { root: root.into(), measure, section: Arc::default() }
+    }
+
+    /// The same host with all that the configuration opens of it.
+    #[must_use]
+    pub fn opened(self, section: &SystemSection) -> Self {
+        Self { section: Arc::new(section.clone()), ..self }
+    }
+
+    /// What the configuration opens of it.
+    pub(super) fn section(&self) -> &SystemSection {
+        &self.section
+    }
+
+    /// Whether it is the machine itself, and not a folder.
+    pub(super) fn is_this(&self) -> bool {
+        self.root == Path::new("/")
     }
 
     /// One of the hosts that the tests know by heart.
@@ -103,6 +123,38 @@ impl Host {
         Ok((bytes, more))
     }
 
+    /// The first `cap` bytes of a regular file as text, and whether there are more. What is no regular file is an error: a
+    /// device could give bytes without end.
+    pub(super) fn text(&self, path: &str, cap: usize) -> io::Result<(String, bool)> {
+        let (bytes, more) = regular(self.open(path, OFlags::empty())?, cap)?;
+        let text =
+            String::from_utf8(bytes).unwrap_or_else(|error| String::from_utf8_lossy(error.as_bytes()).into_owned());
+        Ok((text, more))
+    }
+
+    /// A directory, for whoever goes on from it by himself.
+    pub(super) fn directory(&self, path: &str) -> io::Result<OwnedFd> {
+        self.open(path, OFlags::DIRECTORY)
+    }
+
+    /// Whether there is something at this path, readable or not.
+    pub(super) fn has(&self, path: &str) -> bool {
+        self.open(path, OFlags::empty()).map_or_else(|error| error.kind() == io::ErrorKind::PermissionDenied, |_| true)
+    }
+
+    /// Calls `each` with the name of every link in a directory and where it points, in the order of the kernel.
+    pub(super) fn links(&self, path: &str, mut each: impl FnMut(&str, String)) -> io::Result<()> {
+        let mut directory = Dir::new(self.open(path, OFlags::DIRECTORY)?)?;
+        while let Some(entry) = directory.read() {
+            let entry = entry?;
+            let Ok(target) = readlinkat(directory.fd()?, entry.file_name(), Vec::new()) else { continue };
+            if let Ok(name) = entry.file_name().to_str() {
+                each(name, target.to_string_lossy().into_owned());
+            }
+        }
+        Ok(())
+    }
+
     /// The names in a directory, sorted; none when it cannot be read.
     pub(super) fn list(&self, path: &str) -> Vec<String> {
         let Ok(directory) = self.open(path, OFlags::DIRECTORY).and_then(|fd| Ok(Dir::new(fd)?)) else {
@@ -130,13 +182,28 @@ impl Host {
             return Err(io::ErrorKind::InvalidInput.into());
         }
         let flags = flags | OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NOCTTY | OFlags::NONBLOCK;
-        if self.root == Path::new("/") {
+        if self.is_this() {
             return Ok(rustix::fs::open(self.root.join(path), flags, Mode::empty())?);
         }
         let root = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
         let root = rustix::fs::open(&self.root, root, Mode::empty())?;
         Ok(openat2(root, path, flags, Mode::empty(), ResolveFlags::IN_ROOT | ResolveFlags::NO_MAGICLINKS)?)
     }
+}
+
+/// The first `cap` bytes of what was opened, and whether there are more, if it is a regular file.
+pub(super) fn regular(file: OwnedFd, cap: usize) -> io::Result<(Vec<u8>, bool)> {
+    let about = fstat(&file)?;
+    if FileType::from_raw_mode(about.st_mode) != FileType::RegularFile {
+        return Err(io::Error::new(io::ErrorKind::InvalidInput, "it is no regular file"));
+    }
+    // The kernel gives some of its files the size 0 or 4096 whatever is in them.
+    let room = usize::try_from(about.st_size).unwrap_or(0).clamp(4096, cap.max(4096)).saturating_add(1);
+    let mut bytes = Vec::with_capacity(room);
+    File::from(file).take(u64::try_from(cap).unwrap_or(u64::MAX).saturating_add(1)).read_to_end(&mut bytes)?;
+    let more = bytes.len() > cap;
+    bytes.truncate(cap);
+    Ok((bytes, more))
 }
 
 fn statvfs(path: &Path) -> io::Result<Space> {

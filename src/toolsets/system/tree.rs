@@ -1,0 +1,129 @@
+//! Walking folders that strangers may write to: no link is followed, nothing is waited for, and how deep, how wide and how
+//! much is read are bounded. What was left out is said.
+
+use std::collections::BTreeSet;
+use std::os::fd::OwnedFd;
+
+use rustix::fs::{Dir, FileType, Mode, OFlags, openat};
+
+use super::host::regular;
+use super::outside::below;
+use super::query::Ask;
+use crate::error::Failure;
+
+/// How many folders below the first.
+const DEPTH: usize = 12;
+/// Files and folders that are looked at in one call.
+const ENTRIES: usize = 100_000;
+/// Files that are read in one call, and their bytes together.
+const FILES: usize = 500;
+const BYTES: usize = 64 << 20;
+/// Folders that hold what others made, or nothing of interest.
+const PASSED_OVER: [&str; 5] = ["node_modules", "target", "vendor", "venv", "__pycache__"];
+
+/// A walk through one or more folders.
+pub(super) struct Walk<'a> {
+    ask: &'a Ask<'a>,
+    wanted: fn(&str) -> bool,
+    cap: usize,
+    entries: usize,
+    bytes: usize,
+    files: Vec<File>,
+    left_out: BTreeSet<&'static str>,
+}
+
+/// A file that was wanted.
+pub(super) struct File {
+    /// As the host names it.
+    pub(super) path: String,
+    /// What is in it; `None` when it cannot be read, is no file, or is larger than the cap.
+    pub(super) bytes: Option<Vec<u8>>,
+}
+
+impl<'a> Walk<'a> {
+    /// For files whose names are `wanted`, and of those at most `cap` bytes each.
+    pub(super) fn new(ask: &'a Ask<'a>, wanted: fn(&str) -> bool, cap: usize) -> Self {
+        let left_out = BTreeSet::new();
+        Self { ask, wanted, cap, entries: ENTRIES, bytes: BYTES, files: Vec::new(), left_out }
+    }
+
+    /// Goes through the folder at the absolute `path`, in the order of names.
+    ///
+    /// # Errors
+    /// When nobody waits for the answer any more.
+    pub(super) fn through(&mut self, path: &str) -> Result<(), Failure> {
+        match self.ask.host.directory(below(path)) {
+            Ok(folder) => self.visit(folder, path.trim_end_matches('/'), DEPTH),
+            Err(_) => {
+                self.left_out.insert("a configured folder cannot be read");
+                Ok(())
+            }
+        }
+    }
+
+    /// The files that were found, and what was left out.
+    pub(super) fn end(self) -> (Vec<File>, Vec<&'static str>) {
+        (self.files, self.left_out.into_iter().collect())
+    }
+
+    fn visit(&mut self, folder: OwnedFd, path: &str, depth: usize) -> Result<(), Failure> {
+        let Ok(mut folder) = Dir::new(folder) else { return Ok(()) };
+        let mut entries = Vec::new();
+        while let Some(entry) = folder.read() {
+            self.ask.go_on()?;
+            let Ok(entry) = entry else {
+                self.left_out.insert("a folder cannot be read to its end");
+                break;
+            };
+            let Some(left) = self.entries.checked_sub(1) else {
+                self.left_out.insert("there are too many files to look at all");
+                break;
+            };
+            self.entries = left;
+            let kind = entry.file_type();
+            if let Ok(name) = entry.file_name().to_str()
+                && matches!(kind, FileType::Directory | FileType::RegularFile | FileType::Unknown)
+                && !name.starts_with('.')
+            {
+                entries.push((name.to_owned(), kind));
+            }
+        }
+        entries.sort_unstable_by(|a, b| a.0.cmp(&b.0));
+        let Ok(folder) = folder.fd() else { return Ok(()) };
+        for (name, kind) in entries {
+            self.ask.go_on()?;
+            let path = format!("{path}/{name}");
+            let open = |flags: OFlags| {
+                let flags =
+                    flags | OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
+                openat(folder, name.as_str(), flags, Mode::empty())
+            };
+            if kind != FileType::Directory && (self.wanted)(&name) {
+                self.take(path, open(OFlags::empty()).ok());
+            } else if kind != FileType::RegularFile && !PASSED_OVER.contains(&name.as_str()) {
+                match (open(OFlags::DIRECTORY), depth.checked_sub(1)) {
+                    (Ok(folder), Some(depth)) => self.visit(folder, &path, depth)?,
+                    (Ok(_), None) => {
+                        self.left_out.insert("folders that lie too deep");
+                    }
+                    (Err(_), _) if kind == FileType::Directory => {
+                        self.left_out.insert("a folder cannot be read");
+                    }
+                    (Err(_), _) => {}
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn take(&mut self, path: String, file: Option<OwnedFd>) {
+        if self.files.len() >= FILES || self.bytes == 0 {
+            self.left_out.insert("there are too many files to read all");
+            return;
+        }
+        let read = file.and_then(|file| regular(file, self.cap.min(self.bytes)).ok());
+        let bytes = read.and_then(|(bytes, more)| (!more).then_some(bytes));
+        self.bytes = self.bytes.saturating_sub(bytes.as_ref().map_or(self.cap, Vec::len));
+        self.files.push(File { path, bytes });
+    }
+}
