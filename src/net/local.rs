@@ -61,7 +61,7 @@ mod tests {
                 let count = stream.read(&mut request).await.unwrap();
                 assert!(request[..count].starts_with(b"GET /v1/list?a=b HTTP/1.1\r\n"));
                 if answer.is_empty() {
-                    tokio::time::sleep(LIMIT * 20).await;
+                    tokio::time::sleep(LIMIT.saturating_mul(20)).await;
                 }
                 stream.write_all(answer.as_bytes()).await.unwrap();
             }

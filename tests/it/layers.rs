@@ -47,6 +47,7 @@ const HOMES: &[(&str, &[&str])] = &[
     ("prometheus_client", &["telemetry"]),
     ("tracing_subscriber", &["telemetry"]),
     ("clap", &["cli"]),
+    ("toml", &["toolsets"]),
 ];
 
 /// Longest file, tests left out.

@@ -11,6 +11,7 @@
     reason = "a test fails by panicking"
 )]
 
+mod access;
 mod alarm;
 mod audit_commands;
 mod audit_page;
@@ -22,6 +23,7 @@ mod documents;
 mod forge;
 mod http;
 mod intermediate;
+mod inventory;
 mod key_commands;
 mod keys;
 mod layers;

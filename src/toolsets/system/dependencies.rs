@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use super::cyclonedx::{Bill, Component, Format, Kind};
 use super::distribution::Distribution;
 use super::listing::{self, USUAL};
-use super::lock_file::{Ecosystem, Locked, address, parser};
+use super::lock_file::{Ecosystem, Lock, Locked, address, parser};
 use super::query::{Ask, HostQuery};
 use super::tree::{File, Walk};
 use crate::call::{Impact, ToolSpec};
@@ -17,6 +17,8 @@ use crate::guard::LimitsSection;
 
 /// The largest lock file that is read.
 const LOCK_BYTES: usize = 8 << 20;
+/// Packages that are taken in for one answer.
+const PACKAGES: usize = 50_000;
 
 pub(super) struct Query;
 
@@ -92,8 +94,8 @@ struct Dependency {
 
 /// Ecosystem, name and version.
 type Package = (Ecosystem, String, String);
-/// Whether it is only for development, and the lock files that pin it.
-type Use = (bool, BTreeSet<String>);
+/// Whether it is only for development, and the numbers of the lock files that pin it.
+type Use = (bool, BTreeSet<usize>);
 type Found = BTreeMap<Package, Use>;
 
 impl HostQuery for Query {
@@ -115,20 +117,14 @@ impl HostQuery for Query {
     }
 
     fn answer(ask: &Ask<'_>, args: Args) -> Result<Answer, Failure> {
-        let mut walk = Walk::new(ask, |name| parser(name).is_some(), LOCK_BYTES);
+        let mut reading = Reading::default();
+        let mut walk = Walk::new(ask, |name| parser(name).is_some(), LOCK_BYTES, |file| reading.file(&file));
         for folder in folders(ask, args.path.as_deref())? {
             walk.through(&folder)?;
         }
-        let (read, left_out) = walk.end();
-        let (mut files, mut found) = (Vec::new(), Found::new());
-        for file in &read {
-            ask.go_on()?;
-            // What go.mod says is what is built; go.sum also has what was only looked at.
-            let beside = file.path.strip_suffix("go.sum").map(|folder| format!("{folder}go.mod"));
-            if beside.is_none_or(|go_mod| !read.iter().any(|other| other.path == go_mod)) {
-                files.extend(parse(file, &mut found));
-            }
-        }
+        let mut left_out = walk.end();
+        let Reading { files, mut found, full } = reading;
+        left_out.extend(full.then_some("there are too many packages to take in all"));
         let total = found.len();
         let name = args.name.as_ref().map(|name| name.to_lowercase());
         found.retain(|(ecosystem, package, _), _| {
@@ -139,7 +135,7 @@ impl HostQuery for Query {
         let shown = listing::part(found.into_iter().collect(), args.offset, args.limit.unwrap_or(usual), ask.limits);
         let whole = shown.len() == total && left_out.is_empty() && files.iter().all(LockFile::is_whole);
         let (dependencies, bill) = match args.format {
-            Format::List => (Some(shown.into_iter().map(dependency).collect()), None),
+            Format::List => (Some(shown.into_iter().map(|one| dependency(one, &files)).collect()), None),
             Format::Cyclonedx => (None, Some(bill(ask, shown, whole))),
         };
         Ok(Answer { files, left_out, total, matching, dependencies, bill })
@@ -169,27 +165,46 @@ fn folders(ask: &Ask<'_>, wanted: Option<&str>) -> Result<Vec<String>, Failure> 
     Err(Failure::new(Code::ArgumentsInvalid, "path: lies in none of the configured folders"))
 }
 
-fn parse(file: &File, found: &mut Found) -> Option<LockFile> {
-    let (ecosystem, parse) = parser(file.path.rsplit('/').next()?)?;
-    let path = file.path.clone();
-    let failed =
-        |problem| Some(LockFile { path: path.clone(), ecosystem, packages: 0, unpinned: 0, problem: Some(problem) });
-    let Some(bytes) = &file.bytes else {
-        return failed("it cannot be read, is no file, or is too large");
-    };
-    let Some(lock) = std::str::from_utf8(bytes).ok().and_then(parse) else {
-        return failed("it is no lock file of this kind");
-    };
-    let (packages, unpinned) = (lock.packages.len(), lock.unpinned);
-    for Locked { name, version, development } in lock.packages {
-        let (only, files) = found.entry((ecosystem, name, version)).or_insert((true, BTreeSet::new()));
-        *only &= development;
-        files.insert(path.clone());
-    }
-    Some(LockFile { path, ecosystem, packages, unpinned, problem: None })
+/// What the lock files that were read so far say.
+#[derive(Default)]
+struct Reading {
+    files: Vec<LockFile>,
+    found: Found,
+    /// Whether there were more packages.
+    full: bool,
 }
 
-fn dependency(((ecosystem, name, version), (development, files)): (Package, Use)) -> Dependency {
+impl Reading {
+    fn file(&mut self, file: &File) {
+        // What go.mod says is what is built; go.sum also has what was only looked at. They come in the order of names.
+        let beside = file.path.strip_suffix("go.sum").map(|folder| format!("{folder}go.mod"));
+        if beside.is_some_and(|go_mod| self.files.iter().any(|other| other.path == go_mod)) {
+            return;
+        }
+        let Some((ecosystem, parse)) = file.path.rsplit('/').next().and_then(parser) else { return };
+        let lock = match &file.bytes {
+            Some(bytes) => std::str::from_utf8(bytes).ok().and_then(parse).ok_or("it is no lock file of this kind"),
+            None => Err("it cannot be read, is no file, or is too large"),
+        };
+        let problem = lock.as_ref().err().copied();
+        let Lock { packages, unpinned } = lock.unwrap_or_default();
+        let (path, number, count) = (file.path.clone(), self.files.len(), packages.len());
+        self.files.push(LockFile { path, ecosystem, packages: count, unpinned, problem });
+        for Locked { name, version, development } in packages {
+            let package = (ecosystem, name, version);
+            if self.found.len() >= PACKAGES && !self.found.contains_key(&package) {
+                self.full = true;
+                continue;
+            }
+            let (only, files) = self.found.entry(package).or_insert((true, BTreeSet::new()));
+            *only &= development;
+            files.insert(number);
+        }
+    }
+}
+
+fn dependency(((ecosystem, name, version), (development, numbers)): (Package, Use), files: &[LockFile]) -> Dependency {
+    let files = numbers.iter().filter_map(|number| files.get(*number)).map(|file| file.path.clone()).collect();
     Dependency { ecosystem, name, version, development, files }
 }
 

@@ -46,6 +46,9 @@ use std::sync::Arc;
 use crate::guard::LimitsSection;
 use crate::tools::Tool;
 
+#[cfg(test)]
+mod page;
+
 pub use host::Host;
 pub use query::Threads;
 pub use settings::{ContainersSection, DependenciesSection, SystemSection};

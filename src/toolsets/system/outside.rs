@@ -12,6 +12,8 @@ use crate::{exec, net};
 
 /// Below the limit of [`crate::call::Impact::Medium`], so that the caller learns what took so long.
 const PATIENCE: Duration = Duration::from_millis(4500);
+/// Of several sockets one may be silent, and the others are still to be asked.
+const SOCKET_PATIENCE: Duration = Duration::from_millis(1500);
 
 impl Host {
     /// What a program writes to standard output, at most `cap` bytes. It blocks.
@@ -40,11 +42,13 @@ impl Host {
             let file = target.split('?').next().unwrap_or_default();
             return self.recorded(&format!("sockets/{}{file}", below(&socket.to_string_lossy())), cap);
         }
-        wait_for(async { net::Outbound::over(socket)?.get(&format!("http://localhost{target}"), PATIENCE, cap).await })?
-            .map_err(|failure| {
-                let cause = failure.cause().unwrap_or_default();
-                Failure::new(Code::ToolFailed, format!("{}: {}", socket.display(), failure.public())).because(cause)
-            })
+        wait_for(async {
+            net::Outbound::over(socket)?.get(&format!("http://localhost{target}"), SOCKET_PATIENCE, cap).await
+        })?
+        .map_err(|failure| {
+            let cause = failure.cause().unwrap_or_default();
+            Failure::new(Code::ToolFailed, format!("{}: {}", socket.display(), failure.public())).because(cause)
+        })
     }
 
     fn recorded(&self, path: &str, cap: usize) -> Result<Vec<u8>, Failure> {

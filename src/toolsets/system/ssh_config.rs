@@ -257,7 +257,7 @@ mod tests {
         assert_eq!(
             answer["authorized_keys"],
             json!([{
-                "user": "alice", "file": "/home/alice/.ssh/authorized_keys", "line": 2,
+                "user": "alice", "file": "/data/people/alice/.ssh/authorized_keys", "line": 2,
                 "key": {
                     "kind": "ssh-ed25519", "fingerprint": "SHA256:+DiY3wvvV6TuJJhbpZisF/zLDA0zPMSvHdkr4UvCOqU",
                     "comment": "alice@laptop", "options": ["no-agent-forwarding", "from=\"192.0.2.0/24\""],

@@ -15,20 +15,21 @@ use crate::error::Failure;
 const DEPTH: usize = 12;
 /// Files and folders that are looked at in one call.
 const ENTRIES: usize = 100_000;
-/// Files that are read in one call, and their bytes together.
+/// Files that are read in one call, and their bytes together. No two are held at a time.
 const FILES: usize = 500;
-const BYTES: usize = 64 << 20;
+const BYTES: usize = 128 << 20;
 /// Folders that hold what others made, or nothing of interest.
 const PASSED_OVER: [&str; 5] = ["node_modules", "target", "vendor", "venv", "__pycache__"];
 
 /// A walk through one or more folders.
-pub(super) struct Walk<'a> {
+pub(super) struct Walk<'a, F> {
     ask: &'a Ask<'a>,
     wanted: fn(&str) -> bool,
+    each: F,
     cap: usize,
     entries: usize,
     bytes: usize,
-    files: Vec<File>,
+    files: usize,
     left_out: BTreeSet<&'static str>,
 }
 
@@ -40,11 +41,10 @@ pub(super) struct File {
     pub(super) bytes: Option<Vec<u8>>,
 }
 
-impl<'a> Walk<'a> {
-    /// For files whose names are `wanted`, and of those at most `cap` bytes each.
-    pub(super) fn new(ask: &'a Ask<'a>, wanted: fn(&str) -> bool, cap: usize) -> Self {
-        let left_out = BTreeSet::new();
-        Self { ask, wanted, cap, entries: ENTRIES, bytes: BYTES, files: Vec::new(), left_out }
+impl<'a, F: FnMut(File)> Walk<'a, F> {
+    /// Gives `each` file whose name is `wanted` as it is found, at most `cap` bytes large.
+    pub(super) fn new(ask: &'a Ask<'a>, wanted: fn(&str) -> bool, cap: usize, each: F) -> Self {
+        Self { ask, wanted, each, cap, entries: ENTRIES, bytes: BYTES, files: FILES, left_out: BTreeSet::new() }
     }
 
     /// Goes through the folder at the absolute `path`, in the order of names.
@@ -61,9 +61,9 @@ impl<'a> Walk<'a> {
         }
     }
 
-    /// The files that were found, and what was left out.
-    pub(super) fn end(self) -> (Vec<File>, Vec<&'static str>) {
-        (self.files, self.left_out.into_iter().collect())
+    /// What was left out.
+    pub(super) fn end(self) -> Vec<&'static str> {
+        self.left_out.into_iter().collect()
     }
 
     fn visit(&mut self, folder: OwnedFd, path: &str, depth: usize) -> Result<(), Failure> {
@@ -117,13 +117,14 @@ impl<'a> Walk<'a> {
     }
 
     fn take(&mut self, path: String, file: Option<OwnedFd>) {
-        if self.files.len() >= FILES || self.bytes == 0 {
+        let Some(left) = self.files.checked_sub(1).filter(|_| self.bytes > 0) else {
             self.left_out.insert("there are too many files to read all");
             return;
-        }
+        };
+        self.files = left;
         let read = file.and_then(|file| regular(file, self.cap.min(self.bytes)).ok());
         let bytes = read.and_then(|(bytes, more)| (!more).then_some(bytes));
         self.bytes = self.bytes.saturating_sub(bytes.as_ref().map_or(self.cap, Vec::len));
-        self.files.push(File { path, bytes });
+        (self.each)(File { path, bytes });
     }
 }

@@ -250,7 +250,7 @@ mod tests {
             answer["accounts"],
             json!([{
                 "name": "alice", "uid": 1001, "gid": 1001, "group": "alice", "groups": ["docker", "sudo"],
-                "comment": "Alice Example", "home": "/home/alice", "shell": "/bin/bash", "login": true, "system": false,
+                "comment": "Alice Example", "home": "/data/people/alice", "shell": "/bin/bash", "login": true, "system": false,
                 "password_status": "set", "password_changed": "2025-09-01", "password_expires": "2025-11-30",
                 "password_must_change": false, "account_expires": "2026-01-01",
             }])
