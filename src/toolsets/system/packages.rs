@@ -159,8 +159,11 @@ fn read(ask: &Ask<'_>) -> Result<(Vec<Database>, Vec<Package>), Failure> {
         add(Manager::Apk, database::apk(&text), truncated);
     }
     ask.go_on()?;
-    if RPM.iter().any(|path| ask.host.has(path)) {
-        let argv = ["/usr/bin/rpm", "-qa", "--queryformat", database::RPM_ROW];
+    if let Some(path) = RPM.iter().find(|path| ask.host.has(path)) {
+        // Elsewhere than on its own kind of system rpm would look in the home of the daemon.
+        let folder = path.rsplit_once('/').map_or("", |(folder, _)| folder);
+        let folder = format!("--dbpath=/{folder}");
+        let argv = ["/usr/bin/rpm", &folder, "-qa", "--queryformat", database::RPM_ROW];
         let said = ask.host.program(&argv, DATABASE_BYTES)?;
         add(Manager::Rpm, database::rpm(&String::from_utf8_lossy(&said)), false);
     }
