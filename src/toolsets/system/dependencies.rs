@@ -1,6 +1,7 @@
 //! `get_dependencies`: what the projects below the configured folders are pinned to, from their lock files.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -119,8 +120,8 @@ impl HostQuery for Query {
     fn answer(ask: &Ask<'_>, args: Args) -> Result<Answer, Failure> {
         let mut reading = Reading::default();
         let mut walk = Walk::new(ask, |name| parser(name).is_some(), LOCK_BYTES, |file| reading.file(&file));
-        for folder in folders(ask, args.path.as_deref())? {
-            walk.through(&folder)?;
+        for (folder, inner) in folders(ask, args.path.as_deref())? {
+            walk.through(&folder, &inner)?;
         }
         let mut left_out = walk.end();
         let Reading { files, mut found, full } = reading;
@@ -148,21 +149,23 @@ impl LockFile {
     }
 }
 
-/// The configured folders, or the one asked for if it lies in one of them.
-fn folders(ask: &Ask<'_>, wanted: Option<&str>) -> Result<Vec<String>, Failure> {
+/// The configured folders, each with the folder in it that was asked for.
+fn folders(ask: &Ask<'_>, wanted: Option<&str>) -> Result<Vec<(String, String)>, Failure> {
     let configured = &ask.host.section().dependencies.paths;
     if configured.is_empty() {
         let text = "no folder with projects is configured here: toolsets.system.dependencies.paths";
         return Err(Failure::new(Code::ToolFailed, text));
     }
+    let text = |path: &Path| path.display().to_string();
     let Some(wanted) = wanted else {
-        return Ok(configured.iter().map(|path| path.display().to_string()).collect());
+        return Ok(configured.iter().map(|path| (text(path), String::new())).collect());
     };
     let plain = wanted.starts_with('/') && !wanted.split('/').any(|part| part == "..");
-    if plain && configured.iter().any(|path| std::path::Path::new(wanted).starts_with(path)) {
-        return Ok(vec![wanted.to_owned()]);
-    }
-    Err(Failure::new(Code::ArgumentsInvalid, "path: lies in none of the configured folders"))
+    let inner = |path: &PathBuf| Some((text(path), text(Path::new(wanted).strip_prefix(path).ok()?)));
+    let found = configured.iter().find_map(inner).filter(|_| plain);
+    found
+        .map(|one| vec![one])
+        .ok_or_else(|| Failure::new(Code::ArgumentsInvalid, "path: lies in none of the configured folders"))
 }
 
 /// What the lock files that were read so far say.
@@ -220,7 +223,6 @@ fn bill(ask: &Ask<'_>, shown: Vec<(Package, Use)>, whole: bool) -> Bill {
 #[cfg(test)]
 mod tests {
     use std::os::unix::fs::symlink;
-    use std::path::{Path, PathBuf};
 
     use serde_json::{Value, json};
 
@@ -332,6 +334,9 @@ mod tests {
             .map(|one| (one["path"].as_str().unwrap(), one["problem"].as_str().unwrap_or_default()))
             .collect();
         let (no_lock, unread) = ("it is no lock file of this kind", "it cannot be read, is no file, or is too large");
+        // Nor is one that a caller names.
+        let named = ask::<Query>(&opened(Host::folder(root.path()), "/p"), json!({"path": "/p/linked"})).unwrap();
+        assert_eq!((&named["files"], named["left_out"].as_array().unwrap().len()), (&json!([]), 1));
         let wanted = [
             ("/p/a/Cargo.lock", no_lock),
             ("/p/b/package-lock.json", no_lock),

@@ -2,7 +2,7 @@
 
 use std::fs::File;
 use std::io::{self, Read as _};
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsRawFd as _, OwnedFd};
 use std::path::{Component, Path, PathBuf};
 use std::str::FromStr;
 use std::sync::Arc;
@@ -17,6 +17,9 @@ const FILE_BYTES: usize = 4 << 20;
 
 /// The longest directory that is listed: four times the default greatest process id.
 const ENTRIES: usize = 4 * 32_768;
+
+/// How everything is opened that is read.
+const READ: OFlags = OFlags::RDONLY.union(OFlags::CLOEXEC).union(OFlags::NOCTTY).union(OFlags::NONBLOCK);
 
 /// Where the facts are read: the machine itself, or a folder with the files of one.
 #[derive(Clone, Debug)]
@@ -123,10 +126,15 @@ impl Host {
         Ok((bytes, more))
     }
 
-    /// The first `cap` bytes of a regular file as text, and whether there are more. What is no regular file is an error: a
-    /// device could give bytes without end.
+    /// The first `cap` bytes of a regular file as text, and whether there are more. What is no regular file is not even
+    /// opened: users can put links where this looks, and of some devices the opening alone has effects.
     pub(super) fn text(&self, path: &str, cap: usize) -> io::Result<(String, bool)> {
-        let (bytes, more) = regular(self.open(path, OFlags::empty())?, cap)?;
+        let found = self.resolve(path, OFlags::PATH | OFlags::CLOEXEC)?;
+        if FileType::from_raw_mode(fstat(&found)?.st_mode) != FileType::RegularFile {
+            return Err(io::Error::new(io::ErrorKind::InvalidInput, "it is no regular file"));
+        }
+        let again = format!("/proc/self/fd/{}", found.as_raw_fd());
+        let (bytes, more) = regular(rustix::fs::open(again, READ, Mode::empty())?, cap)?;
         let text =
             String::from_utf8(bytes).unwrap_or_else(|error| String::from_utf8_lossy(error.as_bytes()).into_owned());
         Ok((text, more))
@@ -174,14 +182,17 @@ impl Host {
         (self.measure)(Path::new(mount_point))
     }
 
-    /// Opens without waiting, so a pipe in the folder holds nobody up. The kernel keeps links inside a folder; the
-    /// machine's own root has no outside, and older kernels have no `openat2`.
+    /// Opens without waiting, so a pipe in the folder holds nobody up.
     fn open(&self, path: &str, flags: OFlags) -> io::Result<OwnedFd> {
+        self.resolve(path, flags | READ)
+    }
+
+    /// The kernel keeps links inside a folder; the machine's own root has no outside, and older kernels have no `openat2`.
+    fn resolve(&self, path: &str, flags: OFlags) -> io::Result<OwnedFd> {
         let path = Path::new(path);
         if !path.components().all(|part| matches!(part, Component::Normal(_))) {
             return Err(io::ErrorKind::InvalidInput.into());
         }
-        let flags = flags | OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NOCTTY | OFlags::NONBLOCK;
         if self.is_this() {
             return Ok(rustix::fs::open(self.root.join(path), flags, Mode::empty())?);
         }
@@ -253,6 +264,24 @@ mod tests {
         assert!(host.read("large").unwrap_err().public().contains("too large"));
         assert_eq!(host.start("large", 3).unwrap(), (b"xxx".to_vec(), true));
         assert!(host.read("").is_err());
+    }
+
+    #[test]
+    fn only_a_regular_file_is_read_as_text() {
+        let root = tempfile::tempdir().unwrap();
+        std::fs::write(root.path().join("file"), "a\u{e9}\n").unwrap();
+        std::fs::create_dir(root.path().join("folder")).unwrap();
+        symlink("file", root.path().join("link")).unwrap();
+        symlink("self", root.path().join("self")).unwrap();
+        rustix::fs::mknodat(rustix::fs::CWD, root.path().join("pipe"), FileType::Fifo, 0o600.into(), 0).unwrap();
+        let host = Host::folder(root.path());
+        assert_eq!(host.text("link", 16).unwrap(), ("a\u{e9}\n".to_owned(), false));
+        assert_eq!(host.text("file", 2).unwrap(), ("a\u{fffd}".to_owned(), true));
+        for path in ["folder", "pipe", "self", "none", "../file"] {
+            assert!(host.text(path, 16).is_err(), "{path}");
+        }
+        assert!(Host::this().text("dev/null", 16).is_err());
+        assert!(Host::this().text("proc/self/status", 1 << 20).unwrap().0.starts_with("Name:"));
     }
 
     #[test]

@@ -156,7 +156,13 @@ struct Keys {
 
 impl Keys {
     fn authorized(&mut self, ask: &Ask<'_>, server: &Configuration, only: Option<&str>) -> Result<(), Failure> {
-        let places = settings::words(server.global("authorizedkeysfile").unwrap_or(AUTHORIZED));
+        // Those that hold for some are looked at for all: a key too many is no harm, one too few is.
+        let blocks = server.settings.iter().filter(|one| one.keyword == "authorizedkeysfile" && one.only.is_some());
+        let global = server.global("authorizedkeysfile").unwrap_or(AUTHORIZED);
+        let mut places = settings::words(global);
+        places.extend(blocks.flat_map(|one| settings::words(&one.value)));
+        places.sort_unstable();
+        places.dedup();
         let (users, _) = accounts::accounts(&ask.host.find("etc/passwd").unwrap_or_default());
         let mut left = ACCOUNTS;
         for user in users.iter().filter(|user| only.is_none_or(|only| only == user.name)) {

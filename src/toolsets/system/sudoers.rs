@@ -182,7 +182,6 @@ impl<'a> Scan<'a> {
             }
             self.skip();
             let name = self.until(|c| c.is_whitespace() || ",=:()".contains(c));
-            // The addresses of version 6 have colons.
             item.push_str(&plain(name));
             if name.is_empty() {
                 return None;

@@ -18,6 +18,9 @@ const ENTRIES: usize = 100_000;
 /// Files that are read in one call, and their bytes together. No two are held at a time.
 const FILES: usize = 500;
 const BYTES: usize = 128 << 20;
+/// How everything is opened below a configured folder.
+const INNER: OFlags =
+    OFlags::RDONLY.union(OFlags::NOFOLLOW).union(OFlags::NONBLOCK).union(OFlags::NOCTTY).union(OFlags::CLOEXEC);
 /// Folders that hold what others made, or nothing of interest.
 const PASSED_OVER: [&str; 5] = ["node_modules", "target", "vendor", "venv", "__pycache__"];
 
@@ -47,15 +50,22 @@ impl<'a, F: FnMut(File)> Walk<'a, F> {
         Self { ask, wanted, each, cap, entries: ENTRIES, bytes: BYTES, files: FILES, left_out: BTreeSet::new() }
     }
 
-    /// Goes through the folder at the absolute `path`, in the order of names.
+    /// Goes through the folder `inner`, which lies in the one at the absolute `path`, in the order of names. Links may lead
+    /// to `path`, for an operator wrote it, and none further.
     ///
     /// # Errors
     /// When nobody waits for the answer any more.
-    pub(super) fn through(&mut self, path: &str) -> Result<(), Failure> {
-        match self.ask.host.directory(below(path)) {
-            Ok(folder) => self.visit(folder, path.trim_end_matches('/'), DEPTH),
+    pub(super) fn through(&mut self, path: &str, inner: &str) -> Result<(), Failure> {
+        let mut path = path.trim_end_matches('/').to_owned();
+        let mut folder = self.ask.host.directory(below(&path));
+        for name in inner.split('/').filter(|name| !name.is_empty() && *name != ".") {
+            folder = folder.and_then(|folder| Ok(openat(folder, name, INNER | OFlags::DIRECTORY, Mode::empty())?));
+            path = format!("{path}/{name}");
+        }
+        match folder {
+            Ok(folder) => self.visit(folder, &path, DEPTH),
             Err(_) => {
-                self.left_out.insert("a configured folder cannot be read");
+                self.left_out.insert("a configured folder, or the one asked for, cannot be read");
                 Ok(())
             }
         }
@@ -93,11 +103,7 @@ impl<'a, F: FnMut(File)> Walk<'a, F> {
         for (name, kind) in entries {
             self.ask.go_on()?;
             let path = format!("{path}/{name}");
-            let open = |flags: OFlags| {
-                let flags =
-                    flags | OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
-                openat(folder, name.as_str(), flags, Mode::empty())
-            };
+            let open = |flags: OFlags| openat(folder, name.as_str(), INNER | flags, Mode::empty());
             if kind != FileType::Directory && (self.wanted)(&name) {
                 self.take(path, open(OFlags::empty()).ok());
             } else if kind != FileType::RegularFile && !PASSED_OVER.contains(&name.as_str()) {
