@@ -6,6 +6,7 @@ mod compose;
 mod draft;
 mod expiry;
 mod readiness;
+pub mod sandbox;
 mod serving;
 mod state;
 
@@ -123,7 +124,8 @@ impl Daemon {
         let daemon = Self { source, state, serving, watch, forwarder, config, started, expiry: Expiry::default() };
         daemon.tell_ends();
         tools().iter().for_each(|tool| ToolOffered { tool }.emit());
-        daemon.state.trail().note(daemon.event(Event::Start).saying(VERSION)).await?;
+        let walls = crate::sandbox::entered().map(|sandbox| format!("; sandbox: {sandbox}")).unwrap_or_default();
+        daemon.state.trail().note(daemon.event(Event::Start).saying(&format!("{VERSION}{walls}"))).await?;
         Ok(daemon)
     }
 
@@ -213,6 +215,7 @@ impl Daemon {
                 return Err(refused.into());
             }
         };
+        sandbox::suffices(&loaded)?;
         self.watch.lock().await.set(loaded.files().to_vec()).await;
         let draft = Draft::of(&self.state);
         if !same_kinds(&self.config.load().transport, &loaded.config.transport) {
@@ -311,6 +314,9 @@ impl Daemon {
     }
 
     async fn tend(&self) {
+        for path in crate::sandbox::entered().iter().flat_map(|sandbox| sandbox.replaced()) {
+            tracing::warn!(path = %path.display(), "this file was replaced, and the sandbox opens only the old one; restart");
+        }
         let door = self.door();
         door.gate.sweep();
         door.settle(door.gate.settle(self.state.clock())).await;

@@ -8,7 +8,7 @@ const ROWS: &[&[&str]] = &[
     &["clock", "error", "secret"],
     &["identity"],
     &["telemetry"],
-    &["net", "exec"],
+    &["net", "exec", "sandbox"],
     &["pki"],
     &["audit", "cluster"],
     &["authn"],
@@ -48,6 +48,9 @@ const HOMES: &[(&str, &[&str])] = &[
     ("tracing_subscriber", &["telemetry"]),
     ("clap", &["cli"]),
     ("listenfd", &["transport"]),
+    ("landlock", &["sandbox"]),
+    ("libc", &["sandbox"]),
+    ("seccompiler", &["sandbox"]),
 ];
 
 /// Longest file, tests left out.

@@ -46,7 +46,7 @@ impl Tokens {
         let token = match self {
             Self::Absent => return Ok(None),
             Self::Minted(mint) => mint(),
-            Self::Command { argv, limit } => bearer(&exec::output(argv, *limit, TOKEN_BYTES).await?),
+            Self::Command { argv, limit } => bearer(&exec::output_of_own(argv, *limit, TOKEN_BYTES).await?),
             Self::File(path) => {
                 let path = path.clone();
                 let read = tokio::task::spawn_blocking(move || read_private(&path, TOKEN_BYTES)).await;
