@@ -133,8 +133,7 @@ fn plan(loaded: &Loaded, specs: &[ToolSpec]) -> Plan {
         unix(&mut plan, config);
     }
     if config.probes() {
-        plan.families.internet = true;
-        plan.listen.insert(config.metrics.bind.port());
+        probes(&mut plan, config);
     }
     if config.verifies_tokens() {
         keys(&mut plan, config);
@@ -200,7 +199,12 @@ fn https(plan: &mut Plan, config: &Config) {
     plan.listen.insert(config.tls.bind.port());
 }
 
-/// Where published keys are fetched.
+fn probes(plan: &mut Plan, config: &Config) {
+    plan.families.internet = true;
+    plan.listen.insert(config.metrics.bind.port());
+}
+
+/// Whoever issues tokens, over whatever they come in.
 fn keys(plan: &mut Plan, config: &Config) {
     let jwt = &config.auth.jwt;
     if let Some(uri) = jwt.jwks_uri.as_deref().and_then(|uri| uri.parse::<http::Uri>().ok()) {

@@ -47,10 +47,10 @@ const HOMES: &[(&str, &[&str])] = &[
     ("prometheus_client", &["telemetry"]),
     ("tracing_subscriber", &["telemetry"]),
     ("clap", &["cli"]),
-    ("listenfd", &["transport"]),
     ("landlock", &["sandbox"]),
     ("libc", &["sandbox"]),
     ("seccompiler", &["sandbox"]),
+    ("listenfd", &["transport"]),
 ];
 
 /// Longest file, tests left out.

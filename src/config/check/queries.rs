@@ -68,6 +68,14 @@ impl Check<'_> {
     fn redaction(&mut self) {
         let redaction = &self.config.redaction;
         // What is built in compiles, and takes its time.
+        for (index, name) in redaction.without.iter().enumerate() {
+            let known = Redactor::builtin_names();
+            if !known.contains(name.as_str()) {
+                let advice = nearest(name, known.into_iter());
+                let advice = advice.map(|near| format!("did you mean {near}?")).unwrap_or_default();
+                self.find_at(&KeyPath::from("redaction.without").item(index), "is not built in", &advice);
+            }
+        }
         if redaction.patterns.is_empty() && redaction.fields.is_empty() {
             return;
         }
@@ -158,11 +166,13 @@ fn plain(section: &RedactionSection) -> Result<(), String> {
 
 /// Whether the redactor itself takes these.
 fn compiles(patterns: Vec<Pattern>, fields: Vec<FieldPattern>) -> Result<(), String> {
-    Redactor::new(&RedactionSection { enabled: true, patterns, fields }).map(|_| ()).map_err(|failure| {
-        let text = failure.public();
-        let keys = ["redaction.patterns: ", "redaction.fields: ", "redaction: "];
-        keys.into_iter().find_map(|key| text.strip_prefix(key)).unwrap_or(text).to_owned()
-    })
+    Redactor::new(&RedactionSection { patterns, fields, ..RedactionSection::default() }).map(|_| ()).map_err(
+        |failure| {
+            let text = failure.public();
+            let keys = ["redaction.patterns: ", "redaction.fields: ", "redaction: "];
+            keys.into_iter().find_map(|key| text.strip_prefix(key)).unwrap_or(text).to_owned()
+        },
+    )
 }
 
 /// Names with dots between them, and not stars alone.
