@@ -2,6 +2,7 @@
 //! and datagrams. No other module connects to anything.
 
 pub mod datagram;
+mod local;
 pub mod served;
 pub mod stream;
 

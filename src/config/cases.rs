@@ -15,13 +15,22 @@ use crate::clock::{Clock, Timestamp};
 use crate::pki::{Authority, KeyKind, Profile, Request, SigningKey};
 
 pub(super) const TOOLS: &[&str] = &[
+    "get_container_images",
+    "get_containers",
     "get_cpu_info",
+    "get_dependencies",
     "get_disk_info",
+    "get_env_vars",
     "get_memory_info",
     "get_network_info",
+    "get_open_files",
+    "get_packages",
     "get_processes",
+    "get_ssh_config",
+    "get_sudo_config",
     "get_temperature",
     "get_uptime",
+    "get_user_accounts",
 ];
 
 /// Words of findings that say that a text could not be read, as against what cannot hold here.

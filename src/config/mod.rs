@@ -36,6 +36,7 @@ use crate::guard::{LimitsSection, RedactionSection};
 use crate::policy::{QueriesSection, ScopesSection};
 use crate::sandbox::SandboxSection;
 use crate::telemetry::LogSection;
+use crate::toolsets::ToolsetsSection;
 use crate::transport::{
     HttpSection, MetricsSection, PipeSection, SocketSection, TlsSection, TransportKind, Transports,
 };
@@ -68,6 +69,8 @@ pub struct Config {
     pub scopes: ScopesSection,
     /// What may be asked at all.
     pub queries: QueriesSection,
+    /// What the tools need to be told.
+    pub toolsets: ToolsetsSection,
     /// Redaction of all output.
     pub redaction: RedactionSection,
     /// Caps on output.
@@ -158,7 +161,10 @@ mod tests {
         assert!(Config::default().differences(&other).is_empty());
         other.auth.jwt.max_ttl = 60;
         other.scopes.0.clear();
-        assert_eq!(Config::default().differences(&other), ["auth.jwt.max_ttl", "scopes.core"]);
+        assert_eq!(
+            Config::default().differences(&other),
+            ["auth.jwt.max_ttl", "scopes.core", "scopes.sbom", "scopes.sensitive"]
+        );
     }
 
     #[test]

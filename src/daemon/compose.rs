@@ -36,7 +36,8 @@ pub(super) fn specs(config: &Config) -> Vec<ToolSpec> {
 }
 
 fn every_tool(config: &Config, threads: &Threads) -> Vec<Box<dyn Tool>> {
-    system::tools(system::Host::this(), &config.limits, &config.resources, threads)
+    let host = system::Host::this().opened(&config.toolsets.system);
+    system::tools(host, &config.limits, &config.resources, threads)
 }
 
 /// The door for callers of any transport.

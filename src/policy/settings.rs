@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 pub struct ScopesSection(pub BTreeMap<String, Vec<String>>);
 
 impl Default for ScopesSection {
-    /// `core` with every query of the core family.
+    /// A scope for each family, with every query of it.
     fn default() -> Self {
         let core = [
             "get_cpu_info",
@@ -22,7 +22,12 @@ impl Default for ScopesSection {
             "get_uptime",
             "get_temperature",
         ];
-        Self(BTreeMap::from([("core".to_owned(), core.map(str::to_owned).to_vec())]))
+        let sbom = ["get_packages", "get_containers", "get_container_images", "get_dependencies"];
+        let sensitive = ["get_user_accounts", "get_sudo_config", "get_ssh_config", "get_env_vars", "get_open_files"];
+        let families: [(&str, &[&str]); 3] = [("core", &core), ("sbom", &sbom), ("sensitive", &sensitive)];
+        let owned =
+            |(scope, tools): (&str, &[&str])| (scope.to_owned(), tools.iter().map(|&tool| tool.to_owned()).collect());
+        Self(families.map(owned).into())
     }
 }
 

@@ -51,6 +51,7 @@ const HOMES: &[(&str, &[&str])] = &[
     ("libc", &["sandbox"]),
     ("seccompiler", &["sandbox"]),
     ("listenfd", &["transport"]),
+    ("toml", &["toolsets"]),
 ];
 
 /// Longest file, tests left out.

@@ -11,6 +11,7 @@
     reason = "a test fails by panicking"
 )]
 
+mod access;
 mod alarm;
 mod audit_commands;
 mod audit_page;
@@ -25,6 +26,7 @@ mod forge;
 mod hardening;
 mod http;
 mod intermediate;
+mod inventory;
 mod key_commands;
 mod keys;
 mod layers;

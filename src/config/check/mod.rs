@@ -8,6 +8,7 @@ mod queries;
 mod sandbox;
 mod socket;
 mod syslog;
+mod toolsets;
 mod transport;
 
 use std::path::Path;
@@ -42,6 +43,7 @@ pub(super) fn check(given: &Given<'_>) -> Vec<Finding> {
     check.auth();
     check.queries();
     check.sandbox();
+    check.toolsets();
     check.findings
 }
 
