@@ -72,6 +72,11 @@ impl Fields {
         Named { certain: certain.first().copied(), possible }
     }
 
+    /// Whether a member of this name is no secret wherever it stands.
+    pub(super) fn is_plain(named: &Named) -> bool {
+        named.certain.is_none() && named.possible.is_empty()
+    }
+
     /// The first of the patterns in `named` that names the value at `path`, whose parts are in lower case.
     pub(super) fn find(&self, named: &Named, path: impl FnOnce() -> Vec<String>) -> Option<usize> {
         if named.certain.is_some() || named.possible.is_empty() {

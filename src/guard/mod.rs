@@ -9,6 +9,7 @@ mod innocent;
 mod keyblock;
 mod known;
 mod leased;
+mod plain;
 mod prefilter;
 mod redact;
 mod rule;

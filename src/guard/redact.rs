@@ -13,6 +13,7 @@ use super::column::{Column, Span};
 use super::fields::Fields;
 use super::known::{Builtin, apply, together};
 use super::leased::Leased;
+use super::plain::Plain;
 use super::rule::Rule;
 use super::tally::{Redacted, Tally};
 use super::walk::{Leaf, Walk};
@@ -40,6 +41,7 @@ pub struct Redactor {
     given: Vec<Rule>,
     given_set: Option<RegexSet>,
     fields: Fields,
+    plain: Plain,
 }
 
 impl Redactor {
@@ -82,6 +84,7 @@ impl Redactor {
             given,
             given_set,
             fields: Fields::compile(fields)?,
+            plain: Plain::default(),
         })
     }
 
@@ -94,6 +97,11 @@ impl Redactor {
 
     pub(super) fn fields(&self) -> &Fields {
         &self.fields
+    }
+
+    /// Names that need no second look.
+    pub(super) fn plain(&self) -> &Plain {
+        &self.plain
     }
 
     /// An argument whose successor is a secret.

@@ -5,12 +5,15 @@ use std::collections::HashMap;
 use serde_json::{Map, Value};
 
 use super::builtin::{ARGUMENT, BASIC, PRIVATE_KEY};
+use super::fields::Fields;
 use super::innocent;
 use super::redact::{REDACTED, Redactor};
 use super::tally::Tally;
 
 /// Bytes of a name that a `value` may have beside it.
 const LONGEST_NAME: usize = 256;
+/// Names that are looked through one by one.
+const FEW: usize = 16;
 /// Values that are nested deeper than this are taken out whole.
 pub(super) const DEEPEST: usize = 128;
 /// Where values are, the indices of lists left out; the first is the top.
@@ -126,23 +129,53 @@ impl<'r, 'v> Walk<'r, 'v> {
             if let Some(child) = usual.filter(|child| self.places.get(*child).is_some_and(|child| child.key == key)) {
                 return child;
             }
-            if let Some(child) = above.by_key.get(key) {
+            let known = match above.below.len() {
+                0..=FEW => {
+                    let is_it = |child: &&usize| self.places.get(**child).is_some_and(|child| child.key == key);
+                    above.below.iter().find(is_it)
+                }
+                _ => above.by_key.get(key),
+            };
+            if let Some(child) = known {
                 return *child;
             }
         }
         let child = self.places.len();
+        let (clean, field) = self.look_at(place, key);
+        self.places.push(Place { above: place, key: key.to_owned(), field, clean, ..Place::default() });
+        if let Some(above) = self.places.get_mut(place) {
+            above.below.push(child);
+        }
+        self.index(place);
+        child
+    }
+
+    /// What is below a place, by name, once there is too much of it to look through.
+    fn index(&mut self, place: usize) {
+        let Some(above) = self.places.get(place).filter(|above| above.below.len() > FEW) else { return };
+        let fresh: Vec<usize> = above.below.iter().skip(above.by_key.len()).copied().collect();
+        let fresh: Vec<(String, usize)> =
+            fresh.into_iter().filter_map(|child| Some((self.places.get(child)?.key.clone(), child))).collect();
+        if let Some(above) = self.places.get_mut(place) {
+            above.by_key.extend(fresh);
+        }
+    }
+
+    /// The name of a member without its secrets, and the pattern that names what it holds.
+    fn look_at(&mut self, place: usize, key: &str) -> (Option<String>, Option<usize>) {
+        if self.redactor.plain().knows(key) {
+            return (None, None);
+        }
         let clean = self.name(key);
         let named = self.redactor.fields().named(key);
+        if clean.is_none() && Fields::is_plain(&named) {
+            self.redactor.plain().learn(key);
+        }
         let field = self.redactor.fields().find(&named, || {
             let path = [self.keys(place), vec![key]].concat();
             path.iter().flat_map(|key| key.split('.')).map(str::to_ascii_lowercase).collect()
         });
-        self.places.push(Place { above: place, key: key.to_owned(), field, clean, ..Place::default() });
-        if let Some(above) = self.places.get_mut(place) {
-            above.below.push(child);
-            above.by_key.insert(key.to_owned(), child);
-        }
-        child
+        (clean, field)
     }
 
     /// The name of a member without secrets, if it has any.
@@ -156,11 +189,11 @@ impl<'r, 'v> Walk<'r, 'v> {
     /// Two names that are alike without their secrets stay two.
     fn rename(&self, members: &mut Map<String, Value>, below: &[usize]) {
         for ((key, value), child) in std::mem::take(members).into_iter().zip(below) {
-            let mut name = self.places.get(*child).and_then(|child| child.clean.clone()).unwrap_or(key);
-            while members.contains_key(&name) {
-                name.push('_');
-            }
-            members.insert(name, value);
+            let name = self.places.get(*child).and_then(|child| child.clean.clone()).unwrap_or(key);
+            // With a space, for what is joined to the mark would look like a secret again.
+            let others = (2_u32..).map(|number| format!("{name} {number}"));
+            let free = std::iter::once(name.clone()).chain(others).find(|name| !members.contains_key(name));
+            members.insert(free.unwrap_or(name), value);
         }
     }
 
