@@ -15,11 +15,21 @@ use crate::clock::{Clock, Timestamp};
 use crate::pki::{Authority, KeyKind, Profile, Request, SigningKey};
 
 pub(super) const TOOLS: &[&str] = &[
+    "get_block_devices",
+    "get_connections",
     "get_cpu_info",
     "get_disk_info",
+    "get_dns_config",
+    "get_firewall_rules",
+    "get_kernel_modules",
+    "get_listening_ports",
     "get_memory_info",
+    "get_mounts",
+    "get_network_config",
     "get_network_info",
+    "get_pci_devices",
     "get_processes",
+    "get_sysctl",
     "get_temperature",
     "get_uptime",
 ];

@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 pub struct ScopesSection(pub BTreeMap<String, Vec<String>>);
 
 impl Default for ScopesSection {
-    /// `core` with every query of the core family.
+    /// A scope for each family of queries, with every query of it.
     fn default() -> Self {
         let core = [
             "get_cpu_info",
@@ -22,7 +22,22 @@ impl Default for ScopesSection {
             "get_uptime",
             "get_temperature",
         ];
-        Self(BTreeMap::from([("core".to_owned(), core.map(str::to_owned).to_vec())]))
+        let hooks = [
+            "get_block_devices",
+            "get_connections",
+            "get_dns_config",
+            "get_firewall_rules",
+            "get_kernel_modules",
+            "get_listening_ports",
+            "get_mounts",
+            "get_network_config",
+            "get_pci_devices",
+            "get_sysctl",
+        ];
+        Self(BTreeMap::from([
+            ("core".to_owned(), core.map(str::to_owned).to_vec()),
+            ("hooks".to_owned(), hooks.map(str::to_owned).to_vec()),
+        ]))
     }
 }
 

@@ -20,6 +20,16 @@ fn cases() -> BTreeMap<&'static str, Value> {
         ("get_processes", json!({ "sort": "memory", "limit": 5 })),
         ("get_temperature", json!({})),
         ("get_uptime", json!({})),
+        ("get_block_devices", json!({ "all": true })),
+        ("get_connections", json!({ "state": "established" })),
+        ("get_dns_config", json!({})),
+        ("get_firewall_rules", json!({})),
+        ("get_kernel_modules", json!({})),
+        ("get_listening_ports", json!({ "protocol": "tcp" })),
+        ("get_mounts", json!({ "all": true })),
+        ("get_network_config", json!({})),
+        ("get_pci_devices", json!({})),
+        ("get_sysctl", json!({ "name": "kernel.osrelease" })),
     ])
 }
 

@@ -1,12 +1,14 @@
 //! A host is a folder: every file is read below one root, up to a cap, and no path leads out of it.
 
 use std::fs::File;
-use std::io::{self, Read as _};
+use std::io::{self, BufRead as _, BufReader, Read as _};
+use std::ops::ControlFlow;
 use std::os::fd::OwnedFd;
 use std::path::{Component, Path, PathBuf};
 use std::str::FromStr;
 
-use rustix::fs::{Dir, Mode, OFlags, ResolveFlags, openat2};
+use rustix::fs::{Dir, Mode, OFlags, ResolveFlags, openat2, readlinkat};
+use rustix::io::Errno;
 
 use crate::error::{Code, Failure};
 
@@ -15,6 +17,12 @@ const FILE_BYTES: usize = 4 << 20;
 
 /// The longest directory that is listed: four times the default greatest process id.
 const ENTRIES: usize = 4 * 32_768;
+
+/// The most of a file that is read line by line: `/proc/net/tcp` with 400000 connections.
+const STREAM_BYTES: u64 = 64 << 20;
+
+/// The longest line that is kept of such a file; what stands behind is passed over.
+const LINE_BYTES: u64 = 64 << 10;
 
 /// Where the facts are read: the machine itself, or a folder with the files of one.
 #[derive(Clone, Debug)]
@@ -103,18 +111,82 @@ impl Host {
         Ok((bytes, more))
     }
 
+    /// Gives a file to `take` line by line, until it breaks off: for files that grow with what the host does. Long lines
+    /// are cut. Returns whether the whole file was read.
+    pub(super) fn each_line(&self, path: &str, mut take: impl FnMut(&str) -> ControlFlow<()>) -> io::Result<bool> {
+        let file = File::from(self.open(path, OFlags::empty())?);
+        let mut reader = BufReader::with_capacity(32 << 10, file.take(STREAM_BYTES));
+        let mut line = Vec::new();
+        loop {
+            line.clear();
+            (&mut reader).take(LINE_BYTES).read_until(b'\n', &mut line)?;
+            if line.is_empty() {
+                return Ok(reader.into_inner().limit() > 0);
+            }
+            if line.last() == Some(&b'\n') {
+                line.pop();
+            } else {
+                reader.skip_until(b'\n')?;
+            }
+            if take(&String::from_utf8_lossy(&line)).is_break() {
+                return Ok(false);
+            }
+        }
+    }
+
     /// The names in a directory, sorted; none when it cannot be read.
     pub(super) fn list(&self, path: &str) -> Vec<String> {
-        let Ok(directory) = self.open(path, OFlags::DIRECTORY).and_then(|fd| Ok(Dir::new(fd)?)) else {
-            return Vec::new();
-        };
+        self.names(path).unwrap_or_default()
+    }
+
+    /// The names in a directory, sorted, up to a number that no honest host reaches.
+    pub(super) fn names(&self, path: &str) -> io::Result<Vec<String>> {
+        let directory = Dir::new(self.open(path, OFlags::DIRECTORY)?)?;
         let mut names: Vec<String> = directory
             .take(ENTRIES)
             .filter_map(|entry| entry.ok()?.file_name().to_str().ok().map(str::to_owned))
             .filter(|name| name != "." && name != "..")
             .collect();
         names.sort_unstable();
-        names
+        Ok(names)
+    }
+
+    /// Where the links in a directory lead, in words; what is no link is left out. `/proc/PID/fd` is such a directory.
+    pub(super) fn links(&self, path: &str) -> io::Result<Vec<String>> {
+        let directory = self.open(path, OFlags::DIRECTORY)?;
+        let mut found = Vec::new();
+        for entry in Dir::read_from(&directory)?.take(ENTRIES) {
+            let entry = entry?;
+            match readlinkat(&directory, entry.file_name(), Vec::new()) {
+                Ok(target) => found.push(target.to_string_lossy().into_owned()),
+                // Not a link, or closed in the meantime.
+                Err(Errno::INVAL | Errno::NOENT) => {}
+                Err(error) => return Err(error.into()),
+            }
+        }
+        Ok(found)
+    }
+
+    /// Where a link leads, in words; `None` of what is no link.
+    pub(super) fn link(&self, path: &str) -> Option<String> {
+        let (folder, name) = path.rsplit_once('/')?;
+        let folder = self.open(folder, OFlags::DIRECTORY).ok()?;
+        Some(readlinkat(&folder, name, Vec::new()).ok()?.to_string_lossy().into_owned())
+    }
+
+    /// The last name in where a link leads: the driver of a device, for one.
+    pub(super) fn link_name(&self, path: &str) -> Option<String> {
+        self.link(path)?.rsplit('/').next().map(str::to_owned).filter(|name| !name.is_empty())
+    }
+
+    /// Whether there is something at `path` that this process may open.
+    pub(super) fn has(&self, path: &str) -> bool {
+        self.open(path, OFlags::empty()).is_ok()
+    }
+
+    /// The folder that stands for the machine; `None` for the machine itself.
+    pub(super) fn stand_in(&self) -> Option<&Path> {
+        Some(self.root.as_path()).filter(|root| *root != Path::new("/"))
     }
 
     /// The room on the file system that is mounted at `mount_point`. This can hang when its server is gone.
@@ -186,6 +258,56 @@ mod tests {
         assert!(host.read("large").unwrap_err().public().contains("too large"));
         assert_eq!(host.start("large", 3).unwrap(), (b"xxx".to_vec(), true));
         assert!(host.read("").is_err());
+    }
+
+    #[test]
+    fn a_long_file_is_read_line_by_line_and_no_further_than_the_cap() {
+        let root = tempfile::tempdir().unwrap();
+        let long = "y".repeat(usize::try_from(LINE_BYTES).unwrap() + 9);
+        std::fs::write(root.path().join("lines"), format!("one\n{long}\n\nlast")).unwrap();
+        let host = Host::folder(root.path());
+        let mut lengths = Vec::new();
+        let mut take = |line: &str| {
+            lengths.push(line.len());
+            ControlFlow::Continue(())
+        };
+        assert!(host.each_line("lines", &mut take).unwrap());
+        assert_eq!(lengths, [3, usize::try_from(LINE_BYTES).unwrap(), 0, 4]);
+        assert!(!host.each_line("lines", |_| ControlFlow::Break(())).unwrap());
+        let sparse = File::create(root.path().join("sparse")).unwrap();
+        sparse.set_len(STREAM_BYTES + 1).unwrap();
+        assert!(!host.each_line("sparse", |_| ControlFlow::Continue(())).unwrap());
+        assert!(host.each_line("gone", |_| ControlFlow::Continue(())).is_err());
+    }
+
+    #[test]
+    fn links_are_read_and_not_followed() {
+        let root = tempfile::tempdir().unwrap();
+        let fd = root.path().join("fd");
+        std::fs::create_dir(&fd).unwrap();
+        std::fs::write(fd.join("3"), "").unwrap();
+        symlink("socket:[42]", fd.join("4")).unwrap();
+        symlink("../fd", fd.join("5")).unwrap();
+        let host = Host::folder(root.path());
+        let mut links = host.links("fd").unwrap();
+        links.sort_unstable();
+        assert_eq!(links, ["../fd", "socket:[42]"]);
+        assert_eq!((host.link("fd/4").as_deref(), host.link("fd/3")), (Some("socket:[42]"), None));
+        assert_eq!(host.link_name("fd/5").as_deref(), Some("fd"));
+        assert_eq!(host.links("none").unwrap_err().kind(), io::ErrorKind::NotFound);
+        assert!(host.has("fd/3") && !host.has("fd/4"));
+    }
+
+    #[test]
+    fn a_pipe_and_a_circle_of_links_hold_nobody_up() {
+        let root = tempfile::tempdir().unwrap();
+        let pipe = root.path().join("pipe");
+        rustix::fs::mknodat(rustix::fs::CWD, &pipe, rustix::fs::FileType::Fifo, Mode::from(0o600), 0).unwrap();
+        symlink("circle", root.path().join("circle")).unwrap();
+        let host = Host::folder(root.path());
+        assert_eq!(host.find("pipe").unwrap_or_default(), "");
+        assert!(host.each_line("pipe", |_| ControlFlow::Continue(())).is_ok());
+        assert!(host.find("circle").is_none() && host.names("circle").is_err());
     }
 
     #[test]
