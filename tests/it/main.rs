@@ -20,6 +20,8 @@ mod coverage;
 mod cve;
 mod documents;
 mod forge;
+mod host_figures;
+mod host_network;
 mod http;
 mod intermediate;
 mod key_commands;
