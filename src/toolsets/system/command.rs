@@ -13,7 +13,7 @@ use crate::exec;
 const FOLDERS: [&str; 4] = ["usr/sbin", "usr/bin", "sbin", "bin"];
 
 /// The longest a program may take.
-const LIMIT: Duration = Duration::from_secs(2);
+const LIMIT: Duration = Duration::from_millis(1500);
 
 /// The most that is read of what it writes, in bytes.
 const CAP: usize = 8 << 20;

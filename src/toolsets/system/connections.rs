@@ -149,7 +149,7 @@ impl HostQuery for Query {
             if args.protocol.is_some_and(|wanted| wanted != protocol) {
                 continue;
             }
-            sockets::each(ask, protocol, |line| {
+            let whole = sockets::each(ask, protocol, |line| {
                 let Some(socket) = Socket::parse(line).filter(|socket| !socket.listens(protocol)) else { return };
                 tally.total = tally.total.saturating_add(1);
                 let owned = named.as_ref().is_none_or(|owners| owners.knows(socket.inode));
@@ -157,6 +157,7 @@ impl HostQuery for Query {
                     tally.add(protocol, socket, limit);
                 }
             })?;
+            tally.cut |= !whole;
         }
         let owners = match named {
             Some(owners) => owners,
@@ -164,7 +165,7 @@ impl HostQuery for Query {
         };
         let users = user_names::by_id(ask.host);
         Ok(Answer {
-            extent: Extent::new(tally.total, tally.matching, tally.listed.len()),
+            extent: Extent::new(tally.total, tally.matching, tally.listed.len()).of_whole(!tally.cut),
             by_state: tally.by_state(),
             top_peers: tally.top_peers(),
             closed_processes: owners.closed_processes,
@@ -187,6 +188,8 @@ fn fits(args: &Args, socket: &Socket) -> bool {
 /// What was counted, and the first ones that fit.
 #[derive(Default)]
 struct Tally {
+    /// Whether the host has more than was read.
+    cut: bool,
     total: usize,
     matching: usize,
     states: BTreeMap<(Protocol, State), usize>,

@@ -189,7 +189,7 @@ fn hosts(ask: &Ask<'_>, args: &Args) -> Result<Hosts, Failure> {
     let wanted = args.host.as_ref().map(|part| part.to_lowercase());
     let (mut total, mut entries) = (0_usize, Vec::new());
     let mut stopped = Ok(());
-    let _ = ask.host.each_line("etc/hosts", |line| {
+    let whole = ask.host.each_line("etc/hosts", |line| {
         stopped = ask.go_on();
         if stopped.is_err() {
             return ControlFlow::Break(());
@@ -204,6 +204,8 @@ fn hosts(ask: &Ask<'_>, args: &Args) -> Result<Hosts, Failure> {
     });
     stopped?;
     let extent = Extent::cut(&mut entries, total, args.limit.min(ask.limits.max_array_items));
+    // A host without the file has no entries.
+    let extent = extent.of_whole(whole.unwrap_or(true));
     Ok(Hosts { extent, entries })
 }
 

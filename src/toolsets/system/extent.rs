@@ -20,12 +20,20 @@ pub(super) struct Extent {
     matching: usize,
     /// Number of fitting ones that are not listed here: raise limit, or narrow with the other arguments.
     left_out: usize,
+    /// Present when the host has so much that not all was looked at: the numbers are then too low.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    incomplete: Option<bool>,
 }
 
 impl Extent {
     /// Of a list with `listed` of `matching` entries out of `total`.
     pub(super) fn new(total: usize, matching: usize, listed: usize) -> Self {
-        Self { total: total.max(matching), matching, left_out: matching.saturating_sub(listed) }
+        Self { total: total.max(matching), matching, left_out: matching.saturating_sub(listed), incomplete: None }
+    }
+
+    /// The same, of a host that was not looked at in full unless `whole`.
+    pub(super) fn of_whole(self, whole: bool) -> Self {
+        Self { incomplete: (!whole).then_some(true), ..self }
     }
 
     /// Cuts the matching `items` out of `total` to `limit`.
@@ -54,8 +62,12 @@ mod tests {
     #[test]
     fn what_is_left_out_is_counted() {
         let mut items = vec![1, 2, 3];
-        assert_eq!(Extent::cut(&mut items, 9, 2), Extent { total: 9, matching: 3, left_out: 1 });
+        let cut = Extent::cut(&mut items, 9, 2);
+        assert_eq!(cut, Extent { total: 9, matching: 3, left_out: 1, incomplete: None });
         assert_eq!(items, [1, 2]);
-        assert_eq!(Extent::cut(&mut items, 0, 5), Extent { total: 2, matching: 2, left_out: 0 });
+        let whole = Extent::cut(&mut items, 0, 5);
+        assert_eq!(whole, Extent { total: 2, matching: 2, left_out: 0, incomplete: None });
+        let told = |extent: Extent| serde_json::to_value(extent).unwrap().get("incomplete").cloned();
+        assert_eq!((told(whole), told(whole.of_whole(false))), (None, Some(Value::Bool(true))));
     }
 }

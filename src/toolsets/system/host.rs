@@ -16,7 +16,7 @@ use crate::error::{Code, Failure};
 const FILE_BYTES: usize = 4 << 20;
 
 /// The longest directory that is listed: four times the default greatest process id.
-const ENTRIES: usize = 4 * 32_768;
+pub(super) const ENTRIES: usize = 4 * 32_768;
 
 /// The most of a file that is read line by line: `/proc/net/tcp` with 400000 connections.
 const STREAM_BYTES: u64 = 64 << 20;
@@ -143,9 +143,9 @@ impl Host {
     pub(super) fn names(&self, path: &str) -> io::Result<Vec<String>> {
         let directory = Dir::new(self.open(path, OFlags::DIRECTORY)?)?;
         let mut names: Vec<String> = directory
-            .take(ENTRIES)
             .filter_map(|entry| entry.ok()?.file_name().to_str().ok().map(str::to_owned))
             .filter(|name| name != "." && name != "..")
+            .take(ENTRIES)
             .collect();
         names.sort_unstable();
         Ok(names)

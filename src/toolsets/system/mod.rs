@@ -14,6 +14,7 @@ mod mounts;
 mod numa;
 mod owners;
 mod pressure;
+mod process;
 mod process_stat;
 mod process_tree;
 mod processor;
@@ -238,6 +239,40 @@ mod tests {
         "sys/bus/pci/devices/0000:00:00.0/class",
         "usr/share/misc/pci.ids",
     ];
+
+    /// Makes all files of a folder the same kind of trap.
+    fn trapped(trap: impl Fn(&std::path::Path)) -> tempfile::TempDir {
+        let folder = tempfile::tempdir().unwrap();
+        for file in FILES {
+            let path = folder.path().join(file);
+            std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+            trap(&path);
+        }
+        folder
+    }
+
+    #[test]
+    fn traps_in_place_of_files_are_a_failure_or_an_answer_and_hold_nobody_up() {
+        use rustix::fs::{CWD, FileType, Mode, mknodat};
+        let traps: [fn(&std::path::Path); 6] = [
+            |path| mknodat(CWD, path, FileType::Fifo, Mode::from(0o600), 0).unwrap(),
+            |path| std::os::unix::fs::symlink(path.file_name().unwrap(), path).unwrap(),
+            |path| std::fs::create_dir(path).unwrap(),
+            |path| std::fs::File::create(path).unwrap().set_len(9 << 20).unwrap(),
+            |path| std::fs::write(path, "1 ".repeat(100_000)).unwrap(),
+            |path| std::fs::write(path, "\n".repeat(100_000)).unwrap(),
+        ];
+        for (number, trap) in traps.into_iter().enumerate() {
+            let folder = trapped(trap);
+            for arguments in WAYS {
+                for (name, asked) in ask_all(&Host::folder(folder.path()), arguments) {
+                    if let Err(failure) = asked {
+                        assert_eq!(failure.code(), Code::ToolFailed, "trap {number}: {name}: {failure:?}");
+                    }
+                }
+            }
+        }
+    }
 
     proptest! {
         #![proptest_config(ProptestConfig::with_cases(48))]

@@ -50,8 +50,6 @@ pub(super) struct Answer {
     /// How much is listed.
     #[serde(flatten)]
     extent: Extent,
-    /// Whether the host has so many mounts that not all were looked at.
-    incomplete: bool,
     /// The mounts as the daemon sees them, in the order in which they were made.
     mounts: Vec<Mounted>,
     /// What the host's fstab asks for.
@@ -127,8 +125,8 @@ impl HostQuery for Query {
         let total = found.len();
         let fstab = fstab(ask, &found);
         found.retain(|mount| fits(&args, mount));
-        let extent = Extent::cut(&mut found, total, args.limit.min(ask.limits.max_array_items));
-        Ok(Answer { extent, incomplete: !complete, mounts: found.into_iter().map(describe).collect(), fstab })
+        let extent = Extent::cut(&mut found, total, args.limit.min(ask.limits.max_array_items)).of_whole(complete);
+        Ok(Answer { extent, mounts: found.into_iter().map(describe).collect(), fstab })
     }
 }
 
@@ -250,6 +248,19 @@ mod tests {
         assert_eq!(places(&ask::<Query>(&host, json!({"below": "/mnt/"})).unwrap()), ["/mnt/shared data", "/mnt/nas"]);
         let few = ask::<Query>(&host, json!({"all": true, "limit": 1})).unwrap();
         assert_eq!(few["left_out"], all["total"].as_u64().unwrap() - 1);
+    }
+
+    #[test]
+    fn of_more_mounts_than_a_host_has_some_are_looked_at_and_that_is_said() {
+        let root = tempfile::tempdir().unwrap();
+        std::fs::create_dir_all(root.path().join("proc/self")).unwrap();
+        let line = |number: u32| format!("{number} 1 8:1 / /m/{number} rw - ext4 /dev/sda1 rw\n");
+        std::fs::write(root.path().join("proc/self/mountinfo"), (0..50_000).map(line).collect::<String>()).unwrap();
+        let answer = ask::<Query>(&Host::folder(root.path()), json!({"below": "/m/4", "limit": 5})).unwrap();
+        assert_eq!(
+            (&answer["incomplete"], &answer["matching"], &answer["total"]),
+            (&json!(true), &json!(1), &json!(32_768))
+        );
     }
 
     #[test]

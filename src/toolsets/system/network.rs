@@ -1,5 +1,6 @@
 //! `get_network_info`: the network interfaces, their addresses, and what went through them.
 
+use std::collections::HashMap;
 use std::time::Duration;
 
 use schemars::JsonSchema;
@@ -120,9 +121,8 @@ impl HostQuery for Query {
             return Err(Failure::new(Code::ToolFailed, "proc/net/dev of this host makes no sense"));
         }
         counters.retain(|(name, ..)| args.interface.as_ref().is_none_or(|wanted| wanted == name));
-        let text = |path| ask.host.find(path).unwrap_or_default();
-        let (mut addresses, others) = addresses::ipv4(&text("proc/net/fib_trie"), &text("proc/net/route"));
-        addresses.extend(addresses::ipv6(&text("proc/net/if_inet6")));
+        let (mut addresses, others) = addresses::ipv4(ask.host);
+        addresses.extend(addresses::ipv6(&ask.host.find("proc/net/if_inet6").unwrap_or_default()));
         let later = match args.sample_ms {
             0 => None,
             millis => {
@@ -130,14 +130,19 @@ impl HostQuery for Query {
                 Some((parse(&ask.host.read("proc/net/dev")?), elapsed))
             }
         };
+        let after: HashMap<&str, &Counted> =
+            later.iter().flat_map(|(later, _)| later).map(|counted| (counted.0.as_str(), counted)).collect();
+        let mut owned: HashMap<String, Vec<Address>> = HashMap::new();
+        for (owner, address) in addresses {
+            owned.entry(owner).or_default().push(address);
+        }
         let mut interfaces = Vec::with_capacity(counters.len());
         for counted in counters {
             ask.go_on()?;
-            let sampled = later.as_ref().and_then(|(later, elapsed)| {
-                let after = later.iter().find(|after| after.0 == counted.0)?;
-                Rates::between(&counted, after, *elapsed)
-            });
-            interfaces.push(describe(ask.host, counted, sampled, &addresses));
+            let after = later.as_ref().zip(after.get(counted.0.as_str()));
+            let sampled = after.and_then(|((_, elapsed), after)| Rates::between(&counted, after, *elapsed));
+            let addresses = owned.remove(&counted.0).unwrap_or_default();
+            interfaces.push(describe(ask.host, counted, sampled, addresses));
         }
         let other_ipv4_addresses = if args.interface.is_none() { others } else { Vec::new() };
         Ok(Answer { interfaces, other_ipv4_addresses })
@@ -147,16 +152,15 @@ impl HostQuery for Query {
 /// The name of an interface, what came in and what went out.
 type Counted = (String, Traffic, Traffic);
 
-fn describe(host: &Host, counted: Counted, sampled: Option<Rates>, all: &[(String, Address)]) -> Interface {
+fn describe(host: &Host, counted: Counted, sampled: Option<Rates>, addresses: Vec<Address>) -> Interface {
     let (name, received, sent) = counted;
     let path = |file: &str| format!("sys/class/net/{name}/{file}");
     // An interface without a link says -1 or nothing.
     let megabits: Option<u64> = host.number(&path("speed")).filter(|speed| *speed > 0);
-    let own = |(owner, address): &(String, Address)| (*owner == name).then(|| address.clone());
     Interface {
         mac_address: host.line(&path("address")),
         speed_bits_per_second: megabits.map(|megabits| megabits.saturating_mul(1_000_000)),
-        addresses: all.iter().filter_map(own).collect(),
+        addresses,
         received,
         sent,
         sampled,

@@ -135,6 +135,7 @@ impl HostQuery for Query {
         }
         let mut routes = each(ask, "proc/net/route", routes::ipv4)?;
         routes.extend(each(ask, "proc/net/ipv6_route", routes::ipv6)?);
+        let whole = routes.len() < KEPT;
         let mut not_shown = Vec::new();
         let rules = rules(ask.host, &mut not_shown);
         ask.go_on()?;
@@ -150,7 +151,7 @@ impl HostQuery for Query {
             interfaces,
             forwards_ipv4: forwards("proc/sys/net/ipv4/ip_forward"),
             forwards_ipv6: forwards("proc/sys/net/ipv6/conf/all/forwarding"),
-            routes: Routes { extent: Extent::cut(&mut routes, all_routes, limit), list: routes },
+            routes: Routes { extent: Extent::cut(&mut routes, all_routes, limit).of_whole(whole), list: routes },
             ipv4_tables: tables.into_iter().collect(),
             rules,
             neighbours: Neighbours { extent: Extent::cut(&mut neighbours, all_neighbours, limit), list: neighbours },

@@ -117,7 +117,7 @@ impl HostQuery for Query {
         if !sockets::shown(ask.host) {
             return Err(Failure::new(Code::ToolFailed, "this host does not show its sockets"));
         }
-        let (mut found, total) = collect(ask, &args)?;
+        let (mut found, total, whole) = collect(ask, &args)?;
         let process = args.process.map(|part| part.to_lowercase());
         let owners = match &process {
             Some(part) => {
@@ -128,7 +128,7 @@ impl HostQuery for Query {
             None => Owners::default(),
         };
         let limit = args.limit.min(ask.limits.max_array_items);
-        let extent = Extent::cut(&mut found, total, limit);
+        let extent = Extent::cut(&mut found, total, limit).of_whole(whole);
         let owners = match process {
             Some(_) => owners,
             None => Owners::find(ask, &Wanted::Sockets(&found.iter().map(Found::inode).collect::<HashSet<_>>()))?,
@@ -139,15 +139,15 @@ impl HostQuery for Query {
     }
 }
 
-/// What fits the protocol and the port, in order, and how many there are in all.
-fn collect(ask: &Ask<'_>, args: &Args) -> Result<(Vec<Found>, usize), Failure> {
-    let mut total = 0_usize;
+/// What fits the protocol and the port, in order, how many there are in all, and whether all were looked at.
+fn collect(ask: &Ask<'_>, args: &Args) -> Result<(Vec<Found>, usize, bool), Failure> {
+    let (mut total, mut whole) = (0_usize, true);
     let mut ports = Vec::new();
     for protocol in Protocol::WITH_PORTS {
         if args.protocol.is_some_and(|wanted| wanted != protocol) {
             continue;
         }
-        sockets::each(ask, protocol, |line| {
+        whole &= sockets::each(ask, protocol, |line| {
             let Some(socket) = Socket::parse(line).filter(|socket| socket.listens(protocol)) else { return };
             total = total.saturating_add(1);
             if args.port.is_none_or(|port| port == socket.local.port) && ports.len() < COLLECTED {
@@ -159,7 +159,7 @@ fn collect(ask: &Ask<'_>, args: &Args) -> Result<(Vec<Found>, usize), Failure> {
     let mut found: Vec<Found> = ports.into_iter().map(|(protocol, socket)| Found::Port(protocol, socket)).collect();
     if args.protocol == Some(Protocol::Unix) {
         let mut unix = Vec::new();
-        sockets::each(ask, Protocol::Unix, |line| {
+        whole &= sockets::each(ask, Protocol::Unix, |line| {
             let Some(socket) = UnixSocket::parse(line) else { return };
             total = total.saturating_add(1);
             if args.port.is_none() && unix.len() < COLLECTED {
@@ -169,7 +169,7 @@ fn collect(ask: &Ask<'_>, args: &Args) -> Result<(Vec<Found>, usize), Failure> {
         unix.sort_by(|one, other| (&one.path, one.inode).cmp(&(&other.path, other.inode)));
         found.extend(unix.into_iter().map(Found::Unix));
     }
-    Ok((found, total))
+    Ok((found, total, whole && total <= COLLECTED))
 }
 
 fn describe(found: Found, owners: &Owners, users: &Users) -> Listening {

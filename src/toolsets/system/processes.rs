@@ -7,12 +7,12 @@ use std::time::Duration;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::extent;
-use super::kernel_stat::KernelStat;
-use super::process_stat::{ProcessStat, ProcessStatus, State, command_line};
-use super::quantity::{fixed, milliseconds, moment, percent, seconds};
+use super::extent::{self, Extent};
+use super::host::ENTRIES;
+use super::process::{self, Process, Surroundings};
+use super::process_stat::{ProcessStat, ProcessStatus, State};
+use super::quantity::{milliseconds, percent};
 use super::query::{Ask, HostQuery};
-use super::user_names::{self, Users};
 use super::{process_tree, sample};
 use crate::call::{Impact, ToolSpec};
 use crate::error::{Code, Failure};
@@ -20,9 +20,6 @@ use crate::guard::LimitsSection;
 
 /// Processes in an answer to a caller who gives no number.
 const USUAL: usize = 50;
-
-/// The kernel's own bound for one argument; no command line is read further.
-const LONGEST_ARGUMENT: usize = 128 << 10;
 
 pub(super) struct Query;
 
@@ -89,66 +86,12 @@ enum Sort {
 /// Processes.
 #[derive(Serialize, JsonSchema)]
 pub(super) struct Answer {
-    /// Number of processes that the daemon can see.
-    total: usize,
-    /// Number of those that fit the arguments, in a tree with those below them; the list may hold fewer.
-    matching: usize,
-    /// Number of fitting ones that are not listed: raise limit, or narrow with the other arguments.
-    left_out: usize,
+    /// How much is listed: of the processes that the daemon can see, those that fit the arguments, in a tree with those
+    /// below them.
+    #[serde(flatten)]
+    extent: Extent,
     /// The processes.
     processes: Vec<Process>,
-}
-
-/// One process.
-#[derive(Serialize, JsonSchema)]
-struct Process {
-    /// Process id.
-    pid: u32,
-    /// Process id of its parent; 0 for none.
-    parent_pid: u32,
-    /// Its name; the kernel keeps 15 bytes of a program's.
-    name: String,
-    /// What it is doing.
-    state: State,
-    /// Id of the user whose rights it has.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    uid: Option<u32>,
-    /// Name of that user, if the host's password file has it.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    user: Option<String>,
-    /// Bytes of memory it holds, shared ones counted in full.
-    rss_bytes: u64,
-    /// Number of threads.
-    threads: u64,
-    /// Seconds of processor time, in user mode and in the kernel.
-    cpu_seconds: f64,
-    /// Processor time in percent of the time since it started; over 100 when it used several processors.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    cpu_percent: Option<f64>,
-    /// Processor time in percent of the time it was watched; over 100 when it used several processors.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    sampled_cpu_percent: Option<f64>,
-    /// How many generations it stands below the first of its tree, if a tree was asked for.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    depth: Option<usize>,
-    /// Bytes of addresses it has set up, used or not.
-    virtual_bytes: u64,
-    /// Bytes of it in swap space, where the kernel says so.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    swapped_bytes: Option<u64>,
-    /// How nice it is to others: from -20, taking much, to 19.
-    nice: i32,
-    /// The control group it is in, where the host has them in version 2: names its service or container.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    control_group: Option<String>,
-    /// When it started: RFC 3339, UTC.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    started: Option<String>,
-    /// Its command line, arguments parted by blanks. Kernel threads have none.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    command_line: Option<String>,
-    /// Whether arguments are missing at the end of the command line.
-    command_line_truncated: bool,
 }
 
 impl HostQuery for Query {
@@ -170,13 +113,13 @@ impl HostQuery for Query {
     }
 
     fn answer(ask: &Ask<'_>, args: Args) -> Result<Answer, Failure> {
-        let mut found = read_all(ask)?;
+        let (mut found, mut whole) = read_all(ask)?;
         let mut watched = Watched::default();
         if args.sample_ms > 0 {
             let elapsed = sample::watch(ask, args.sample_ms, "the processes")?;
-            let later = read_all(ask)?;
-            watched = Watched::between(&found, &later, elapsed);
-            found = later;
+            let before = found;
+            (found, whole) = read_all(ask)?;
+            watched = Watched::between(&before, &found, elapsed);
         }
         let total = found.len();
         sort(&mut found, args.sort, &watched);
@@ -194,14 +137,13 @@ impl HostQuery for Query {
         let mut processes = Vec::new();
         for (depth, process) in ordered.iter().take(limit) {
             ask.go_on()?;
-            let process = describe(ask, process, &around);
-            processes.extend(process.map(|process| Process {
-                depth: *depth,
-                sampled_cpu_percent: watched.percent(process.pid),
-                ..process
-            }));
+            let Some(mut described) = process::describe(ask, process, &around) else { continue };
+            described.depth = *depth;
+            described.sampled_cpu_percent = watched.percent(process.pid);
+            processes.push(described);
         }
-        Ok(Answer { total, matching: ordered.len(), left_out: ordered.len().saturating_sub(limit), processes })
+        let extent = Extent::new(total, ordered.len(), ordered.len().min(limit)).of_whole(whole);
+        Ok(Answer { extent, processes })
     }
 }
 
@@ -274,8 +216,10 @@ impl Watched {
     }
 }
 
-fn read_all(ask: &Ask<'_>) -> Result<Vec<ProcessStat>, Failure> {
-    let pids: Vec<u32> = ask.host.list("proc").iter().filter_map(|name| name.parse().ok()).collect();
+/// The processes, and whether they are all that the host shows.
+fn read_all(ask: &Ask<'_>) -> Result<(Vec<ProcessStat>, bool), Failure> {
+    let names = ask.host.list("proc");
+    let pids: Vec<u32> = names.iter().filter_map(|name| name.parse().ok()).collect();
     let count = u32::try_from(pids.len()).unwrap_or(u32::MAX);
     let mut found = Vec::with_capacity(pids.len());
     for (at, pid) in (0_u32..).zip(pids) {
@@ -288,67 +232,7 @@ fn read_all(ask: &Ask<'_>) -> Result<Vec<ProcessStat>, Failure> {
     if found.is_empty() {
         return Err(Failure::new(Code::ToolFailed, "this host does not show its processes"));
     }
-    Ok(found)
-}
-
-/// What is needed to say more of a process than it says of itself.
-struct Surroundings {
-    boot_seconds: Option<u64>,
-    uptime_ticks: Option<u64>,
-    users: Users,
-}
-
-impl Surroundings {
-    fn read(ask: &Ask<'_>) -> Self {
-        let uptime = ask.host.find("proc/uptime").unwrap_or_default();
-        Self {
-            boot_seconds: ask.host.find("proc/stat").and_then(|text| KernelStat::parse(&text)?.boot_seconds),
-            // A tick is a hundredth of a second, and so is the last digit here.
-            uptime_ticks: uptime.split_whitespace().next().and_then(|seconds| fixed(seconds, 2)),
-            users: user_names::by_id(ask.host),
-        }
-    }
-
-    /// The id of a user who is named by name or by number; `None` when there is no such user.
-    fn uid(&self, user: &str) -> Option<u32> {
-        let named = self.users.iter().find(|(_, name)| *name == user).map(|(uid, _)| *uid);
-        named.or_else(|| user.parse().ok())
-    }
-}
-
-/// `None` when the process has gone.
-fn describe(ask: &Ask<'_>, process: &ProcessStat, around: &Surroundings) -> Option<Process> {
-    let path = |file: &str| format!("proc/{}/{file}", process.pid);
-    let status = ProcessStatus::parse(&ask.host.find(&path("status"))?);
-    let cap = ask.limits.processes.max_cmdline_length;
-    let (start, more) = ask.host.start(&path("cmdline"), cap.min(LONGEST_ARGUMENT)).unwrap_or_default();
-    let (command_line, command_line_truncated) = command_line(&start, more, cap);
-    let age_ticks = around.uptime_ticks.map(|uptime| uptime.saturating_sub(process.start_ticks));
-    let started = around.boot_seconds.map(|boot| boot.saturating_mul(1000));
-    Some(Process {
-        pid: process.pid,
-        parent_pid: process.parent,
-        name: process.name.clone(),
-        state: process.state,
-        uid: status.uid,
-        user: status.uid.and_then(|uid| around.users.get(&uid).cloned()),
-        rss_bytes: status.resident_bytes,
-        threads: process.threads,
-        cpu_seconds: seconds(process.cpu_ticks),
-        cpu_percent: age_ticks.and_then(|age| percent(process.cpu_ticks, age)),
-        sampled_cpu_percent: None,
-        depth: None,
-        virtual_bytes: process.virtual_bytes,
-        swapped_bytes: status.swapped_bytes,
-        nice: process.nice,
-        control_group: ask
-            .host
-            .find(&path("cgroup"))
-            .and_then(|text| text.lines().find_map(|line| line.strip_prefix("0::")).map(str::to_owned)),
-        started: started.and_then(|boot| moment(boot.saturating_add(milliseconds(process.start_ticks)))),
-        command_line,
-        command_line_truncated,
-    })
+    Ok((found, names.len() < ENTRIES))
 }
 
 #[cfg(test)]

@@ -20,7 +20,7 @@ pub(super) struct Route {
     /// The router it goes through; absent where the network is on the link itself.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) gateway: Option<String>,
-    /// The interface it leaves by.
+    /// The interface it leaves by; * for one that refuses packets.
     pub(super) interface: String,
     /// Of several routes to a network the one with the lowest metric is taken.
     pub(super) metric: u32,
