@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use super::signals::{Signals, Told};
 use super::{Exit, Outcome, complain};
 use crate::clock::Clock;
-use crate::daemon::{Daemon, Listeners, Source};
+use crate::daemon::{Daemon, Listeners, Source, sandbox};
 use crate::error::Code;
 use crate::telemetry;
 
@@ -23,7 +23,7 @@ pub(super) struct Args {
 /// What keeps the daemon from serving.
 pub(super) fn run(args: Args, clock: Clock) -> Outcome {
     let source = Source { path: args.config, environment: super::environment() };
-    let loaded = match source.load(clock.now()) {
+    let mut loaded = match source.load(clock.now()) {
         Ok(loaded) => loaded,
         Err(failure) if failure.code() == Code::Config => {
             complain(failure.cause().unwrap_or_default());
@@ -32,8 +32,18 @@ pub(super) fn run(args: Args, clock: Clock) -> Outcome {
         }
         Err(failure) => return Err(failure),
     };
+    // Before the thread of the log, and before any other.
+    let sandbox = sandbox::enter(&loaded)?;
+    sandbox::note_needs(&mut loaded);
     let _logs = telemetry::start_logs(&loaded.config.log)?;
     loaded.notes().findings().iter().for_each(|note| tracing::warn!("{note}"));
+    match sandbox {
+        Some(sandbox) => {
+            sandbox.lacking().for_each(|what| tracing::warn!("the sandbox is not whole: {what}"));
+            tracing::info!("within a sandbox: {sandbox}");
+        }
+        None => tracing::warn!("there is no sandbox: sandbox.mode is off"),
+    }
     drop(loaded);
     super::block_on(serve(source, clock))
 }

@@ -38,6 +38,14 @@ pub struct Loaded {
 pub(super) type Secrets = BTreeMap<&'static str, Secret<String>>;
 
 impl Loaded {
+    /// Adds what is worth knowing about a key and only those find out who use the whole configuration.
+    pub fn note(&mut self, key: &str, text: String) {
+        let file = self.files.first().map(|path| Source::File(path.display().to_string().into()));
+        let place = Place::start(file.unwrap_or(Source::Defaults));
+        let notes = self.notes.findings().iter().cloned().chain([Finding::note(place, &KeyPath::from(key), text)]);
+        self.notes = Report::new(notes.collect());
+    }
+
     /// What is worth knowing although nothing is refused for it.
     #[must_use]
     pub fn notes(&self) -> &Report {

@@ -34,6 +34,7 @@ use crate::audit::AuditSection;
 use crate::authn::AuthSection;
 use crate::guard::{LimitsSection, RedactionSection};
 use crate::policy::{QueriesSection, ScopesSection};
+use crate::sandbox::SandboxSection;
 use crate::telemetry::LogSection;
 use crate::transport::{HttpSection, MetricsSection, PipeSection, SocketSection, TlsSection, TransportKind};
 
@@ -71,6 +72,8 @@ pub struct Config {
     pub limits: LimitsSection,
     /// What one query and all queries may take.
     pub resources: ResourcesSection,
+    /// The walls around the daemon.
+    pub sandbox: SandboxSection,
     /// The audit log.
     pub audit: AuditSection,
     /// `/health`, `/ready` and `/metrics` for this machine.

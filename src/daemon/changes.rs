@@ -3,7 +3,7 @@
 use crate::config::Config;
 
 /// Keys, or sections, that are looked at only when the daemon starts.
-const AT_START: [&str; 16] = [
+const AT_START: [&str; 17] = [
     "audit.checkpoint",
     "audit.compress",
     "audit.durability",
@@ -19,6 +19,7 @@ const AT_START: [&str; 16] = [
     "http.max_header_bytes",
     "log",
     "metrics",
+    "sandbox",
     "tls.bind",
 ];
 

@@ -10,9 +10,10 @@ use super::draft::Draft;
 use super::readiness::OfFront;
 use crate::audit::Basis;
 use crate::authn::{Authenticator, Jwt, KeySet, KeySource, Local, Scheme};
+use crate::call::ToolSpec;
 use crate::config::{Config, Loaded};
 use crate::error::{Code, Failure};
-use crate::guard::{Caps, Guard, LimitsSection, Redactor};
+use crate::guard::{Caps, Guard, Redactor};
 use crate::identity::{Scope, Scopes};
 use crate::mcp::Endpoint;
 use crate::pipeline::{Door, Recording};
@@ -26,11 +27,16 @@ use crate::transport::{Challenge, Front, Names, TransportKind};
 /// The names of all tools there are, whatever a configuration opens.
 #[must_use]
 pub fn tools() -> Vec<String> {
-    every_tool(&LimitsSection::default(), &Threads::default()).iter().map(|tool| tool.spec().name.to_string()).collect()
+    every_tool(&Config::default(), &Threads::default()).iter().map(|tool| tool.spec().name.to_string()).collect()
 }
 
-fn every_tool(limits: &LimitsSection, threads: &Threads) -> Vec<Box<dyn Tool>> {
-    system::tools(system::Host::this(), limits, threads)
+/// The declarations of all tools there are, as this configuration makes them.
+pub(super) fn specs(config: &Config) -> Vec<ToolSpec> {
+    every_tool(config, &Threads::default()).iter().map(|tool| tool.spec().clone()).collect()
+}
+
+fn every_tool(config: &Config, threads: &Threads) -> Vec<Box<dyn Tool>> {
+    system::tools(system::Host::this(), &config.limits, &config.resources, threads)
 }
 
 /// The door for callers of any transport.
@@ -40,7 +46,7 @@ pub(super) fn door(loaded: &Loaded, draft: &mut Draft) -> Result<Door, Failure> 
     Ok(Door {
         authenticator: Authenticator::new(vec![scheme(loaded, draft)?]),
         gate: draft.gate(&config.resources),
-        catalog: Catalog::new(every_tool(&config.limits, draft.threads()))?,
+        catalog: Catalog::new(every_tool(config, draft.threads()))?,
         policy: Policy::new(ScopeMap::new(&config.scopes.0), SensitiveList::new(&config.queries.sensitive), Vec::new()),
         guard: Guard::new(Redactor::new(&config.redaction)?, Caps::new(&config.limits)),
         trail: draft.state.trail().clone(),

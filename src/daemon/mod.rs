@@ -6,6 +6,7 @@ mod compose;
 mod draft;
 mod expiry;
 mod readiness;
+pub mod sandbox;
 mod state;
 
 use std::net::{SocketAddr, TcpListener};
@@ -137,7 +138,8 @@ impl Daemon {
         let daemon = Self { source, state, serving, watch, forwarder, config, started, expiry: Expiry::default() };
         daemon.tell_ends();
         tools().iter().for_each(|tool| ToolOffered { tool }.emit());
-        daemon.state.trail().note(daemon.event(Event::Start).saying(VERSION)).await?;
+        let walls = crate::sandbox::entered().map(|sandbox| format!("; sandbox: {sandbox}")).unwrap_or_default();
+        daemon.state.trail().note(daemon.event(Event::Start).saying(&format!("{VERSION}{walls}"))).await?;
         Ok(daemon)
     }
 
@@ -220,6 +222,7 @@ impl Daemon {
                 return Err(refused.into());
             }
         };
+        sandbox::suffices(&loaded)?;
         self.watch.lock().await.set(loaded.files().to_vec()).await;
         let draft = Draft::of(&self.state);
         let loaded = match (&self.serving, loaded.config.transport) {
@@ -319,6 +322,9 @@ impl Daemon {
     }
 
     async fn tend(&self) {
+        for path in crate::sandbox::entered().iter().flat_map(|sandbox| sandbox.replaced()) {
+            tracing::warn!(path = %path.display(), "this file was replaced, and the sandbox opens only the old one; restart");
+        }
         let door = self.door();
         door.gate.sweep();
         door.settle(door.gate.settle(self.state.clock())).await;

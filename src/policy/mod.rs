@@ -48,8 +48,11 @@ impl Policy {
     /// Why a tool is hidden from a caller.
     ///
     /// # Errors
-    /// [`Code::SensitiveDisabled`] or [`Code::InsufficientScope`].
+    /// [`Code::SensitiveDisabled`] or [`Code::InsufficientScope`]; [`Code::UnknownTool`] for one that is never run.
     pub fn visibility(&self, spec: &ToolSpec, scopes: &Scopes) -> Result<(), Failure> {
+        if spec.impact.limit().is_none() {
+            return Err(Failure::new(Code::UnknownTool, "queries of high impact are never run"));
+        }
         if !self.sensitive.opens(spec) {
             return Err(Failure::new(Code::SensitiveDisabled, "this query is switched off"));
         }

@@ -199,12 +199,12 @@ async fn call(outside: Outside<'_>, parts: &mut http::request::Parts, body: Body
         Ok(presented) => presented,
         Err(failure) => return Err(Box::new(outside.refuse(&failure).await)),
     };
-    let caller = match front
+    let (caller, recorded) = match front
         .door
         .identify_if_due(outside.connection.peer(), &presented, |code| outside.due(code, false))
         .await
     {
-        Ok(caller) => caller,
+        Ok(known) => known,
         // The pipeline has recorded it, or it is counted.
         Err(failure) => return Err(Box::new(reply::refusal(&failure, Value::Null, &front.challenge))),
     };
@@ -235,6 +235,9 @@ async fn call(outside: Outside<'_>, parts: &mut http::request::Parts, body: Body
     request.extensions_mut().insert(passage);
     let response = front.endpoint.answer(request).await;
     drop(share);
+    if let Err(failure) = recorded.kept().await {
+        return Err(inside.refuse(&failure, Value::Null).await);
+    }
     Ok(inside.watch(response.map(Body::new)).await)
 }
 

@@ -5,6 +5,7 @@ mod auth;
 mod files;
 mod hosts;
 mod queries;
+mod sandbox;
 mod syslog;
 mod transport;
 
@@ -39,6 +40,7 @@ pub(super) fn check(given: &Given<'_>) -> Vec<Finding> {
     check.transport();
     check.auth();
     check.queries();
+    check.sandbox();
     check.findings
 }
 

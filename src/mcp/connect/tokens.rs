@@ -43,7 +43,7 @@ impl Tokens {
     pub(super) async fn next(&self) -> Result<Secret<String>, Failure> {
         match self {
             Self::Minted(mint) => mint(),
-            Self::Command { argv, limit } => bearer(&exec::output(argv, *limit, TOKEN_BYTES).await?),
+            Self::Command { argv, limit } => bearer(&exec::output_of_own(argv, *limit, TOKEN_BYTES).await?),
             Self::File(path) => {
                 let path = path.clone();
                 let read = tokio::task::spawn_blocking(move || read_private(&path, TOKEN_BYTES)).await;

@@ -150,8 +150,9 @@ impl HostQuery for Query {
             "Block devices",
             "The host's disks and what behaves like one: size, model, partitions, what is stacked upon what, the file \
              system on each and where it is mounted.",
-            Impact::Low,
+            Impact::Medium,
         )
+        .reading(["/run/udev/data"])
     }
 
     fn narrow(spec: &mut ToolSpec, limits: &LimitsSection) {

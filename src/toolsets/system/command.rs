@@ -33,7 +33,7 @@ impl Host {
     /// # Errors
     /// [`Silent`].
     pub(super) fn command(&self, program: &str, arguments: &[&str]) -> Result<Vec<u8>, Silent> {
-        if self.stand_in().is_some() {
+        if !self.is_this() {
             let name = [&[program], arguments].concat().join(" ").replace('/', "_");
             return match self.start(&format!("commands/{name}"), CAP) {
                 Ok((bytes, false)) => Ok(bytes),

@@ -125,6 +125,8 @@ impl HostQuery for Query {
              What waits for connections is in get_listening_ports.",
             Impact::Medium,
         )
+        .reading(["/etc/passwd"])
+        .looking_into_processes()
     }
 
     fn narrow(spec: &mut ToolSpec, limits: &LimitsSection) {

@@ -116,6 +116,9 @@ impl HostQuery for Query {
              settings of systemd-resolved, and the entries of the hosts file.",
             Impact::Low,
         )
+        .reading(["/etc/hosts", "/etc/nsswitch.conf", "/etc/resolv.conf", "/run/systemd/resolve"])
+        .reading(RESOLVED.map(|folder| format!("/{folder}/resolved.conf")))
+        .reading(RESOLVED.map(|folder| format!("/{folder}/resolved.conf.d")))
     }
 
     fn narrow(spec: &mut ToolSpec, limits: &LimitsSection) {

@@ -6,11 +6,16 @@ use std::ops::ControlFlow;
 use std::os::fd::OwnedFd;
 use std::path::{Component, Path, PathBuf};
 use std::str::FromStr;
+use std::sync::Arc;
 
 use rustix::fs::{Dir, Mode, OFlags, ResolveFlags, openat2, readlinkat};
 use rustix::io::Errno;
 
+use super::budget;
+use super::kernel_stat::KernelStat;
+use super::reread::Reread;
 use crate::error::{Code, Failure};
+use crate::sandbox::lookout;
 
 /// The largest file that is read whole: `/proc/cpuinfo` of a machine with 2048 processors fits.
 const FILE_BYTES: usize = 4 << 20;
@@ -29,6 +34,14 @@ const LINE_BYTES: u64 = 64 << 10;
 pub struct Host {
     root: PathBuf,
     measure: fn(&Path) -> io::Result<Space>,
+    /// This machine's files that are read most often; `None` for a folder, which says all by its files.
+    live: Option<Arc<Live>>,
+}
+
+#[derive(Default, Debug)]
+struct Live {
+    uptime: Reread,
+    load: Reread,
 }
 
 /// The room on one file system.
@@ -50,14 +63,14 @@ impl Host {
     /// The machine that the process runs on, as its namespaces show it.
     #[must_use]
     pub fn this() -> Self {
-        Self { root: PathBuf::from("/"), measure: statvfs }
+        Self { root: PathBuf::from("/"), measure: statvfs, live: Some(Arc::default()) }
     }
 
     /// A folder that holds the `/proc`, `/sys` and `/etc` of some host. Links in it stay in it. The room on its file
     /// systems is not known: asking the kernel would give the figures of the machine that the folder lies on.
     #[must_use]
     pub fn folder(root: impl Into<PathBuf>) -> Self {
-        Self { root: root.into(), measure: |_| Err(io::ErrorKind::Unsupported.into()) }
+        Self { root: root.into(), measure: |_| Err(io::ErrorKind::Unsupported.into()), live: None }
     }
 
     /// One of the hosts that the tests know by heart.
@@ -84,6 +97,40 @@ impl Host {
         }
     }
 
+    /// `/proc/uptime`.
+    ///
+    /// # Errors
+    /// As [`Host::read`].
+    pub(super) fn uptime(&self) -> Result<String, Failure> {
+        self.reread("proc/uptime", |live| &live.uptime)
+    }
+
+    /// `/proc/loadavg`.
+    ///
+    /// # Errors
+    /// As [`Host::read`].
+    pub(super) fn load(&self) -> Result<String, Failure> {
+        self.reread("proc/loadavg", |live| &live.load)
+    }
+
+    fn reread(&self, path: &str, of: impl FnOnce(&Live) -> &Reread) -> Result<String, Failure> {
+        match &self.live {
+            None => self.read(path),
+            Some(live) => of(live).read(|| Ok(self.open(path, OFlags::empty())?.into())).map_err(|error| {
+                Failure::new(Code::ToolFailed, format!("this host does not show {path}")).because(error)
+            }),
+        }
+    }
+
+    /// When the host started, in seconds since the Unix epoch. Of this machine it is asked without `/proc/stat`, for which
+    /// the kernel counts all interrupts there ever were.
+    pub(super) fn booted(&self) -> Option<u64> {
+        match self.live {
+            Some(_) => u64::try_from(crate::clock::booted().seconds()).ok(),
+            None => KernelStat::parse(&self.find("proc/stat")?)?.boot_seconds,
+        }
+    }
+
     /// A file that not every host has or shows.
     pub(super) fn find(&self, path: &str) -> Option<String> {
         self.read(path).ok()
@@ -101,11 +148,17 @@ impl Host {
 
     /// The first `cap` bytes of a file, and whether there are more.
     pub(super) fn start(&self, path: &str, cap: usize) -> io::Result<(Vec<u8>, bool)> {
-        let most = u64::try_from(cap).unwrap_or(u64::MAX).saturating_add(1);
-        let file = File::from(self.open(path, OFlags::empty())?);
+        let most = u64::try_from(cap).unwrap_or(u64::MAX).min(budget::room()).saturating_add(1);
+        let file = match self.open(path, OFlags::empty()) {
+            Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
+                return self.through_the_lookout(path, cap, error);
+            }
+            opened => File::from(opened?),
+        };
         // Room for most files at once: the kernel makes many of them anew for each read.
         let mut bytes = Vec::with_capacity(8192);
         file.take(most).read_to_end(&mut bytes)?;
+        budget::hold(bytes.len())?;
         let more = bytes.len() > cap;
         bytes.truncate(cap);
         Ok((bytes, more))
@@ -134,6 +187,20 @@ impl Host {
         }
     }
 
+    /// What the sandbox keeps shut, and has a lookout for.
+    fn through_the_lookout(&self, path: &str, cap: usize, denied: io::Error) -> io::Result<(Vec<u8>, bool)> {
+        let pid = path.strip_prefix("proc/").and_then(|rest| rest.strip_suffix("/environ")?.parse().ok());
+        let room = usize::try_from(budget::room()).unwrap_or(usize::MAX);
+        match pid.filter(|_| self.root == Path::new("/")).and_then(|pid| lookout::environment(pid, cap.min(room))) {
+            Some(found) => {
+                let (bytes, more) = found?;
+                budget::hold(bytes.len())?;
+                Ok((bytes, more))
+            }
+            None => Err(denied),
+        }
+    }
+
     /// The names in a directory, sorted; none when it cannot be read.
     pub(super) fn list(&self, path: &str) -> Vec<String> {
         self.names(path).unwrap_or_default()
@@ -147,12 +214,25 @@ impl Host {
             .filter(|name| name != "." && name != "..")
             .take(ENTRIES)
             .collect();
+        budget::hold(names.iter().map(|name| size_of::<String>().saturating_add(name.len())).sum())?;
         names.sort_unstable();
         Ok(names)
     }
 
-    /// Where the links in a directory lead, in words; what is no link is left out. `/proc/PID/fd` is such a directory.
-    pub(super) fn links(&self, path: &str) -> io::Result<Vec<String>> {
+    /// Where the open files of a process lead, in words.
+    pub(super) fn open_files(&self, pid: u32) -> io::Result<Vec<String>> {
+        match self.link_targets(&format!("proc/{pid}/fd")) {
+            Err(error) if error.kind() == io::ErrorKind::PermissionDenied && self.is_this() => {
+                // What the sandbox keeps shut, and has a lookout for.
+                let found = lookout::descriptors(pid).ok_or(error)??;
+                Ok(found.into_iter().map(|(_, target)| target).collect())
+            }
+            found => found,
+        }
+    }
+
+    /// Where the links in a directory lead, in words; what is no link is left out.
+    fn link_targets(&self, path: &str) -> io::Result<Vec<String>> {
         let directory = self.open(path, OFlags::DIRECTORY)?;
         let mut found = Vec::new();
         for entry in Dir::read_from(&directory)?.take(ENTRIES) {
@@ -184,9 +264,9 @@ impl Host {
         self.open(path, OFlags::empty()).is_ok()
     }
 
-    /// The folder that stands for the machine; `None` for the machine itself.
-    pub(super) fn stand_in(&self) -> Option<&Path> {
-        Some(self.root.as_path()).filter(|root| *root != Path::new("/"))
+    /// Whether it is the machine itself, and not a folder.
+    pub(super) fn is_this(&self) -> bool {
+        self.root == Path::new("/")
     }
 
     /// The room on the file system that is mounted at `mount_point`. This can hang when its server is gone.
@@ -197,6 +277,7 @@ impl Host {
     /// Opens without waiting, so a pipe in the folder holds nobody up. The kernel keeps links inside a folder; the
     /// machine's own root has no outside, and older kernels have no `openat2`.
     fn open(&self, path: &str, flags: OFlags) -> io::Result<OwnedFd> {
+        budget::open()?;
         let path = Path::new(path);
         if !path.components().all(|part| matches!(part, Component::Normal(_))) {
             return Err(io::ErrorKind::InvalidInput.into());
@@ -289,12 +370,12 @@ mod tests {
         symlink("socket:[42]", fd.join("4")).unwrap();
         symlink("../fd", fd.join("5")).unwrap();
         let host = Host::folder(root.path());
-        let mut links = host.links("fd").unwrap();
+        let mut links = host.link_targets("fd").unwrap();
         links.sort_unstable();
         assert_eq!(links, ["../fd", "socket:[42]"]);
         assert_eq!((host.link("fd/4").as_deref(), host.link("fd/3")), (Some("socket:[42]"), None));
         assert_eq!(host.link_name("fd/5").as_deref(), Some("fd"));
-        assert_eq!(host.links("none").unwrap_err().kind(), io::ErrorKind::NotFound);
+        assert_eq!(host.link_targets("none").unwrap_err().kind(), io::ErrorKind::NotFound);
         assert!(host.has("fd/3") && !host.has("fd/4"));
     }
 

@@ -2,6 +2,7 @@
 //! stands in the register; one that does not stand there is dead code, which the build refuses.
 
 mod addresses;
+mod budget;
 mod cgroup;
 mod command;
 mod disk_activity;
@@ -21,6 +22,7 @@ mod processor;
 mod quantity;
 mod query;
 mod readings;
+mod reread;
 mod routes;
 mod sample;
 mod sockets;
@@ -47,6 +49,7 @@ mod uptime;
 
 use std::sync::Arc;
 
+use crate::admission::ResourcesSection;
 use crate::guard::LimitsSection;
 use crate::tools::Tool;
 
@@ -55,12 +58,17 @@ pub use query::Threads;
 
 macro_rules! register {
     ($($query:ident)*) => {
-        /// Every host query, bound to `host`, kept within `limits`, and run on `threads`.
+        /// Every host query, bound to `host`, kept within `limits` and `resources`, and run on `threads`.
         #[must_use]
-        pub fn tools(host: Host, limits: &LimitsSection, threads: &Threads) -> Vec<Box<dyn Tool>> {
+        pub fn tools(
+            host: Host,
+            limits: &LimitsSection,
+            resources: &ResourcesSection,
+            threads: &Threads,
+        ) -> Vec<Box<dyn Tool>> {
             let host = Arc::new(host);
             let limits = Arc::new(limits.clone());
-            vec![$(query::tool::<$query::Query>(&host, &limits, threads),)*]
+            vec![$(query::tool::<$query::Query>(&host, &limits, resources, threads),)*]
         }
 
         /// Asks `host` every query, each with the arguments that `arguments` has for its name.
@@ -156,7 +164,7 @@ mod tests {
 
     #[test]
     fn the_register_has_the_core_queries_and_each_field_of_an_answer_is_described() {
-        let tools = tools(Host::this(), &LimitsSection::default(), &Threads::default());
+        let tools = tools(Host::this(), &LimitsSection::default(), &ResourcesSection::default(), &Threads::default());
         let names: Vec<&str> = tools.iter().map(|tool| tool.spec().name.as_ref()).collect();
         let core = ["cpu_info", "disk_info", "memory_info", "network_info", "processes", "temperature", "uptime"];
         for name in core.map(|name| format!("get_{name}")) {

@@ -111,6 +111,7 @@ impl HostQuery for Query {
              the file systems are is in get_disk_info.",
             Impact::Low,
         )
+        .reading(["/etc/fstab"])
     }
 
     fn narrow(spec: &mut ToolSpec, limits: &LimitsSection) {

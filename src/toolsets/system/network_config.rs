@@ -116,6 +116,7 @@ impl HostQuery for Query {
              IPv6, the rules that choose routing tables, and the neighbours on the links.",
             Impact::Medium,
         )
+        .starting_programs()
     }
 
     fn narrow(spec: &mut ToolSpec, limits: &LimitsSection) {

@@ -50,6 +50,7 @@ impl Owners {
         for folder in ask.host.list("proc") {
             let Ok(pid) = folder.parse::<u32>() else { continue };
             ask.go_on()?;
+            let _passing = ask.passing();
             found.look(ask, pid, wanted);
         }
         Ok(found)
@@ -62,7 +63,7 @@ impl Owners {
         {
             return;
         }
-        let links = match ask.host.links(&format!("proc/{pid}/fd")) {
+        let links = match ask.host.open_files(pid) {
             Ok(links) => links,
             Err(error) => {
                 if error.kind() == ErrorKind::PermissionDenied {

@@ -101,8 +101,9 @@ impl HostQuery for Query {
             "PCI devices",
             "The devices on the host's PCI bus: class, vendor and device with their names where the host has the list \
              of them, and the driver of each.",
-            Impact::Low,
+            Impact::Medium,
         )
+        .reading(LISTS.map(|list| format!("/{list}")))
     }
 
     fn narrow(spec: &mut ToolSpec, limits: &LimitsSection) {

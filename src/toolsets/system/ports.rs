@@ -107,6 +107,8 @@ impl HostQuery for Query {
              process behind each where the daemon may see it.",
             Impact::Medium,
         )
+        .reading(["/etc/passwd"])
+        .looking_into_processes()
     }
 
     fn narrow(spec: &mut ToolSpec, limits: &LimitsSection) {

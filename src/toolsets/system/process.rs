@@ -3,7 +3,6 @@
 use schemars::JsonSchema;
 use serde::Serialize;
 
-use super::kernel_stat::KernelStat;
 use super::process_stat::{ProcessStat, ProcessStatus, State, command_line};
 use super::quantity::{fixed, milliseconds, moment, percent, seconds};
 use super::query::Ask;
@@ -76,7 +75,7 @@ impl Surroundings {
     pub(super) fn read(ask: &Ask<'_>) -> Self {
         let uptime = ask.host.find("proc/uptime").unwrap_or_default();
         Self {
-            boot_seconds: ask.host.find("proc/stat").and_then(|text| KernelStat::parse(&text)?.boot_seconds),
+            boot_seconds: ask.host.booted(),
             // A tick is a hundredth of a second, and so is the last digit here.
             uptime_ticks: uptime.split_whitespace().next().and_then(|seconds| fixed(seconds, 2)),
             users: user_names::by_id(ask.host),

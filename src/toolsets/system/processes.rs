@@ -106,6 +106,7 @@ impl HostQuery for Query {
              processor time and command line; with sample_ms what they use right now.",
             Impact::Medium,
         )
+        .reading(["/etc/passwd"])
     }
 
     fn narrow(spec: &mut ToolSpec, limits: &LimitsSection) {
@@ -137,6 +138,7 @@ impl HostQuery for Query {
         let mut processes = Vec::new();
         for (depth, process) in ordered.iter().take(limit) {
             ask.go_on()?;
+            let _passing = ask.passing();
             let Some(mut described) = process::describe(ask, process, &around) else { continue };
             described.depth = *depth;
             described.sampled_cpu_percent = watched.percent(process.pid);
@@ -180,6 +182,7 @@ fn wanted(
             && args.pid.is_none_or(|pid| pid == process.pid)
             && args.parent_pid.is_none_or(|pid| pid == process.parent);
         let owner = || {
+            let _passing = ask.passing();
             let status = ask.host.find(&format!("proc/{}/status", process.pid))?;
             ProcessStatus::parse(&status).uid
         };
@@ -227,6 +230,7 @@ fn read_all(ask: &Ask<'_>) -> Result<(Vec<ProcessStat>, bool), Failure> {
         if at.is_multiple_of(1024) {
             ask.progress.report(f64::from(at), Some(f64::from(count)), "reading the processes");
         }
+        let _passing = ask.passing();
         found.extend(ask.host.find(&format!("proc/{pid}/stat")).and_then(|text| ProcessStat::parse(&text)));
     }
     if found.is_empty() {

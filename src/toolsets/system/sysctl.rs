@@ -91,7 +91,7 @@ impl HostQuery for Query {
             "Kernel settings",
             "Settings of the running kernel (sysctl) by name or prefix, such as vm.swappiness, net.ipv4.conf.all or \
              kernel.*_max. Secrets among them are named and not shown.",
-            Impact::Low,
+            Impact::Medium,
         )
     }
 
