@@ -46,7 +46,8 @@ fn processes_are_told_as_ps_tells_them() {
         let columns = words(line);
         // Those that came or went, or took another name, between the two looks are none of ours.
         let Some(one) = told.get(&columns[0].parse().unwrap()) else { continue };
-        if one["name"] != columns[5..].join(" ") || columns[5].contains("ps") {
+        let orphaned = one["parent_pid"] == 1 && columns[1] != "1";
+        if orphaned || one["name"] != columns[5..].join(" ") || columns[5].contains("ps") {
             continue;
         }
         compared += 1;

@@ -87,7 +87,7 @@ pub(super) struct Answer {
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 enum NotShown {
-    /// The daemon lacks the capability CAP_NET_ADMIN.
+    /// The daemon lacks the capability CAP_NET_ADMIN; sandbox.capabilities keeps it.
     NotPermitted,
     /// The host has neither nft nor iptables-save.
     NotInstalled,

@@ -28,7 +28,10 @@ pub fn ask_apart(directory: &Path, before: &str, calls: &[(&str, Value)]) -> Opt
 fn within(directory: &Path, wrapper: &str, before: &str, calls: &[(&str, Value)]) -> Vec<Value> {
     let limits =
         "max_concurrent_queries: 50, rate_limit: {requests_per_minute: 6000, requests_per_hour: 60000, burst: 100}";
-    let config = format!("transport: stdio\naudit: {{enabled: false}}\nresources: {{{limits}}}\n");
+    // Without it the kernel tells nobody its packet filter.
+    let sandbox = "capabilities: [CAP_NET_ADMIN]";
+    let config =
+        format!("transport: stdio\naudit: {{enabled: false}}\nresources: {{{limits}}}\nsandbox: {{{sandbox}}}\n");
     fs::write(directory.join("local.yaml"), config).unwrap();
     let script = format!("{before}\ndoorward serve --config local.yaml");
     fs::write(directory.join("local.sh"), script).unwrap();
