@@ -8,6 +8,10 @@ use crate::clock::Clock;
 use crate::daemon::{Daemon, Listeners, Source, sandbox};
 use crate::error::Code;
 use crate::telemetry;
+use crate::transport::activation;
+
+/// What `--transport` stands for.
+const TRANSPORT: &str = "DOORWARD__TRANSPORT";
 
 /// Serve until SIGTERM or Ctrl-C; SIGHUP reads the configuration and its files again.
 #[derive(clap::Args, Debug)]
@@ -15,6 +19,9 @@ pub(super) struct Args {
     /// The configuration. Without one the door serves the process that started it, over standard input and output.
     #[arg(long, short, value_name = "FILE", env = "DOORWARD_CONFIG")]
     config: Option<PathBuf>,
+    /// How callers reach the door, whatever the configuration says; several with commas between them.
+    #[arg(long, value_name = "TRANSPORT", value_delimiter = ',')]
+    transport: Vec<String>,
 }
 
 /// Runs the verb.
@@ -22,7 +29,14 @@ pub(super) struct Args {
 /// # Errors
 /// What keeps the daemon from serving.
 pub(super) fn run(args: Args, clock: Clock) -> Outcome {
-    let source = Source { path: args.config, environment: super::environment() };
+    // While there is one thread: the variables that announce them are taken away.
+    let handed = activation::take()?;
+    let listeners = Listeners { main: handed.https, probes: handed.probes, unix: handed.unix };
+    let environment = match args.transport.as_slice() {
+        [] => super::environment(),
+        chosen => super::environment().with(TRANSPORT, format!("[{}]", chosen.join(", "))),
+    };
+    let source = Source { path: args.config, environment };
     let mut loaded = match source.load(clock.now()) {
         Ok(loaded) => loaded,
         Err(failure) if failure.code() == Code::Config => {
@@ -45,16 +59,20 @@ pub(super) fn run(args: Args, clock: Clock) -> Outcome {
         None => tracing::warn!("there is no sandbox: sandbox.mode is off"),
     }
     drop(loaded);
-    super::block_on(serve(source, clock))
+    super::block_on(serve(source, clock, listeners))
 }
 
-async fn serve(source: Source, clock: Clock) -> Outcome {
+async fn serve(source: Source, clock: Clock, listeners: Listeners) -> Outcome {
     let mut signals = Signals::listen()?;
-    let daemon = Daemon::start(source, clock, Listeners::default()).await?;
-    match (daemon.address(), daemon.probes()) {
-        (Some(address), Some(probes)) => tracing::info!(%address, %probes, "serving"),
-        (Some(address), None) => tracing::info!(%address, "serving"),
-        (None, _) => tracing::info!(transport = "stdio", audit = daemon.audits(), "serving"),
+    let daemon = Daemon::start(source, clock, listeners).await?;
+    let probes = daemon.probes().map(tracing::field::display);
+    match (daemon.address(), daemon.socket()) {
+        (None, None) => tracing::info!(transport = "stdio", audit = daemon.audits(), "serving"),
+        (address, socket) => {
+            let (address, socket) =
+                (address.map(tracing::field::display), socket.map(|path| path.display().to_string()));
+            tracing::info!(address, probes, socket, "serving");
+        }
     }
     let client = daemon.serve_stdio();
     tokio::pin!(client);

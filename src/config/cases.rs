@@ -17,9 +17,13 @@ use crate::pki::{Authority, KeyKind, Profile, Request, SigningKey};
 pub(super) const TOOLS: &[&str] = &[
     "get_block_devices",
     "get_connections",
+    "get_container_images",
+    "get_containers",
     "get_cpu_info",
+    "get_dependencies",
     "get_disk_info",
     "get_dns_config",
+    "get_env_vars",
     "get_firewall_rules",
     "get_kernel_modules",
     "get_listening_ports",
@@ -27,11 +31,16 @@ pub(super) const TOOLS: &[&str] = &[
     "get_mounts",
     "get_network_config",
     "get_network_info",
+    "get_open_files",
+    "get_packages",
     "get_pci_devices",
     "get_processes",
+    "get_ssh_config",
+    "get_sudo_config",
     "get_sysctl",
     "get_temperature",
     "get_uptime",
+    "get_user_accounts",
 ];
 
 /// Words of findings that say that a text could not be read, as against what cannot hold here.
@@ -210,7 +219,8 @@ fn what_operators_have_already_is_read_in_one_file_too() {
     let sources = ["auth.jwt.jwks_uri", "auth.jwt.public_key", "auth.jwt.secret"];
     let always = ["audit.path"].into_iter().chain(sources);
     let https = ["http.allowed_hosts", "tls.cert", "tls.client_ca", "tls.key"];
-    for (transport, more) in [("stdio", &[][..]), ("unix", &["transport"]), ("pipe", &["transport"]), ("https", &https)]
+    for (transport, more) in
+        [("stdio", &[][..]), ("unix", &["socket.group", "socket.owner"]), ("pipe", &["transport"]), ("https", &https)]
     {
         let (_, report) = report(&text.replace("TRANSPORT", transport), &Environment::default());
         let findings = report.findings().iter().filter(|finding| finding.severity() == Severity::Finding);

@@ -213,8 +213,13 @@ pub(super) fn read(
         )
     })?;
     // Who says where records go wants them, also over stdio, where nobody who says nothing gets any.
-    if config.transport == TransportKind::Stdio && tree.at(&"audit.path".into()).is_some_and(Node::says_something) {
+    let wrote = |key: &str| tree.at(&key.into()).is_some_and(Node::says_something);
+    if config.transport.uses(TransportKind::Stdio) && wrote("audit.path") {
         config.audit.enabled.get_or_insert(true);
+    }
+    // Who says anything of tokens wants them, also over a unix socket, where nobody who says nothing is asked for one.
+    if config.transport.uses(TransportKind::Unix) && wrote("auth.jwt") {
+        config.auth.enabled.get_or_insert(true);
     }
     let secrets = secrets(&tree, environment, &mut findings);
     let mut files = config.files();

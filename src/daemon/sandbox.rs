@@ -132,11 +132,20 @@ fn plan(loaded: &Loaded, specs: &[ToolSpec]) -> Plan {
     if uses(config, TransportKind::Unix) {
         unix(&mut plan, config);
     }
+    if config.probes() {
+        probes(&mut plan, config);
+    }
+    if config.verifies_tokens() {
+        keys(&mut plan, config);
+    }
+    if plan.listen.iter().any(|port| (1..1024).contains(port)) {
+        plan.capabilities.insert(Capability::NET_BIND_SERVICE);
+    }
     plan
 }
 
 fn uses(config: &Config, transport: TransportKind) -> bool {
-    config.transport == transport
+    config.transport.uses(transport)
 }
 
 fn meet(plan: &mut Plan, needs: &Needs) {
@@ -188,12 +197,15 @@ fn audit(plan: &mut Plan, config: &Config) {
 fn https(plan: &mut Plan, config: &Config) {
     plan.families.internet = true;
     plan.listen.insert(config.tls.bind.port());
-    if config.metrics.enabled {
-        plan.listen.insert(config.metrics.bind.port());
-    }
-    if plan.listen.iter().any(|port| (1..1024).contains(port)) {
-        plan.capabilities.insert(Capability::NET_BIND_SERVICE);
-    }
+}
+
+fn probes(plan: &mut Plan, config: &Config) {
+    plan.families.internet = true;
+    plan.listen.insert(config.metrics.bind.port());
+}
+
+/// Whoever issues tokens, over whatever they come in.
+fn keys(plan: &mut Plan, config: &Config) {
     let jwt = &config.auth.jwt;
     if let Some(uri) = jwt.jwks_uri.as_deref().and_then(|uri| uri.parse::<http::Uri>().ok()) {
         outbound(plan, uri.host().unwrap_or_default(), Some(uri.port_u16().unwrap_or(443)));

@@ -241,7 +241,7 @@ async fn forward(mut steps: Receiver<Step>, over: &Notify, token: ProgressToken,
 }
 
 fn success(released: Released) -> CallToolResult {
-    let notices: Vec<String> = released.notices().to_vec();
+    let notices = released.notices();
     let (structured, text) = released.into_parts();
     let mut result = CallToolResult::structured(structured);
     result.content = vec![ContentBlock::text(text)];

@@ -13,10 +13,10 @@ use crate::error::{Code, Failure};
 use crate::identity::Scopes;
 
 pub use decision::{Decision, DecisionPoint};
-pub use permit::{Judged, Permit};
+pub use permit::{Judged, Permit, SHORTEST_LEASE};
 pub use request::Request;
 pub use scopes::ScopeMap;
-pub use sensitive::SensitiveList;
+pub use sensitive::{SENSITIVE, SensitiveList};
 pub use settings::{QueriesSection, ScopesSection, SensitiveSection};
 
 /// Everything that has a say.

@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 pub struct ScopesSection(pub BTreeMap<String, Vec<String>>);
 
 impl Default for ScopesSection {
-    /// A scope for each family of queries, with every query of it.
+    /// A scope for each family, with every query of it.
     fn default() -> Self {
         let core = [
             "get_cpu_info",
@@ -34,10 +34,13 @@ impl Default for ScopesSection {
             "get_pci_devices",
             "get_sysctl",
         ];
-        Self(BTreeMap::from([
-            ("core".to_owned(), core.map(str::to_owned).to_vec()),
-            ("hooks".to_owned(), hooks.map(str::to_owned).to_vec()),
-        ]))
+        let sbom = ["get_packages", "get_containers", "get_container_images", "get_dependencies"];
+        let sensitive = ["get_user_accounts", "get_sudo_config", "get_ssh_config", "get_env_vars", "get_open_files"];
+        let families: [(&str, &[&str]); 4] =
+            [("core", &core), ("hooks", &hooks), ("sbom", &sbom), ("sensitive", &sensitive)];
+        let owned =
+            |(scope, tools): (&str, &[&str])| (scope.to_owned(), tools.iter().map(|&tool| tool.to_owned()).collect());
+        Self(families.map(owned).into())
     }
 }
 

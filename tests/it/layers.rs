@@ -50,6 +50,8 @@ const HOMES: &[(&str, &[&str])] = &[
     ("landlock", &["sandbox"]),
     ("libc", &["sandbox"]),
     ("seccompiler", &["sandbox"]),
+    ("listenfd", &["transport"]),
+    ("toml", &["toolsets"]),
 ];
 
 /// Longest file, tests left out.

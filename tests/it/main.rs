@@ -11,6 +11,7 @@
     reason = "a test fails by panicking"
 )]
 
+mod access;
 mod alarm;
 mod audit_commands;
 mod audit_page;
@@ -27,6 +28,7 @@ mod host_figures;
 mod host_network;
 mod http;
 mod intermediate;
+mod inventory;
 mod key_commands;
 mod keys;
 mod layers;
@@ -35,6 +37,7 @@ mod oauth;
 mod principal;
 mod process;
 mod properties;
+mod redaction;
 mod refusals;
 mod reload;
 mod replay;
@@ -42,12 +45,15 @@ mod review;
 mod rmcp_client;
 mod sandbox;
 mod secrets;
+mod sensitive;
 mod siem;
 mod stdio;
 mod syslog;
 mod tamper;
 mod teleport;
 mod torture;
+mod transports;
 mod trust;
+mod unix;
 mod versions;
 mod world;

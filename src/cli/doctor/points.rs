@@ -73,7 +73,7 @@ fn required(config: &Config) -> Vec<Row> {
 }
 
 fn uses(config: &Config, transport: TransportKind) -> bool {
-    config.transport == transport
+    config.transport.uses(transport)
 }
 
 fn is_remote(config: &Config) -> bool {

@@ -3,14 +3,15 @@
 use std::fs::File;
 use std::io::{self, BufRead as _, BufReader, Read as _};
 use std::ops::ControlFlow;
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsRawFd as _, OwnedFd};
 use std::path::{Component, Path, PathBuf};
 use std::str::FromStr;
 use std::sync::Arc;
 
-use rustix::fs::{Dir, Mode, OFlags, ResolveFlags, openat2, readlinkat};
+use rustix::fs::{Dir, FileType, Mode, OFlags, ResolveFlags, fstat, openat2, readlinkat};
 use rustix::io::Errno;
 
+use super::SystemSection;
 use super::budget;
 use super::kernel_stat::KernelStat;
 use super::reread::Reread;
@@ -29,6 +30,9 @@ const STREAM_BYTES: u64 = 64 << 20;
 /// The longest line that is kept of such a file; what stands behind is passed over.
 const LINE_BYTES: u64 = 64 << 10;
 
+/// How everything is opened that is read.
+const READ: OFlags = OFlags::RDONLY.union(OFlags::CLOEXEC).union(OFlags::NOCTTY).union(OFlags::NONBLOCK);
+
 /// Where the facts are read: the machine itself, or a folder with the files of one.
 #[derive(Clone, Debug)]
 pub struct Host {
@@ -36,6 +40,7 @@ pub struct Host {
     measure: fn(&Path) -> io::Result<Space>,
     /// This machine's files that are read most often; `None` for a folder, which says all by its files.
     live: Option<Arc<Live>>,
+    section: Arc<SystemSection>,
 }
 
 #[derive(Default, Debug)]
@@ -63,14 +68,31 @@ impl Host {
     /// The machine that the process runs on, as its namespaces show it.
     #[must_use]
     pub fn this() -> Self {
-        Self { root: PathBuf::from("/"), measure: statvfs, live: Some(Arc::default()) }
+        Self { root: PathBuf::from("/"), measure: statvfs, live: Some(Arc::default()), section: Arc::default() }
     }
 
     /// A folder that holds the `/proc`, `/sys` and `/etc` of some host. Links in it stay in it. The room on its file
     /// systems is not known: asking the kernel would give the figures of the machine that the folder lies on.
     #[must_use]
     pub fn folder(root: impl Into<PathBuf>) -> Self {
-        Self { root: root.into(), measure: |_| Err(io::ErrorKind::Unsupported.into()), live: None }
+        let measure = |_: &Path| Err(io::ErrorKind::Unsupported.into());
+        Self { root: root.into(), measure, live: None, section: Arc::default() }
+    }
+
+    /// The same host with all that the configuration opens of it.
+    #[must_use]
+    pub fn opened(self, section: &SystemSection) -> Self {
+        Self { section: Arc::new(section.clone()), ..self }
+    }
+
+    /// What the configuration opens of it.
+    pub(super) fn section(&self) -> &SystemSection {
+        &self.section
+    }
+
+    /// Whether it is the machine itself, and not a folder.
+    pub(super) fn is_this(&self) -> bool {
+        self.root == Path::new("/")
     }
 
     /// One of the hosts that the tests know by heart.
@@ -201,6 +223,67 @@ impl Host {
         }
     }
 
+    /// The first `cap` bytes of a regular file as text, and whether there are more. What is no regular file is not even
+    /// opened: users can put links where this looks, and of some devices the opening alone has effects.
+    pub(super) fn text(&self, path: &str, cap: usize) -> io::Result<(String, bool)> {
+        let found = self.resolve(path, OFlags::PATH | OFlags::CLOEXEC)?;
+        if FileType::from_raw_mode(fstat(&found)?.st_mode) != FileType::RegularFile {
+            return Err(io::Error::new(io::ErrorKind::InvalidInput, "it is no regular file"));
+        }
+        let again = format!("/proc/self/fd/{}", found.as_raw_fd());
+        let (bytes, more) = match rustix::fs::open(again, READ, Mode::empty()) {
+            Err(Errno::ACCESS) => {
+                self.through_the_lookout(path, cap, io::ErrorKind::PermissionDenied.into())?
+            }
+            opened => regular(opened?, cap)?,
+        };
+        let text =
+            String::from_utf8(bytes).unwrap_or_else(|error| String::from_utf8_lossy(error.as_bytes()).into_owned());
+        Ok((text, more))
+    }
+
+    /// A directory, for whoever goes on from it by himself.
+    pub(super) fn directory(&self, path: &str) -> io::Result<OwnedFd> {
+        self.open(path, OFlags::DIRECTORY)
+    }
+
+    /// Whether there is something at this path, readable or not.
+    pub(super) fn has(&self, path: &str) -> bool {
+        self.open(path, OFlags::empty()).map_or_else(|error| error.kind() == io::ErrorKind::PermissionDenied, |_| true)
+    }
+
+    /// Calls `each` with the name of every link in a directory and where it points, in the order of the kernel.
+    pub(super) fn links(&self, path: &str, mut each: impl FnMut(&str, String)) -> io::Result<()> {
+        let opened = match self.open(path, OFlags::DIRECTORY) {
+            Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
+                return self.links_through_the_lookout(path, error, each);
+            }
+            opened => opened?,
+        };
+        let mut directory = Dir::new(opened)?;
+        while let Some(entry) = directory.read() {
+            let entry = entry?;
+            let Ok(target) = readlinkat(directory.fd()?, entry.file_name(), Vec::new()) else { continue };
+            if let Ok(name) = entry.file_name().to_str() {
+                each(name, target.to_string_lossy().into_owned());
+            }
+        }
+        Ok(())
+    }
+
+    /// The open files of a process, which the sandbox keeps shut as well.
+    fn links_through_the_lookout(
+        &self,
+        path: &str,
+        denied: io::Error,
+        mut each: impl FnMut(&str, String),
+    ) -> io::Result<()> {
+        let pid = path.strip_prefix("proc/").and_then(|rest| rest.strip_suffix("/fd")?.parse().ok());
+        let found = pid.filter(|_| self.is_this()).and_then(lookout::descriptors).ok_or(denied)??;
+        found.into_iter().for_each(|(name, target)| each(&name, target));
+        Ok(())
+    }
+
     /// The names in a directory, sorted; none when it cannot be read.
     pub(super) fn list(&self, path: &str) -> Vec<String> {
         self.names(path).unwrap_or_default()
@@ -265,37 +348,47 @@ impl Host {
         self.link(path)?.rsplit('/').next().map(str::to_owned).filter(|name| !name.is_empty())
     }
 
-    /// Whether there is something at `path` that this process may open.
-    pub(super) fn has(&self, path: &str) -> bool {
-        self.open(path, OFlags::empty()).is_ok()
-    }
-
-    /// Whether it is the machine itself, and not a folder.
-    pub(super) fn is_this(&self) -> bool {
-        self.root == Path::new("/")
-    }
-
     /// The room on the file system that is mounted at `mount_point`. This can hang when its server is gone.
     pub(super) fn space(&self, mount_point: &str) -> io::Result<Space> {
         (self.measure)(Path::new(mount_point))
     }
 
-    /// Opens without waiting, so a pipe in the folder holds nobody up. The kernel keeps links inside a folder; the
-    /// machine's own root has no outside, and older kernels have no `openat2`.
+    /// Opens without waiting, so a pipe in the folder holds nobody up.
     fn open(&self, path: &str, flags: OFlags) -> io::Result<OwnedFd> {
+        self.resolve(path, flags | READ)
+    }
+
+    /// The kernel keeps links inside a folder; the machine's own root has no outside, and older kernels have no `openat2`.
+    fn resolve(&self, path: &str, flags: OFlags) -> io::Result<OwnedFd> {
         budget::open()?;
         let path = Path::new(path);
         if !path.components().all(|part| matches!(part, Component::Normal(_))) {
             return Err(io::ErrorKind::InvalidInput.into());
         }
-        let flags = flags | OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NOCTTY | OFlags::NONBLOCK;
-        if self.root == Path::new("/") {
+        if self.is_this() {
             return Ok(rustix::fs::open(self.root.join(path), flags, Mode::empty())?);
         }
         let root = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
         let root = rustix::fs::open(&self.root, root, Mode::empty())?;
         Ok(openat2(root, path, flags, Mode::empty(), ResolveFlags::IN_ROOT | ResolveFlags::NO_MAGICLINKS)?)
     }
+}
+
+/// The first `cap` bytes of what was opened, and whether there are more, if it is a regular file.
+pub(super) fn regular(file: OwnedFd, cap: usize) -> io::Result<(Vec<u8>, bool)> {
+    let about = fstat(&file)?;
+    if FileType::from_raw_mode(about.st_mode) != FileType::RegularFile {
+        return Err(io::Error::new(io::ErrorKind::InvalidInput, "it is no regular file"));
+    }
+    // The kernel gives some of its files the size 0 or 4096 whatever is in them.
+    let room = usize::try_from(about.st_size).unwrap_or(0).clamp(4096, cap.max(4096)).saturating_add(1);
+    let mut bytes = Vec::with_capacity(room);
+    let most = u64::try_from(cap).unwrap_or(u64::MAX).min(budget::room()).saturating_add(1);
+    File::from(file).take(most).read_to_end(&mut bytes)?;
+    budget::hold(bytes.len())?;
+    let more = bytes.len() > cap;
+    bytes.truncate(cap);
+    Ok((bytes, more))
 }
 
 fn statvfs(path: &Path) -> io::Result<Space> {
@@ -395,6 +488,24 @@ mod tests {
         assert_eq!(host.find("pipe").unwrap_or_default(), "");
         assert!(host.each_line("pipe", |_| ControlFlow::Continue(())).is_ok());
         assert!(host.find("circle").is_none() && host.names("circle").is_err());
+    }
+
+    #[test]
+    fn only_a_regular_file_is_read_as_text() {
+        let root = tempfile::tempdir().unwrap();
+        std::fs::write(root.path().join("file"), "a\u{e9}\n").unwrap();
+        std::fs::create_dir(root.path().join("folder")).unwrap();
+        symlink("file", root.path().join("link")).unwrap();
+        symlink("self", root.path().join("self")).unwrap();
+        rustix::fs::mknodat(rustix::fs::CWD, root.path().join("pipe"), FileType::Fifo, 0o600.into(), 0).unwrap();
+        let host = Host::folder(root.path());
+        assert_eq!(host.text("link", 16).unwrap(), ("a\u{e9}\n".to_owned(), false));
+        assert_eq!(host.text("file", 2).unwrap(), ("a\u{fffd}".to_owned(), true));
+        for path in ["folder", "pipe", "self", "none", "../file"] {
+            assert!(host.text(path, 16).is_err(), "{path}");
+        }
+        assert!(Host::this().text("dev/null", 16).is_err());
+        assert!(Host::this().text("proc/self/status", 1 << 20).unwrap().0.starts_with("Name:"));
     }
 
     #[test]

@@ -1,19 +1,27 @@
 //! Diagnostics of the host the daemon runs on. Every query reads files below a [`Host`], in a file of its own here, and
 //! stands in the register; one that does not stand there is dead code, which the build refuses.
 
+mod accounts;
 mod addresses;
 mod budget;
 mod cgroup;
 mod command;
+mod container_engine;
+mod cyclonedx;
 mod disk_activity;
+mod distribution;
 mod extent;
 mod host;
 mod kernel_stat;
 mod link;
+mod listing;
 mod load;
+mod lock_file;
 mod mounts;
 mod numa;
+mod outside;
 mod owners;
+mod package_database;
 mod pressure;
 mod process;
 mod process_stat;
@@ -25,27 +33,41 @@ mod readings;
 mod reread;
 mod routes;
 mod sample;
+mod settings;
 mod sockets;
+mod ssh_key;
+mod ssh_settings;
+mod sudoers;
 mod swaps;
+mod tree;
 mod user_names;
 
 mod block;
 mod connections;
+mod container_images;
+mod containers;
 mod cpu;
+mod dependencies;
 mod disk;
 mod dns;
+mod env_vars;
 mod firewall;
 mod memory;
 mod modules;
 mod mount_list;
 mod network;
 mod network_config;
+mod open_files;
+mod packages;
 mod pci;
 mod ports;
 mod processes;
+mod ssh_config;
+mod sudo_config;
 mod sysctl;
 mod temperature;
 mod uptime;
+mod user_accounts;
 
 use std::sync::Arc;
 
@@ -53,8 +75,12 @@ use crate::admission::ResourcesSection;
 use crate::guard::LimitsSection;
 use crate::tools::Tool;
 
+#[cfg(test)]
+mod page;
+
 pub use host::Host;
 pub use query::Threads;
+pub use settings::{ContainersSection, DependenciesSection, SystemSection};
 
 macro_rules! register {
     ($($query:ident)*) => {
@@ -86,6 +112,8 @@ macro_rules! register {
 register! {
     cpu disk memory network processes temperature uptime
     block connections dns firewall modules mount_list network_config pci ports sysctl
+    packages containers container_images dependencies
+    user_accounts sudo_config ssh_config env_vars open_files
 }
 
 #[cfg(test)]
@@ -96,6 +124,7 @@ mod tests {
     use super::*;
     use crate::call::Impact;
     use crate::error::Code;
+    use crate::policy::ScopesSection;
 
     const WAYS: [fn(&str) -> Value; 2] = [plain, thorough];
 
@@ -117,17 +146,45 @@ mod tests {
             "get_firewall_rules" => json!({"files": true}),
             "get_listening_ports" => json!({"protocol": "unix"}),
             "get_sysctl" => json!({"name": "net", "limit": 1000}),
+            "get_packages" | "get_dependencies" | "get_container_images" => json!({"format": "cyclonedx"}),
+            "get_containers" => json!({"all": true}),
+            "get_env_vars" => json!({"source": "files"}),
             _ => plain(name),
+        }
+    }
+
+    /// Whether this machine has what the query is about, and the default configuration opens it.
+    fn is_here(query: &str) -> bool {
+        let any = |paths: &[&str]| paths.iter().any(|path| std::fs::File::open(path).is_ok());
+        match query {
+            "get_containers" | "get_container_images" | "get_dependencies" => false,
+            "get_packages" => any(&["/var/lib/dpkg/status", "/lib/apk/db/installed", "/usr/bin/rpm"]),
+            "get_sudo_config" => any(&["/etc/sudoers"]),
+            "get_ssh_config" => any(&["/etc/ssh/sshd_config", "/etc/ssh/ssh_config"]),
+            _ => true,
         }
     }
 
     #[test]
     fn the_real_host_answers_every_query_within_its_schema() {
         for arguments in WAYS {
-            for (name, asked) in ask_all(&Host::this(), arguments) {
-                assert!(asked.is_ok(), "{name}: {asked:?}");
+            // What the first process was started with is for few to see.
+            let own = |name: &str| match name {
+                "get_env_vars" => json!({"pid": std::process::id()}),
+                _ => arguments(name),
+            };
+            for (name, asked) in ask_all(&Host::this(), own) {
+                assert_eq!(asked.is_ok(), is_here(&name), "{name}: {asked:?}");
             }
         }
+    }
+
+    /// With everything opened that the fixture hosts have.
+    fn open(host: Host) -> Host {
+        let mut section = SystemSection::default();
+        section.containers.sockets.push("/run/docker.sock".into());
+        section.dependencies.paths.push("/srv/app".into());
+        host.opened(&section)
     }
 
     #[test]
@@ -135,7 +192,7 @@ mod tests {
         let hosts = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures/host");
         let mut count = 0;
         for entry in std::fs::read_dir(hosts).unwrap() {
-            let host = Host::folder(entry.unwrap().path());
+            let host = open(Host::folder(entry.unwrap().path()));
             count += 1;
             for arguments in WAYS {
                 for (name, asked) in ask_all(&host, arguments) {
@@ -163,16 +220,21 @@ mod tests {
     }
 
     #[test]
-    fn the_register_has_the_core_queries_and_each_field_of_an_answer_is_described() {
+    fn every_query_has_a_scope_and_each_field_of_an_answer_is_described() {
         let tools = tools(Host::this(), &LimitsSection::default(), &ResourcesSection::default(), &Threads::default());
-        let names: Vec<&str> = tools.iter().map(|tool| tool.spec().name.as_ref()).collect();
-        let core = ["cpu_info", "disk_info", "memory_info", "network_info", "processes", "temperature", "uptime"];
-        for name in core.map(|name| format!("get_{name}")) {
-            assert!(names.contains(&name.as_str()), "{name}");
-        }
+        let scopes = ScopesSection::default().0;
+        let mut registered: Vec<(&str, bool)> =
+            tools.iter().map(|tool| (tool.spec().name.as_ref(), tool.spec().sensitive)).collect();
+        registered.sort_unstable();
+        let mut scoped: Vec<(&str, bool)> = scopes
+            .iter()
+            .flat_map(|(scope, tools)| tools.iter().map(move |tool| (tool.as_str(), scope == "sensitive")))
+            .collect();
+        scoped.sort_unstable();
+        assert_eq!(registered, scoped, "each in one scope, and the sensitive ones in that of their own");
         for tool in &tools {
             let spec = tool.spec();
-            assert!(spec.impact < Impact::High && !spec.sensitive && spec.annotations.read_only);
+            assert!(spec.impact < Impact::High && spec.annotations.read_only);
             assert_eq!(spec.input_schema.get("additionalProperties"), Some(&json!(false)), "{}", spec.name);
             described(&spec.name, &Value::Object((*spec.input_schema).clone()));
             described(&spec.name, &Value::Object((*spec.output_schema).clone()));
@@ -192,7 +254,7 @@ mod tests {
     }
 
     /// Files that the queries read, for filling them with nonsense.
-    const FILES: [&str; 53] = [
+    const FILES: [&str; 66] = [
         "proc/stat",
         "proc/cpuinfo",
         "proc/loadavg",
@@ -209,6 +271,19 @@ mod tests {
         "proc/7/status",
         "proc/7/cmdline",
         "etc/passwd",
+        "etc/environment",
+        "etc/group",
+        "proc/1/environ",
+        "etc/shadow",
+        "etc/sudoers",
+        "etc/ssh/sshd_config",
+        "etc/ssh/ssh_host_ed25519_key.pub",
+        "etc/os-release",
+        "var/lib/dpkg/status",
+        "lib/apk/db/installed",
+        "srv/app/Cargo.lock",
+        "sockets/run/docker.sock/containers/json",
+        "sockets/run/docker.sock/images/json",
         "sys/class/net/eth0/mtu",
         "sys/class/thermal/thermal_zone0/temp",
         "sys/class/thermal/thermal_zone0/trip_point_0_temp",
@@ -303,7 +378,7 @@ mod tests {
                 std::fs::create_dir_all(path.parent().unwrap()).unwrap();
                 std::fs::write(path, content).unwrap();
             }
-            for (name, asked) in ask_all(&Host::folder(folder.path()), thorough) {
+            for (name, asked) in ask_all(&open(Host::folder(folder.path())), thorough) {
                 if let Err(failure) = asked {
                     prop_assert_eq!(failure.code(), Code::ToolFailed, "{}: {:?}", name, failure);
                 }

@@ -225,7 +225,7 @@ mod tests {
                     },
                     {
                         "protocol": "tcp6", "address": "::", "port": 22, "uid": 0, "user": "root", "waiting": 0,
-                        "processes": [{"pid": 742, "name": "sshd"}],
+                        "processes": [],
                     },
                     {
                         "protocol": "udp", "address": "127.0.0.53", "port": 53, "uid": 991, "waiting": 512,
@@ -256,7 +256,7 @@ mod tests {
         assert_eq!(
             answer["listening"],
             json!([
-                {"protocol": "unix", "path": "/run/postgresql/.s.PGSQL.5432", "processes": [{"pid": 1311, "name": "postgres"}]},
+                {"protocol": "unix", "path": "/run/postgresql/.s.PGSQL.5432", "processes": []},
                 {"protocol": "unix", "path": "@/tmp/.X11-unix/X0", "processes": []},
             ])
         );

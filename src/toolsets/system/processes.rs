@@ -362,10 +362,10 @@ mod tests {
     }
 
     #[test]
-    fn a_board_without_a_password_file_shows_numbers() {
+    fn a_board_shows_numbers_and_names() {
         let answer = ask::<Query>(&Host::fixture("rpi-arm"), json!({"sort": "pid"})).unwrap();
         assert_eq!((pids(&answer), &answer["processes"][0]["uid"]), (vec![1, 311], &json!(0)));
-        assert_eq!(answer["processes"][0].get("user"), None);
+        assert_eq!(answer["processes"][0]["user"], "root");
     }
 
     #[test]
