@@ -7,12 +7,14 @@ mod disguise;
 mod fields;
 mod innocent;
 mod keyblock;
+mod known;
 mod leased;
 mod prefilter;
 mod redact;
 mod rule;
 mod settings;
 mod size;
+mod tally;
 mod text;
 mod tokens;
 mod walk;
@@ -26,8 +28,9 @@ use crate::policy::Permit;
 use leased::Leased;
 
 pub use cap::Caps;
-pub use redact::{Redacted, Redactor};
+pub use redact::Redactor;
 pub use settings::{FieldPattern, LimitsSection, LogLimits, Pattern, ProcessLimits, RedactionSection};
+pub use tally::Redacted;
 
 /// Redacts and caps.
 pub struct Guard {

@@ -263,7 +263,14 @@ impl Host {
         let mut directory = Dir::new(opened)?;
         while let Some(entry) = directory.read() {
             let entry = entry?;
-            let Ok(target) = readlinkat(directory.fd()?, entry.file_name(), Vec::new()) else { continue };
+            let target = match readlinkat(directory.fd()?, entry.file_name(), Vec::new()) {
+                // The sandbox lets the names be seen and not where they lead.
+                Err(rustix::io::Errno::ACCESS) => {
+                    return self.links_through_the_lookout(path, io::ErrorKind::PermissionDenied.into(), each);
+                }
+                Err(_) => continue,
+                Ok(target) => target,
+            };
             if let Ok(name) = entry.file_name().to_str() {
                 each(name, target.to_string_lossy().into_owned());
             }
