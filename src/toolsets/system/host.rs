@@ -16,6 +16,7 @@ use super::budget;
 use super::kernel_stat::KernelStat;
 use super::reread::Reread;
 use crate::error::{Code, Failure};
+use crate::sandbox::descriptor::{self, Access, Descriptor};
 use crate::sandbox::lookout;
 
 /// The largest file that is read whole: `/proc/cpuinfo` of a machine with 2048 processors fits.
@@ -232,9 +233,7 @@ impl Host {
         }
         let again = format!("/proc/self/fd/{}", found.as_raw_fd());
         let (bytes, more) = match rustix::fs::open(again, READ, Mode::empty()) {
-            Err(Errno::ACCESS) => {
-                self.through_the_lookout(path, cap, io::ErrorKind::PermissionDenied.into())?
-            }
+            Err(Errno::ACCESS) => self.through_the_lookout(path, cap, io::ErrorKind::PermissionDenied.into())?,
             opened => regular(opened?, cap)?,
         };
         let text =
@@ -252,43 +251,24 @@ impl Host {
         self.open(path, OFlags::empty()).map_or_else(|error| error.kind() == io::ErrorKind::PermissionDenied, |_| true)
     }
 
-    /// Calls `each` with the name of every link in a directory and where it points, in the order of the kernel.
-    pub(super) fn links(&self, path: &str, mut each: impl FnMut(&str, String)) -> io::Result<()> {
-        let opened = match self.open(path, OFlags::DIRECTORY) {
-            Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
-                return self.links_through_the_lookout(path, error, each);
+    /// Gives `take` every open file of a process, in the order of the kernel, until it breaks off. What the sandbox keeps
+    /// shut is asked of the lookout.
+    pub(super) fn open_files(&self, pid: u32, mut take: impl FnMut(Descriptor) -> ControlFlow<()>) -> io::Result<()> {
+        let told = |mut one: Descriptor| {
+            if !self.is_this() {
+                // Links in a folder are like any others; the files beside them say it.
+                let info = self.find(&format!("proc/{pid}/fdinfo/{}", one.number));
+                one.access = info.as_deref().and_then(Access::of_flags);
             }
-            opened => opened?,
+            take(one)
         };
-        let mut directory = Dir::new(opened)?;
-        while let Some(entry) = directory.read() {
-            let entry = entry?;
-            let target = match readlinkat(directory.fd()?, entry.file_name(), Vec::new()) {
-                // The sandbox lets the names be seen and not where they lead.
-                Err(rustix::io::Errno::ACCESS) => {
-                    return self.links_through_the_lookout(path, io::ErrorKind::PermissionDenied.into(), each);
-                }
-                Err(_) => continue,
-                Ok(target) => target,
-            };
-            if let Ok(name) = entry.file_name().to_str() {
-                each(name, target.to_string_lossy().into_owned());
+        match self.directory(&format!("proc/{pid}/fd")).and_then(|directory| descriptor::each(directory, told)) {
+            Err(error) if error.kind() == io::ErrorKind::PermissionDenied && self.is_this() => {
+                let _ = lookout::descriptors(pid).ok_or(error)??.into_iter().try_for_each(take);
+                Ok(())
             }
+            found => found,
         }
-        Ok(())
-    }
-
-    /// The open files of a process, which the sandbox keeps shut as well.
-    fn links_through_the_lookout(
-        &self,
-        path: &str,
-        denied: io::Error,
-        mut each: impl FnMut(&str, String),
-    ) -> io::Result<()> {
-        let pid = path.strip_prefix("proc/").and_then(|rest| rest.strip_suffix("/fd")?.parse().ok());
-        let found = pid.filter(|_| self.is_this()).and_then(lookout::descriptors).ok_or(denied)??;
-        found.into_iter().for_each(|(name, target)| each(&name, target));
-        Ok(())
     }
 
     /// The names in a directory, sorted; none when it cannot be read.
@@ -307,34 +287,6 @@ impl Host {
         budget::hold(names.iter().map(|name| size_of::<String>().saturating_add(name.len())).sum())?;
         names.sort_unstable();
         Ok(names)
-    }
-
-    /// Where the open files of a process lead, in words.
-    pub(super) fn open_files(&self, pid: u32) -> io::Result<Vec<String>> {
-        match self.link_targets(&format!("proc/{pid}/fd")) {
-            Err(error) if error.kind() == io::ErrorKind::PermissionDenied && self.is_this() => {
-                // What the sandbox keeps shut, and has a lookout for.
-                let found = lookout::descriptors(pid).ok_or(error)??;
-                Ok(found.into_iter().map(|(_, target)| target).collect())
-            }
-            found => found,
-        }
-    }
-
-    /// Where the links in a directory lead, in words; what is no link is left out.
-    fn link_targets(&self, path: &str) -> io::Result<Vec<String>> {
-        let directory = self.open(path, OFlags::DIRECTORY)?;
-        let mut found = Vec::new();
-        for entry in Dir::read_from(&directory)?.take(ENTRIES) {
-            let entry = entry?;
-            match readlinkat(&directory, entry.file_name(), Vec::new()) {
-                Ok(target) => found.push(target.to_string_lossy().into_owned()),
-                // Not a link, or closed in the meantime.
-                Err(Errno::INVAL | Errno::NOENT) => {}
-                Err(error) => return Err(error.into()),
-            }
-        }
-        Ok(found)
     }
 
     /// Where a link leads, in words; `None` of what is no link.
@@ -476,12 +428,9 @@ mod tests {
         symlink("socket:[42]", fd.join("4")).unwrap();
         symlink("../fd", fd.join("5")).unwrap();
         let host = Host::folder(root.path());
-        let mut links = host.link_targets("fd").unwrap();
-        links.sort_unstable();
-        assert_eq!(links, ["../fd", "socket:[42]"]);
         assert_eq!((host.link("fd/4").as_deref(), host.link("fd/3")), (Some("socket:[42]"), None));
         assert_eq!(host.link_name("fd/5").as_deref(), Some("fd"));
-        assert_eq!(host.link_targets("none").unwrap_err().kind(), io::ErrorKind::NotFound);
+        assert_eq!(host.open_files(7, |_| ControlFlow::Continue(())).unwrap_err().kind(), io::ErrorKind::NotFound);
         assert!(host.has("fd/3") && !host.has("fd/4"));
     }
 
@@ -489,7 +438,7 @@ mod tests {
     fn a_pipe_and_a_circle_of_links_hold_nobody_up() {
         let root = tempfile::tempdir().unwrap();
         let pipe = root.path().join("pipe");
-        rustix::fs::mknodat(rustix::fs::CWD, &pipe, rustix::fs::FileType::Fifo, Mode::from(0o600), 0).unwrap();
+        rustix::fs::mknodat(rustix::fs::CWD, &pipe, FileType::Fifo, Mode::from(0o600), 0).unwrap();
         symlink("circle", root.path().join("circle")).unwrap();
         let host = Host::folder(root.path());
         assert_eq!(host.find("pipe").unwrap_or_default(), "");

@@ -2,10 +2,12 @@
 
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::io::ErrorKind;
+use std::ops::ControlFlow;
 
 use schemars::JsonSchema;
 use serde::Serialize;
 
+use super::host::ENTRIES;
 use super::query::Ask;
 use crate::error::Failure;
 
@@ -63,25 +65,23 @@ impl Owners {
         {
             return;
         }
-        let links = match ask.host.open_files(pid) {
-            Ok(links) => links,
-            Err(error) => {
-                if error.kind() == ErrorKind::PermissionDenied {
-                    self.closed_processes = self.closed_processes.saturating_add(1);
-                }
-                return;
-            }
-        };
         let mut owner = None;
-        for inode in links.iter().filter_map(|link| inode(link)) {
-            let fits = match wanted {
-                Wanted::Sockets(inodes) => inodes.contains(&inode),
-                Wanted::Named(_) => self.by_inode.len() < SOCKETS,
-            };
-            if fits {
+        let mut files = 0_usize;
+        let read = ask.host.open_files(pid, |file| {
+            files = files.saturating_add(1);
+            if let Some(inode) = inode(&file.target)
+                && match wanted {
+                    Wanted::Sockets(inodes) => inodes.contains(&inode),
+                    Wanted::Named(_) => self.by_inode.len() < SOCKETS,
+                }
+            {
                 let owner = owner.get_or_insert_with(|| Owner { pid, name: name() });
                 self.by_inode.entry(inode).or_default().insert(owner.clone());
             }
+            if files < ENTRIES { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
+        });
+        if read.is_err_and(|error| error.kind() == ErrorKind::PermissionDenied) {
+            self.closed_processes = self.closed_processes.saturating_add(1);
         }
     }
 
