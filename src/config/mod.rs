@@ -35,6 +35,7 @@ use crate::authn::AuthSection;
 use crate::guard::{LimitsSection, RedactionSection};
 use crate::policy::{QueriesSection, ScopesSection};
 use crate::telemetry::LogSection;
+use crate::toolsets::ToolsetsSection;
 use crate::transport::{HttpSection, MetricsSection, PipeSection, SocketSection, TlsSection, TransportKind};
 
 pub use environment::Environment;
@@ -65,6 +66,8 @@ pub struct Config {
     pub scopes: ScopesSection,
     /// What may be asked at all.
     pub queries: QueriesSection,
+    /// What the tools need to be told.
+    pub toolsets: ToolsetsSection,
     /// Redaction of all output.
     pub redaction: RedactionSection,
     /// Caps on output.

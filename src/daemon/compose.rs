@@ -19,6 +19,7 @@ use crate::pipeline::{Door, Recording};
 use crate::policy::{Policy, ScopeMap, SensitiveList};
 use crate::secret::{self, Secret};
 use crate::tools::{Catalog, Tool};
+use crate::toolsets::ToolsetsSection;
 use crate::toolsets::system::{self, Threads};
 use crate::transport::tls::Material;
 use crate::transport::{Challenge, Front, Names, TransportKind};
@@ -26,11 +27,13 @@ use crate::transport::{Challenge, Front, Names, TransportKind};
 /// The names of all tools there are, whatever a configuration opens.
 #[must_use]
 pub fn tools() -> Vec<String> {
-    every_tool(&LimitsSection::default(), &Threads::default()).iter().map(|tool| tool.spec().name.to_string()).collect()
+    let section = ToolsetsSection::default();
+    let tools = every_tool(&section, &LimitsSection::default(), &Threads::default());
+    tools.iter().map(|tool| tool.spec().name.to_string()).collect()
 }
 
-fn every_tool(limits: &LimitsSection, threads: &Threads) -> Vec<Box<dyn Tool>> {
-    system::tools(system::Host::this(), limits, threads)
+fn every_tool(section: &ToolsetsSection, limits: &LimitsSection, threads: &Threads) -> Vec<Box<dyn Tool>> {
+    system::tools(system::Host::this().opened(&section.system), limits, threads)
 }
 
 /// The door for callers of any transport.
@@ -40,7 +43,7 @@ pub(super) fn door(loaded: &Loaded, draft: &mut Draft) -> Result<Door, Failure> 
     Ok(Door {
         authenticator: Authenticator::new(vec![scheme(loaded, draft)?]),
         gate: draft.gate(&config.resources),
-        catalog: Catalog::new(every_tool(&config.limits, draft.threads()))?,
+        catalog: Catalog::new(every_tool(&config.toolsets, &config.limits, draft.threads()))?,
         policy: Policy::new(ScopeMap::new(&config.scopes.0), SensitiveList::new(&config.queries.sensitive), Vec::new()),
         guard: Guard::new(Redactor::new(&config.redaction)?, Caps::new(&config.limits)),
         trail: draft.state.trail().clone(),

@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 pub struct ScopesSection(pub BTreeMap<String, Vec<String>>);
 
 impl Default for ScopesSection {
-    /// `core` with every query of the core family.
+    /// A scope for each family, with every query of it.
     fn default() -> Self {
         let core = [
             "get_cpu_info",
@@ -22,7 +22,14 @@ impl Default for ScopesSection {
             "get_uptime",
             "get_temperature",
         ];
-        Self(BTreeMap::from([("core".to_owned(), core.map(str::to_owned).to_vec())]))
+        let logs = ["get_journal_logs", "get_syslog", "get_app_logs", "get_kernel_logs"];
+        let hooks = ["get_cron_jobs", "get_systemd_timers", "get_systemd_units"];
+        let sensitive = ["get_auth_logs", "get_event_log"];
+        let families: [(&str, &[&str]); 4] =
+            [("core", &core), ("logs", &logs), ("hooks", &hooks), ("sensitive", &sensitive)];
+        let owned =
+            |(scope, tools): (&str, &[&str])| (scope.to_owned(), tools.iter().map(|&tool| tool.to_owned()).collect());
+        Self(families.map(owned).into())
     }
 }
 

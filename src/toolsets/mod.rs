@@ -1,3 +1,6 @@
 //! The tools behind the door, a folder a family; none may use another.
 
+mod settings;
 pub mod system;
+
+pub use settings::ToolsetsSection;

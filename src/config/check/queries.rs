@@ -12,20 +12,13 @@ use crate::pki::store;
 
 /// Queries that operators name already and that come with later versions.
 const TO_COME: &[&str] = &[
-    "get_app_logs",
-    "get_auth_logs",
-    "get_cron_jobs",
     "get_dns_config",
     "get_env_vars",
-    "get_event_log",
-    "get_journal_logs",
-    "get_kernel_logs",
     "get_kernel_modules",
     "get_listening_ports",
     "get_open_files",
     "get_ssh_config",
     "get_sudo_config",
-    "get_syslog",
     "get_user_accounts",
 ];
 

@@ -1,13 +1,18 @@
 //! A host is a folder: every file is read below one root, up to a cap, and no path leads out of it.
 
-use std::fs::File;
+use std::fs::{File, Metadata};
 use std::io::{self, Read as _};
 use std::os::fd::OwnedFd;
 use std::path::{Component, Path, PathBuf};
 use std::str::FromStr;
+use std::sync::Arc;
 
-use rustix::fs::{Dir, Mode, OFlags, ResolveFlags, openat2};
+use rustix::fs::{Dir, Mode, OFlags, ResolveFlags, openat2, readlinkat};
 
+use super::SystemSection;
+use super::kernel_stat::KernelStat;
+use super::quantity::fixed;
+use crate::clock::{Clock, Timestamp};
 use crate::error::{Code, Failure};
 
 /// The largest file that is read whole: `/proc/cpuinfo` of a machine with 2048 processors fits.
@@ -21,6 +26,7 @@ const ENTRIES: usize = 4 * 32_768;
 pub struct Host {
     root: PathBuf,
     measure: fn(&Path) -> io::Result<Space>,
+    section: Arc<SystemSection>,
 }
 
 /// The room on one file system.
@@ -42,14 +48,31 @@ impl Host {
     /// The machine that the process runs on, as its namespaces show it.
     #[must_use]
     pub fn this() -> Self {
-        Self { root: PathBuf::from("/"), measure: statvfs }
+        Self { root: PathBuf::from("/"), measure: statvfs, section: Arc::default() }
     }
 
     /// A folder that holds the `/proc`, `/sys` and `/etc` of some host. Links in it stay in it. The room on its file
     /// systems is not known: asking the kernel would give the figures of the machine that the folder lies on.
     #[must_use]
     pub fn folder(root: impl Into<PathBuf>) -> Self {
-        Self { root: root.into(), measure: |_| Err(io::ErrorKind::Unsupported.into()) }
+        let measure = |_: &Path| Err(io::ErrorKind::Unsupported.into());
+        Self { root: root.into(), measure, section: Arc::default() }
+    }
+
+    /// The same host with all that the configuration opens of it.
+    #[must_use]
+    pub fn opened(self, section: &SystemSection) -> Self {
+        Self { section: Arc::new(section.clone()), ..self }
+    }
+
+    /// What the configuration opens of it.
+    pub(super) fn section(&self) -> &SystemSection {
+        &self.section
+    }
+
+    /// Whether it is the machine itself, and not a folder.
+    pub(super) fn is_this(&self) -> bool {
+        self.root == Path::new("/")
     }
 
     /// One of the hosts that the tests know by heart.
@@ -105,16 +128,64 @@ impl Host {
 
     /// The names in a directory, sorted; none when it cannot be read.
     pub(super) fn list(&self, path: &str) -> Vec<String> {
-        let Ok(directory) = self.open(path, OFlags::DIRECTORY).and_then(|fd| Ok(Dir::new(fd)?)) else {
-            return Vec::new();
+        self.names(path).unwrap_or_default()
+    }
+
+    /// The names in a directory, sorted, up to a number that no honest host reaches.
+    pub(super) fn names(&self, path: &str) -> io::Result<Vec<String>> {
+        Ok(listed(self.open(path, OFlags::DIRECTORY)?))
+    }
+
+    /// A regular file to read parts of, and what is known of it. A pipe, a socket or a device is none.
+    pub(super) fn file(&self, path: &str) -> io::Result<(File, Metadata)> {
+        regular(File::from(self.open(path, OFlags::empty())?))
+    }
+
+    /// The same for `path` within `directory`, which neither the path nor a link on it may leave.
+    pub(super) fn file_within(&self, directory: &str, path: &str) -> io::Result<(File, Metadata)> {
+        regular(File::from(self.within(directory, path, OFlags::empty())?))
+    }
+
+    /// The names in `folder`, a path below the root that neither leaves `directory` nor is reached by a link, sorted.
+    pub(super) fn list_within(&self, directory: &str, folder: &str) -> Vec<String> {
+        let inside = folder.strip_prefix(directory).map(|rest| rest.trim_start_matches('/'));
+        let inside = inside.map(|rest| if rest.is_empty() { "." } else { rest });
+        let flags = OFlags::DIRECTORY | OFlags::NOFOLLOW;
+        inside.and_then(|inside| self.within(directory, inside, flags).ok()).map(listed).unwrap_or_default()
+    }
+
+    fn within(&self, directory: &str, path: &str, flags: OFlags) -> io::Result<OwnedFd> {
+        let directory = self.open(directory, OFlags::DIRECTORY)?;
+        let flags = flags | OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NOCTTY | OFlags::NONBLOCK;
+        let within = ResolveFlags::BENEATH | ResolveFlags::NO_MAGICLINKS;
+        Ok(openat2(directory, path, flags, Mode::empty(), within)?)
+    }
+
+    /// A device that gives a record a read and never blocks; in a folder, a file with the records.
+    pub(super) fn device(&self, path: &str) -> io::Result<File> {
+        Ok(File::from(self.open(path, OFlags::empty())?))
+    }
+
+    /// Where a link leads, in words; `None` of what is no link.
+    pub(super) fn link(&self, path: &str) -> Option<String> {
+        let (folder, name) = path.rsplit_once('/')?;
+        let folder = self.open(folder, OFlags::DIRECTORY).ok()?;
+        Some(readlinkat(&folder, name, Vec::new()).ok()?.to_string_lossy().into_owned())
+    }
+
+    /// The time of day; of a folder, the moment its files were taken at, if they tell when and how long the host ran.
+    pub(super) fn now(&self) -> Timestamp {
+        let taken = || {
+            let boot = KernelStat::parse(&self.find("proc/stat")?)?.boot_seconds?;
+            let uptime = fixed(self.line("proc/uptime")?.split_whitespace().next()?, 3)?;
+            Some(Timestamp::from_millis(i64::try_from(boot.checked_mul(1000)?.checked_add(uptime)?).ok()?))
         };
-        let mut names: Vec<String> = directory
-            .take(ENTRIES)
-            .filter_map(|entry| entry.ok()?.file_name().to_str().ok().map(str::to_owned))
-            .filter(|name| name != "." && name != "..")
-            .collect();
-        names.sort_unstable();
-        names
+        (!self.is_this()).then(taken).flatten().unwrap_or_else(|| Clock::system().now())
+    }
+
+    /// Whether there is something at `path` that this process may open.
+    pub(super) fn has(&self, path: &str) -> bool {
+        self.open(path, OFlags::empty()).is_ok()
     }
 
     /// The room on the file system that is mounted at `mount_point`. This can hang when its server is gone.
@@ -130,13 +201,29 @@ impl Host {
             return Err(io::ErrorKind::InvalidInput.into());
         }
         let flags = flags | OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NOCTTY | OFlags::NONBLOCK;
-        if self.root == Path::new("/") {
+        if self.is_this() {
             return Ok(rustix::fs::open(self.root.join(path), flags, Mode::empty())?);
         }
         let root = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
         let root = rustix::fs::open(&self.root, root, Mode::empty())?;
         Ok(openat2(root, path, flags, Mode::empty(), ResolveFlags::IN_ROOT | ResolveFlags::NO_MAGICLINKS)?)
     }
+}
+
+fn listed(directory: OwnedFd) -> Vec<String> {
+    let Ok(directory) = Dir::new(directory) else { return Vec::new() };
+    let mut names: Vec<String> = directory
+        .take(ENTRIES)
+        .filter_map(|entry| entry.ok()?.file_name().to_str().ok().map(str::to_owned))
+        .filter(|name| name != "." && name != "..")
+        .collect();
+    names.sort_unstable();
+    names
+}
+
+fn regular(file: File) -> io::Result<(File, Metadata)> {
+    let about = file.metadata()?;
+    if about.is_file() { Ok((file, about)) } else { Err(io::ErrorKind::InvalidInput.into()) }
 }
 
 fn statvfs(path: &Path) -> io::Result<Space> {

@@ -2,20 +2,42 @@
 //! stands in the register; one that does not stand there is dead code, which the build refuses.
 
 mod addresses;
+mod audit_record;
+mod auth_event;
+mod command;
 mod host;
+mod journal_entries;
+mod journal_file;
 mod kernel_stat;
 mod load;
+mod log_files;
+mod log_filter;
+mod log_line;
+mod log_time;
+mod login_records;
 mod mounts;
 mod process_stat;
 mod processor;
 mod quantity;
 mod query;
+mod settings;
+mod systemd_state;
+mod unit_files;
 
+mod app_logs;
+mod auth_logs;
 mod cpu;
+mod cron;
 mod disk;
+mod event_log;
+mod journal_logs;
+mod kernel_logs;
 mod memory;
 mod network;
 mod processes;
+mod syslog;
+mod systemd_timers;
+mod systemd_units;
 mod temperature;
 mod uptime;
 
@@ -26,6 +48,7 @@ use crate::tools::Tool;
 
 pub use host::Host;
 pub use query::Threads;
+pub use settings::SystemSection;
 
 macro_rules! register {
     ($($query:ident)*) => {
@@ -49,7 +72,12 @@ macro_rules! register {
     };
 }
 
-register! { cpu disk memory network processes temperature uptime }
+register! {
+    cpu disk memory network processes temperature uptime
+    journal_logs syslog app_logs kernel_logs
+    cron systemd_timers systemd_units
+    auth_logs event_log
+}
 
 #[cfg(test)]
 mod tests {

@@ -1,0 +1,245 @@
+//! `get_app_logs`: logs of applications, from the configured directories alone. Neither a path nor a link leads out of one.
+
+use std::fs::{File, Metadata};
+use std::io;
+use std::path::Path;
+use std::time::UNIX_EPOCH;
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::log_files::{self, Format, Log};
+use super::log_filter::{self, Asked, USUAL, Wanted, shown};
+use super::log_time::Stamps;
+use super::quantity::moment;
+use super::query::{Ask, HostQuery};
+use crate::call::{Impact, ToolSpec};
+use crate::clock::Timestamp;
+use crate::error::{Code, Failure};
+use crate::guard::LimitsSection;
+
+/// How deep below a configured directory files are listed.
+const DEPTH: usize = 4;
+
+/// Directory entries that are looked at for a list.
+const LOOKED_AT: usize = 20_000;
+
+pub(super) struct Query;
+
+/// Which log, and which lines of it.
+#[derive(Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct Args {
+    /// The log to read, by its absolute path as the list has it. Without it the answer is that list.
+    #[schemars(length(min = 1, max = 4096))]
+    file: Option<String>,
+    /// Only lines that contain this text, in capitals or not; in a list, only files with this in their path.
+    #[schemars(length(min = 1, max = 512))]
+    pattern: Option<String>,
+    /// Take the pattern for a regular expression (syntax of Rust's regex crate) and not for plain text.
+    regex: bool,
+    /// Only lines from this moment on: RFC 3339, such as 2025-11-03T06:12:56Z. A line without a time belongs to the one
+    /// before.
+    #[schemars(length(max = 64))]
+    since: Option<String>,
+    /// Only lines up to this moment: RFC 3339.
+    #[schemars(length(max = 64))]
+    until: Option<String>,
+    /// Only lines of so many last minutes; `since` goes before it.
+    #[schemars(range(min = 1, max = 5_256_000))]
+    minutes: Option<u32>,
+    /// Also read the rotated forms of the log, packed ones too.
+    rotated: bool,
+    /// Most lines to give, the newest that fit; in a list, most files.
+    #[schemars(range(min = 1))]
+    lines: usize,
+}
+
+impl Default for Args {
+    fn default() -> Self {
+        Self {
+            file: None,
+            pattern: None,
+            regex: false,
+            since: None,
+            until: None,
+            minutes: None,
+            rotated: false,
+            lines: USUAL,
+        }
+    }
+}
+
+/// Lines of one log, or the logs there are.
+#[derive(Serialize, JsonSchema)]
+pub(super) struct Answer {
+    /// The logs there are, those that were last written first; only without `file`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    logs: Option<Vec<About>>,
+    /// The newest lines that fit, the oldest of them first; only with `file`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    entries: Option<Vec<Entry>>,
+    /// The files that were read, the newest first; the configured directories for a list.
+    files: Vec<String>,
+    /// What the answer lacks and how to narrow; empty when nothing is missing.
+    left_out: Vec<String>,
+}
+
+/// A log.
+#[derive(PartialEq, Eq, PartialOrd, Ord, Serialize, JsonSchema)]
+struct About {
+    /// When it was last written: RFC 3339, UTC.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    modified: Option<String>,
+    /// Its path, for `file`.
+    path: String,
+    /// Its size in bytes.
+    size_bytes: u64,
+}
+
+/// One line.
+#[derive(Serialize, JsonSchema)]
+struct Entry {
+    /// The time near the beginning of the line: RFC 3339, UTC. One without a zone is read in that of the host.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    time: Option<String>,
+    /// The line as it is.
+    line: String,
+    /// Whether the end of the line is missing.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    truncated: bool,
+}
+
+/// Lines of whatever form.
+struct Lines(Stamps);
+
+impl Format for Lines {
+    type Entry = Entry;
+
+    fn time(&self, line: &str) -> Option<Timestamp> {
+        self.0.first(line)
+    }
+
+    fn entry(&self, line: &str) -> Option<Entry> {
+        let (text, truncated) = shown(line);
+        (!text.is_empty()).then(|| Entry {
+            time: self.0.first(line).map(|time| time.to_string()),
+            line: text,
+            truncated,
+        })
+    }
+}
+
+impl HostQuery for Query {
+    type Args = Args;
+    type Answer = Answer;
+
+    fn spec() -> ToolSpec {
+        ToolSpec::query::<Args, Answer>(
+            "get_app_logs",
+            "Application logs",
+            "Logs of applications in the directories that the operator has opened (toolsets.system.app_logs): without \
+             `file` the list of them, with it the newest lines that fit.",
+            Impact::Medium,
+        )
+    }
+
+    fn narrow(spec: &mut ToolSpec, limits: &LimitsSection) {
+        log_filter::narrow(spec, limits);
+    }
+
+    fn answer(ask: &Ask<'_>, args: Args) -> Result<Answer, Failure> {
+        let wanted = Wanted::new(
+            ask,
+            &Asked {
+                since: args.since.as_deref(),
+                until: args.until.as_deref(),
+                minutes: args.minutes,
+                pattern: args.pattern.as_deref(),
+                regex: args.regex,
+                lines: args.lines,
+            },
+        )?;
+        let directories = directories(ask);
+        let Some(file) = &args.file else { return list(ask, directories, &wanted) };
+        let closed =
+            || Failure::new(Code::ToolFailed, "this is no log that the configuration opens (toolsets.system.app_logs)");
+        let file = file.strip_prefix('/').ok_or_else(closed)?;
+        let inside =
+            |directory: &&String| file.strip_prefix(directory.as_str()).is_some_and(|rest| rest.starts_with('/'));
+        let directory = directories.iter().find(inside).ok_or_else(closed)?;
+        if file.split('/').any(|part| part.is_empty() || part == "." || part == "..") {
+            return Err(closed());
+        }
+        let open = |path: &str| open(ask, directory, path);
+        // What is asked for by name is there, or the question fails.
+        open(file).map_err(|error| {
+            Failure::new(Code::ToolFailed, format!("this log cannot be read: {}", log_files::why(&error)))
+                .because(error)
+        })?;
+        let files = if args.rotated { log_files::rotated(ask.host, file) } else { vec![file.to_owned()] };
+        let found = log_files::read(ask, &Log { open: &open, files }, &wanted, &Lines(Stamps::of(ask.host)))?;
+        Ok(Answer { logs: None, entries: Some(found.entries), files: found.files, left_out: found.left_out })
+    }
+}
+
+/// The configured directories, as paths below the root.
+fn directories(ask: &Ask<'_>) -> Vec<String> {
+    let below = |path: &Path| Some(path.to_str()?.trim_matches('/').to_owned()).filter(|path| !path.is_empty());
+    ask.host.section().app_logs.iter().filter_map(|path| below(path)).collect()
+}
+
+fn open(ask: &Ask<'_>, directory: &str, path: &str) -> io::Result<(File, Metadata)> {
+    let inside = path.strip_prefix(directory).and_then(|rest| rest.strip_prefix('/'));
+    ask.host.file_within(directory, inside.ok_or(io::ErrorKind::InvalidInput)?)
+}
+
+/// The logs in the configured directories.
+fn list(ask: &Ask<'_>, directories: Vec<String>, wanted: &Wanted) -> Result<Answer, Failure> {
+    if directories.is_empty() {
+        let what = "the configuration opens no logs of applications (toolsets.system.app_logs)";
+        return Err(Failure::new(Code::ToolFailed, what));
+    }
+    let (mut logs, mut notes, mut looked_at) = (Vec::new(), Vec::new(), 0_usize);
+    for directory in &directories {
+        let mut folders = vec![(directory.clone(), 0_usize)];
+        while let Some((folder, depth)) = folders.pop() {
+            ask.go_on()?;
+            for name in ask.host.list_within(directory, &folder) {
+                looked_at = looked_at.saturating_add(1);
+                if looked_at > LOOKED_AT {
+                    break;
+                }
+                let path = format!("{folder}/{name}");
+                match open(ask, directory, &path) {
+                    Ok((_, about)) if wanted.fits(&path) => logs.push(describe(&path, &about)),
+                    Ok(_) => {}
+                    // A folder is no regular file, and neither is a pipe; only the folder has names in it.
+                    Err(_) if depth < DEPTH => folders.push((path, depth.saturating_add(1))),
+                    Err(_) => {}
+                }
+            }
+        }
+    }
+    if looked_at > LOOKED_AT {
+        notes.push(format!("only the first {LOOKED_AT} entries of the directories were looked at"));
+    }
+    logs.sort();
+    logs.reverse();
+    let left = logs.len().saturating_sub(wanted.lines);
+    logs.truncate(wanted.lines);
+    if left > 0 {
+        notes.push(format!("{left} logs that fit were left out: narrow with pattern, or ask for more with lines"));
+    }
+    let files = directories.iter().map(|directory| format!("/{directory}")).collect();
+    Ok(Answer { logs: Some(logs), entries: None, files, left_out: notes })
+}
+
+fn describe(path: &str, about: &Metadata) -> About {
+    let since = about.modified().ok().and_then(|at| at.duration_since(UNIX_EPOCH).ok());
+    About {
+        modified: since.and_then(|since| moment(u64::try_from(since.as_millis()).ok()?)),
+        path: format!("/{path}"),
+        size_bytes: about.len(),
+    }
+}
