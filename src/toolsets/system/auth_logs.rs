@@ -15,7 +15,7 @@ use super::login_records::{self, Event as LoginEvent, Record};
 use super::query::{Ask, HostQuery};
 use crate::call::{Impact, ToolSpec};
 use crate::clock::Timestamp;
-use crate::error::{Code, Failure};
+use crate::error::Failure;
 use crate::guard::LimitsSection;
 
 /// Where the log is: Debian and its kin, Red Hat and its kin.
@@ -109,7 +109,7 @@ struct Event {
     #[serde(skip_serializing_if = "Option::is_none")]
     user: Option<String>,
     /// Whether the host has no such user; only where the log says so.
-    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     unknown_user: bool,
     /// Whom they became.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -142,7 +142,7 @@ struct Event {
     #[serde(skip_serializing_if = "Option::is_none")]
     message: Option<String>,
     /// Whether the end of the message is missing.
-    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     truncated: bool,
 }
 
@@ -268,10 +268,9 @@ fn log(ask: &Ask<'_>, args: &Args, wanted: &Wanted) -> Result<Answer, Failure> {
     // 4 is auth and 10 is authpriv.
     let way = |value: &str| Way { name: "SYSLOG_FACILITY", value: value.to_owned(), vouched: None };
     let conditions = vec![Condition { one_of: vec![way("4"), way("10")] }];
-    let found = journal_entries::search(ask, wanted, &Search { conditions, boot: None })?.ok_or_else(|| {
-        let what = "this host has neither /var/log/auth.log nor /var/log/secure nor a journal";
-        Failure::new(Code::ToolFailed, what)
-    })?;
+    let Some(found) = journal_entries::search(ask, wanted, &Search { conditions, boot: None })? else {
+        return Ok(nothing("this host has neither /var/log/auth.log nor /var/log/secure nor a journal".to_owned()));
+    };
     let events = found.records.iter().map(|record| {
         let program = record.word("SYSLOG_IDENTIFIER").or_else(|| record.word("_COMM"));
         let message = record.text("MESSAGE").unwrap_or_default().0;
@@ -281,18 +280,20 @@ fn log(ask: &Ask<'_>, args: &Args, wanted: &Wanted) -> Result<Answer, Failure> {
     Ok(Answer { events, files: found.files, left_out: found.left_out })
 }
 
+fn nothing(why: String) -> Answer {
+    Answer { events: Vec::new(), files: Vec::new(), left_out: vec![why] }
+}
+
 /// wtmp, or btmp, which has the same form.
 fn recorded(ask: &Ask<'_>, args: &Args, wanted: &Wanted, path: &str) -> Result<Answer, Failure> {
     let failed = path.ends_with("btmp");
     let cap = ask.limits.logs.max_bytes_per_file;
-    let shut = |error: std::io::Error| {
-        let what = format!("/{path} of this host cannot be read: {}", why(&error));
-        Failure::new(Code::ToolFailed, what).because(error)
+    let read = ask.host.file(path).and_then(|(file, about)| login_records::records(file, about.len(), cap));
+    let (records, more) = match read {
+        Ok(Some(found)) => found,
+        Ok(None) => return Ok(nothing(format!("/{path} of this host makes no sense"))),
+        Err(error) => return Ok(nothing(format!("/{path} could not be read: {}", why(&error)))),
     };
-    let (file, about) = ask.host.file(path).map_err(shut)?;
-    let (records, more) = login_records::records(file, about.len(), cap)
-        .map_err(shut)?
-        .ok_or_else(|| Failure::new(Code::ToolFailed, format!("/{path} of this host makes no sense")))?;
     let mut events: Vec<Event> = Vec::new();
     // By terminal, the login that is still open.
     let mut open: HashMap<String, usize> = HashMap::new();
@@ -343,10 +344,10 @@ fn recorded(ask: &Ask<'_>, args: &Args, wanted: &Wanted, path: &str) -> Result<A
 /// One event a user; the age does not count, for it is a table and no log.
 fn last_logins(ask: &Ask<'_>, args: &Args) -> Result<Answer, Failure> {
     const PATH: &str = "var/log/lastlog";
-    let (file, about) = ask.host.file(PATH).map_err(|error| {
-        let what = format!("/{PATH} of this host cannot be read: {}", why(&error));
-        Failure::new(Code::ToolFailed, what).because(error)
-    })?;
+    let (file, about) = match ask.host.file(PATH) {
+        Ok(found) => found,
+        Err(error) => return Ok(nothing(format!("/{PATH} could not be read: {}", why(&error)))),
+    };
     let passwd = ask.host.find("etc/passwd").unwrap_or_default();
     let users: HashMap<u32, &str> = passwd
         .lines()

@@ -17,7 +17,7 @@ use super::quantity::seconds_of_micros;
 use super::query::{Ask, HostQuery};
 use crate::call::{Impact, ToolSpec};
 use crate::clock::Timestamp;
-use crate::error::{Code, Failure};
+use crate::error::Failure;
 use crate::guard::LimitsSection;
 
 /// The kernel's buffer has at most 32 MiB (`CONFIG_LOG_BUF_SHIFT`); one that is filled while it is read has no end.
@@ -85,8 +85,9 @@ enum Source {
 /// Messages of the kernel.
 #[derive(Serialize, JsonSchema)]
 pub(super) struct Answer {
-    /// Where they are from.
-    source: Source,
+    /// Where they are from; absent when the host shows them nowhere.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    source: Option<Source>,
     /// The newest messages that fit, the oldest of them first.
     entries: Vec<Entry>,
     /// The files they were looked for in, the newest first.
@@ -113,7 +114,7 @@ struct Entry {
     /// What it says.
     message: String,
     /// Whether the end of the message is missing.
-    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     truncated: bool,
 }
 
@@ -165,10 +166,7 @@ impl HostQuery for Query {
                 Err(why) => shut.push(why),
             }
         }
-        Err(Failure::new(
-            Code::ToolFailed,
-            format!("this host does not show what the kernel says: {}", shut.join("; ")),
-        ))
+        Ok(Answer { source: None, entries: Vec::new(), files: Vec::new(), left_out: shut })
     }
 }
 
@@ -212,7 +210,7 @@ fn buffer(ask: &Ask<'_>, args: &Args, wanted: &Wanted) -> Looked {
     }
     let left_out = wanted.left_out(newest.dropped, Vec::new());
     let files = vec!["/dev/kmsg".to_owned()];
-    Ok(Ok(Answer { source: Source::Buffer, entries: newest.into_vec(), files, left_out }))
+    Ok(Ok(Answer { source: Some(Source::Buffer), entries: newest.into_vec(), files, left_out }))
 }
 
 /// All records there are now; of a buffer that is too large the last ones.
@@ -292,7 +290,7 @@ fn journal(ask: &Ask<'_>, args: &Args, wanted: &Wanted) -> Looked {
         }
     });
     let entries = entries.collect();
-    Ok(Ok(Answer { source: Source::Journal, entries, files: found.files, left_out: found.left_out }))
+    Ok(Ok(Answer { source: Some(Source::Journal), entries, files: found.files, left_out: found.left_out }))
 }
 
 /// Lines of kern.log.
@@ -332,5 +330,5 @@ fn file(ask: &Ask<'_>, args: &Args, wanted: &Wanted) -> Looked {
     let open = |path: &str| ask.host.file(path);
     let log = Log { open: &open, files: log_files::rotated(ask.host, LOG) };
     let found = log_files::read(ask, &log, wanted, &Lines { stamps: Stamps::of(ask.host), args })?;
-    Ok(Ok(Answer { source: Source::File, entries: found.entries, files: found.files, left_out: found.left_out }))
+    Ok(Ok(Answer { source: Some(Source::File), entries: found.entries, files: found.files, left_out: found.left_out }))
 }

@@ -122,7 +122,7 @@ struct Unit {
     #[serde(skip_serializing_if = "Option::is_none")]
     enablement: Option<Enablement>,
     /// Files that change it.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     drop_ins: Vec<String>,
     /// What it does now.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -182,9 +182,11 @@ impl HostQuery for Query {
     }
 
     fn answer(ask: &Ask<'_>, args: Args) -> Result<Answer, Failure> {
-        let tree = Tree::read(ask)?;
-        let tree = tree.ok_or_else(|| Failure::new(Code::ToolFailed, "this host has no units of systemd"))?;
         let mut left_out = Vec::new();
+        let tree = Tree::read(ask)?;
+        if tree.is_empty() {
+            left_out.push("this host has no units of systemd".to_owned());
+        }
         let loaded = systemd_state::loaded(ask.host, &mut left_out);
         let from_files = loaded.is_none() && systemd_state::shows_running(ask.host);
         let states_from = match (&loaded, from_files) {

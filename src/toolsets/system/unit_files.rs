@@ -135,13 +135,12 @@ struct Place {
 }
 
 impl Tree {
-    /// Lists the folders. `None` when there is none.
+    /// Lists the folders.
     ///
     /// # Errors
     /// When nobody waits any more.
-    pub(super) fn read(ask: &Ask<'_>) -> Result<Option<Self>, Failure> {
+    pub(super) fn read(ask: &Ask<'_>) -> Result<Self, Failure> {
         let mut tree = Self { found: BTreeMap::new(), wanted: HashMap::new(), drop_ins: HashMap::new() };
-        let mut any = false;
         // Where /lib is a link to /usr/lib, its units are there already.
         let merged = ask.host.link("lib").is_some() || ask.host.names("usr/lib/systemd/system").is_ok();
         for folder in FOLDERS {
@@ -149,13 +148,12 @@ impl Tree {
                 continue;
             }
             let Ok(names) = ask.host.names(folder) else { continue };
-            any = true;
             for name in names {
                 ask.go_on()?;
                 tree.note(ask, folder, name);
             }
         }
-        Ok(any.then_some(tree))
+        Ok(tree)
     }
 
     fn note(&mut self, ask: &Ask<'_>, folder: &'static str, name: String) {
@@ -190,6 +188,11 @@ impl Tree {
         {
             self.wanted.entry(format!("{template}@.{kind}")).or_default().push(folder);
         }
+    }
+
+    /// Whether there is no unit at all.
+    pub(super) fn is_empty(&self) -> bool {
+        self.found.is_empty()
     }
 
     /// The names of all units that have a file.
