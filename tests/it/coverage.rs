@@ -13,11 +13,20 @@ use crate::world::{Choice, World, wire};
 /// Good arguments for each tool.
 fn cases() -> BTreeMap<&'static str, Value> {
     BTreeMap::from([
+        ("get_app_logs", json!({})),
+        ("get_auth_logs", json!({ "source": "logins", "lines": 5 })),
         ("get_cpu_info", json!({ "sample_ms": 50 })),
+        ("get_cron_jobs", json!({ "limit": 5 })),
         ("get_disk_info", json!({ "all": true })),
+        ("get_event_log", json!({ "minutes": 5 })),
+        ("get_journal_logs", json!({ "lines": 5 })),
+        ("get_kernel_logs", json!({ "lines": 5 })),
         ("get_memory_info", json!({})),
         ("get_network_info", json!({})),
         ("get_processes", json!({ "sort": "memory", "limit": 5 })),
+        ("get_syslog", json!({ "lines": 5 })),
+        ("get_systemd_timers", json!({ "limit": 5 })),
+        ("get_systemd_units", json!({ "limit": 5 })),
         ("get_temperature", json!({})),
         ("get_uptime", json!({})),
     ])
@@ -38,7 +47,8 @@ impl Walk {
             let others: Vec<&str> = tools.iter().filter(|other| *other != tool).map(String::as_str).collect();
             scopes.push_str(&format!("  only:{tool}: [{tool}]\n  but:{tool}: [{}]\n", others.join(", ")));
         }
-        let world = World::with(Choice { scopes, ..Choice::default() }).await;
+        let more = "queries: {sensitive: {enabled: true, allow: [get_auth_logs, get_event_log]}}".to_owned();
+        let world = World::with(Choice { scopes, more, ..Choice::default() }).await;
         let stream = wire::connect(&world.path(""), world.port, Some("good")).await.unwrap();
         Self { world, tools, stream }
     }

@@ -20,6 +20,7 @@ mod coverage;
 mod cve;
 mod documents;
 mod forge;
+mod host_logs;
 mod http;
 mod intermediate;
 mod key_commands;

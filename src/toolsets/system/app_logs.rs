@@ -248,3 +248,120 @@ fn describe(path: &str, about: &Metadata) -> About {
         size_bytes: about.len(),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::symlink;
+
+    use serde_json::{Value, json};
+
+    use super::super::query::{ask, ask_within};
+    use super::super::{Host, SystemSection};
+    use super::*;
+    use crate::call::Progress;
+
+    fn host(root: &Path) -> Host {
+        Host::folder(root)
+            .opened(&SystemSection { app_logs: vec!["/var/log/shop/".into(), "/srv/logs".into(), "/".into()] })
+    }
+
+    fn folder() -> tempfile::TempDir {
+        let root = tempfile::tempdir().unwrap();
+        let logs = root.path().join("var/log/shop");
+        std::fs::create_dir_all(logs.join("deep/er")).unwrap();
+        std::fs::create_dir_all(root.path().join("var/log/shopping")).unwrap();
+        std::fs::write(root.path().join("var/log/shopping/other.log"), "other\n").unwrap();
+        std::fs::write(root.path().join("secret"), "secret\n").unwrap();
+        std::fs::write(logs.join("shop.log"), "one\ntwo\n").unwrap();
+        std::fs::write(logs.join("shop.log.1"), "before\n").unwrap();
+        std::fs::write(logs.join("deep/er/app.log"), "deep\n").unwrap();
+        symlink("/secret", logs.join("absolute.log")).unwrap();
+        symlink("../../../secret", logs.join("up.log")).unwrap();
+        symlink("shop.log", logs.join("inside.log")).unwrap();
+        symlink("circle", logs.join("circle")).unwrap();
+        symlink("..", logs.join("parent")).unwrap();
+        let mode = rustix::fs::Mode::from_raw_mode(0o600);
+        rustix::fs::mkfifoat(rustix::fs::CWD, logs.join("pipe"), mode).unwrap();
+        root
+    }
+
+    fn lines(answer: &Value) -> Vec<&str> {
+        answer["entries"].as_array().unwrap().iter().map(|entry| entry["line"].as_str().unwrap()).collect()
+    }
+
+    #[test]
+    fn no_path_and_no_link_leads_out_of_the_configured_directories() {
+        let root = folder();
+        let host = host(root.path());
+        for path in [
+            "/secret",
+            "/var/log/shop/../../../secret",
+            "/var/log/shop/absolute.log",
+            "/var/log/shop/up.log",
+            "/var/log/shop/parent/shopping/other.log",
+            "/var/log/shop/circle",
+            "/var/log/shop/pipe",
+            "/var/log/shop/deep",
+            "/var/log/shop/",
+            "/var/log/shop",
+            "/var/log/shop//shop.log",
+            "/var/log/shop/./shop.log",
+            "/var/log/shopping/other.log",
+            "var/log/shop/shop.log",
+            "/var/log/shop/none.log",
+            "/etc/passwd",
+        ] {
+            let failure = ask::<Query>(&host, json!({"file": path})).unwrap_err();
+            assert_eq!(failure.code(), Code::ToolFailed, "{path}");
+            assert!(!format!("{failure:?}").contains("secret\n"), "{failure:?}");
+        }
+        assert_eq!(lines(&ask::<Query>(&host, json!({"file": "/var/log/shop/shop.log"})).unwrap()), ["one", "two"]);
+        assert_eq!(lines(&ask::<Query>(&host, json!({"file": "/var/log/shop/inside.log"})).unwrap()), ["one", "two"]);
+        let answer =
+            ask::<Query>(&host, json!({"file": "/var/log/shop/shop.log", "rotated": true, "lines": 2})).unwrap();
+        assert_eq!(lines(&answer), ["one", "two"]);
+        let answer = ask::<Query>(&host, json!({"file": "/var/log/shop/shop.log", "rotated": true})).unwrap();
+        assert_eq!(lines(&answer), ["before", "one", "two"]);
+    }
+
+    #[test]
+    fn the_list_has_the_logs_in_the_directories_and_nothing_else() {
+        let root = folder();
+        let answer = ask::<Query>(&host(root.path()), json!({})).unwrap();
+        let mut paths: Vec<&str> =
+            answer["logs"].as_array().unwrap().iter().map(|log| log["path"].as_str().unwrap()).collect();
+        paths.sort_unstable();
+        assert_eq!(
+            paths,
+            ["deep/er/app.log", "inside.log", "shop.log", "shop.log.1"].map(|path| format!("/var/log/shop/{path}"))
+        );
+        let answer = ask::<Query>(&host(root.path()), json!({"pattern": "DEEP", "lines": 1})).unwrap();
+        assert_eq!(answer["logs"][0]["size_bytes"], 5);
+        let answer = ask::<Query>(&Host::folder(root.path()), json!({})).unwrap();
+        assert!(answer["logs"].as_array().unwrap().is_empty());
+        assert!(answer["left_out"][0].as_str().unwrap().contains("toolsets.system.app_logs"), "{answer}");
+    }
+
+    #[test]
+    fn of_a_long_file_the_end_is_read_and_the_cut_is_said() {
+        let root = folder();
+        let path = root.path().join("var/log/shop/shop.log");
+        let text: String = (0..5000).map(|n| format!("line {n}\n")).collect();
+        std::fs::write(&path, &text).unwrap();
+        let mut limits = LimitsSection::default();
+        limits.logs.max_bytes_per_file = 100;
+        let arguments = json!({"file": "/var/log/shop/shop.log"});
+        let answer = ask_within::<Query>(&host(root.path()), &limits, &Progress::unheard(), arguments.clone()).unwrap();
+        assert_eq!(lines(&answer).last(), Some(&"line 4999"));
+        assert_eq!(lines(&answer).len(), 9, "the line that was cut is not shown");
+        assert!(answer["left_out"][0].as_str().unwrap().contains("max_bytes_per_file"), "{answer}");
+        // Bytes that are no text, a line without end, and a file that is all holes.
+        std::fs::write(&path, [&b"a\xff\xfeb\n"[..], &vec![b'x'; 1 << 20]].concat()).unwrap();
+        let answer = ask::<Query>(&host(root.path()), arguments.clone()).unwrap();
+        assert_eq!(lines(&answer)[0], "a\u{fffd}\u{fffd}b");
+        assert_eq!((lines(&answer)[1].len(), &answer["entries"][1]["truncated"]), (4096, &json!(true)));
+        File::options().write(true).open(&path).unwrap().set_len(1 << 40).unwrap();
+        let answer = ask::<Query>(&host(root.path()), arguments).unwrap();
+        assert!(lines(&answer).len() <= 1, "{}", answer["left_out"]);
+    }
+}

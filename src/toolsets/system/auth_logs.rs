@@ -148,6 +148,7 @@ struct Event {
 
 impl Event {
     fn new(time: Timestamp, program: Option<&str>, pid: Option<u32>, message: &str) -> Self {
+        let message = message.trim_start();
         let meaning = auth_event::read(program.unwrap_or_default(), message);
         let Meaning { kind, user, target_user, address, port, method, tty, command, unknown_user } = meaning;
         let (message, truncated) = shown(message);
@@ -172,13 +173,14 @@ impl Event {
 
     fn of(record: &Record, kind: Kind) -> Self {
         let written = record.address.map(|address| address.to_string());
+        let person = matches!(kind, Kind::Login | Kind::Failure | Kind::Logout);
         Self {
             time: record.time.to_string(),
             kind,
-            user: record.user.clone(),
+            user: record.user.clone().filter(|_| person),
             unknown_user: false,
             target_user: None,
-            address: written.or_else(|| record.host.clone()),
+            address: written.or_else(|| record.host.clone().filter(|_| person)),
             port: None,
             method: None,
             tty: record.line.clone().filter(|line| line != "~"),
@@ -186,7 +188,8 @@ impl Event {
             ended: None,
             program: None,
             pid: record.pid,
-            message: None,
+            // With a start or stop of the host it is the release of the kernel.
+            message: record.host.clone().filter(|_| !person),
             truncated: false,
         }
     }

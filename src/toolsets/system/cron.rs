@@ -302,3 +302,50 @@ fn cut(command: &str) -> String {
     let end = command.floor_char_boundary(COMMAND_BYTES);
     command.get(..end).unwrap_or_default().to_owned()
 }
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::symlink;
+
+    use proptest::prelude::*;
+    use serde_json::json;
+
+    use super::super::Host;
+    use super::super::query::ask;
+    use super::*;
+
+    #[test]
+    fn filters_and_the_limit_are_said() {
+        let host = Host::fixture("debian-vm");
+        let answer = ask::<Query>(&host, json!({"user": "root", "limit": 1})).unwrap();
+        assert_eq!((&answer["matching"], answer["jobs"].as_array().unwrap().len()), (&json!(7), 1));
+        assert!(answer["left_out"][0].as_str().unwrap().starts_with("6 jobs"), "{answer}");
+        assert_eq!(ask::<Query>(&host, json!({"pattern": "SENSOR"})).unwrap()["matching"], 0);
+    }
+
+    #[test]
+    fn what_is_no_table_is_said_and_the_rest_is_there() {
+        let root = tempfile::tempdir().unwrap();
+        let folder = root.path().join("etc/cron.d");
+        std::fs::create_dir_all(folder.join("folder")).unwrap();
+        symlink("circle", folder.join("circle")).unwrap();
+        let mode = rustix::fs::Mode::from_raw_mode(0o600);
+        rustix::fs::mkfifoat(rustix::fs::CWD, folder.join("pipe"), mode).unwrap();
+        std::fs::write(folder.join("good"), b"A=b c\n* * * * * root \xff\n1 2 3\n").unwrap();
+        std::fs::write(folder.join("old~"), "* * * * * root old\n").unwrap();
+        std::fs::File::create(folder.join("holes")).unwrap().set_len(1 << 40).unwrap();
+        let answer = ask::<Query>(&Host::folder(root.path()), json!({})).unwrap();
+        let jobs = answer["jobs"].as_array().unwrap();
+        assert_eq!(jobs.iter().filter(|job| job["file"] == "/etc/cron.d/good").count(), 2, "{answer}");
+        assert_eq!(answer["left_out"].as_array().unwrap().len(), 3, "{answer}");
+    }
+
+    proptest! {
+        #[test]
+        fn no_line_is_a_panic(line in "\\PC*|[0-9*/@a-zé= \t]{0,40}") {
+            for table in [Table::System, Table::User("x"), Table::Anacron] {
+                let _ = parse(&line, table);
+            }
+        }
+    }
+}

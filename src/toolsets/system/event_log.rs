@@ -174,16 +174,19 @@ fn describe(record: &AuditRecord<'_>) -> Event {
     let known = |name: &str| record.value(name).filter(|text| text != "?" && text != "(null)" && text != "(none)");
     let result = record.plain("success").or_else(|| record.plain("res"));
     let command = record.arguments().or_else(|| known("proctitle")).or_else(|| known("cmd"));
+    // Security modules say so in words of their own.
+    let refused =
+        record.kind == "AVC" && (record.plain("apparmor") == Some("DENIED") || record.text.starts_with("avc:  denied"));
     let (text, truncated) = shown(record.text);
     Event {
         time: record.time.to_string(),
         serial: record.serial,
         r#type: record.kind.to_owned(),
-        success: result.and_then(|result| match result {
-            "yes" | "success" | "1" => Some(true),
-            "no" | "failed" | "0" => Some(false),
-            _ => None,
-        }),
+        success: match result {
+            Some("yes" | "success" | "1") => Some(true),
+            Some("no" | "failed" | "0") => Some(false),
+            _ => refused.then_some(false),
+        },
         operation: known("op"),
         account: known("acct"),
         uid: number("uid"),

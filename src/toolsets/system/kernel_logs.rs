@@ -332,3 +332,52 @@ fn file(ask: &Ask<'_>, args: &Args, wanted: &Wanted) -> Looked {
     let found = log_files::read(ask, &log, wanted, &Lines { stamps: Stamps::of(ask.host), args })?;
     Ok(Ok(Answer { source: Some(Source::File), entries: found.entries, files: found.files, left_out: found.left_out }))
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+    use serde_json::json;
+
+    use super::super::Host;
+    use super::super::query::ask;
+    use super::*;
+
+    #[test]
+    fn without_the_buffer_the_next_source_is_asked_and_a_chosen_one_alone() {
+        let board = Host::fixture("rpi-arm");
+        let answer = ask::<Query>(&board, json!({})).unwrap();
+        assert_eq!(answer["source"], "journal");
+        assert!(answer["left_out"].to_string().contains("/dev/kmsg"), "{answer}");
+        assert_eq!(ask::<Query>(&board, json!({"source": "file"})).unwrap()["source"], "file");
+        let answer = ask::<Query>(&board, json!({"source": "buffer"})).unwrap();
+        assert_eq!((answer.get("source"), answer["entries"].as_array().unwrap().len()), (None, 0));
+    }
+
+    #[test]
+    fn severity_and_pattern_filter_the_buffer() {
+        let host = Host::fixture("debian-vm");
+        let answer = ask::<Query>(&host, json!({"severity": "critical"})).unwrap();
+        assert_eq!(answer["entries"].as_array().unwrap().len(), 1);
+        let answer = ask::<Query>(&host, json!({"pattern": "NVME"})).unwrap();
+        assert_eq!(answer["entries"][0]["severity"], "error");
+    }
+
+    #[test]
+    fn a_buffer_without_end_is_read_no_further_than_the_cap() {
+        let root = tempfile::tempdir().unwrap();
+        std::fs::create_dir(root.path().join("dev")).unwrap();
+        let file = File::create(root.path().join("dev/kmsg")).unwrap();
+        file.set_len(1 << 40).unwrap();
+        let answer = ask::<Query>(&Host::folder(root.path()), json!({})).unwrap();
+        assert_eq!(answer["entries"].as_array().unwrap().len(), 0);
+    }
+
+    proptest! {
+        #[test]
+        fn no_text_is_a_panic(text in "\\PC*|[0-9]{0,22},[0-9]{0,3},[0-9]{0,22},-;[\\\\x0a]{0,9}") {
+            if let Some(record) = Kmsg::parse(&text) {
+                let _ = unescaped(record.message);
+            }
+        }
+    }
+}

@@ -1,6 +1,7 @@
 //! Text logs and their rotated forms, read from the newest line back. Of each file no more than the configured bytes are
 //! looked at: the last ones. What could not be read is said.
 
+use std::cmp::Reverse;
 use std::fs::File;
 use std::io::{self, Read, Seek as _, SeekFrom};
 
@@ -151,32 +152,32 @@ pub(super) fn exists(host: &Host, path: &str) -> bool {
 /// `path` and the forms that rotation gives it (`.1`, `-20251103`, and packed), the newest first.
 pub(super) fn rotated(host: &Host, path: &str) -> Vec<String> {
     let Some((folder, name)) = path.rsplit_once('/') else { return vec![path.to_owned()] };
-    let mut older: Vec<(std::time::SystemTime, String)> = host
+    let mut older: Vec<(Age, String)> = host
         .list(folder)
         .into_iter()
-        .filter(|other| other.strip_prefix(name).is_some_and(is_rotation))
-        .take(ROTATED)
-        .filter_map(|other| {
-            let path = format!("{folder}/{other}");
-            let (_, about) = host.file(&path).ok()?;
-            Some((about.modified().ok()?, path))
-        })
+        .filter_map(|other| Some((Age::of(other.strip_prefix(name)?)?, format!("{folder}/{other}"))))
         .collect();
-    // Files of one time, as in a copied folder, in the order of their names: .1 is newer than .2.
-    older.sort_by(|(one, name), (other, others)| other.cmp(one).then_with(|| natural(name).cmp(&natural(others))));
-    std::iter::once(path.to_owned()).chain(older.into_iter().map(|(_, path)| path)).collect()
+    older.sort();
+    std::iter::once(path.to_owned()).chain(older.into_iter().take(ROTATED).map(|(_, path)| path)).collect()
 }
 
-/// By the number of the rotation, so that `.10` comes after `.2`; by a date, the latest first.
-fn natural(path: &str) -> (u64, std::cmp::Reverse<String>) {
-    let number = path.split('.').rev().find_map(|part| part.parse().ok()).unwrap_or(0);
-    (number, std::cmp::Reverse(path.to_owned()))
+/// How old a rotated form is, by its name, the newest first. The time of a file says less: packing it anew or copying it
+/// changes that.
+#[derive(PartialEq, Eq, PartialOrd, Ord)]
+enum Age {
+    /// `.1` is newer than `.2`.
+    Number(u64),
+    /// `-20251103` is newer than `-20251102`.
+    Date(Reverse<u64>),
 }
 
-fn is_rotation(rest: &str) -> bool {
-    let plain = ["gz", "zst", "xz", "bz2"].iter().find_map(|packed| rest.strip_suffix(packed)?.strip_suffix('.'));
-    let digits = plain.unwrap_or(rest).strip_prefix(['.', '-']);
-    digits.is_some_and(|text| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit() || byte == b'-'))
+impl Age {
+    fn of(rest: &str) -> Option<Self> {
+        let plain = ["gz", "zst", "xz", "bz2"].iter().find_map(|packed| rest.strip_suffix(packed)?.strip_suffix('.'));
+        let digits = plain.unwrap_or(rest).strip_prefix(['.', '-'])?.replace('-', "");
+        let number = Some(digits).filter(|text| text.bytes().all(|byte| byte.is_ascii_digit()))?.parse().ok()?;
+        Some(if number < 1_000_000 { Self::Number(number) } else { Self::Date(Reverse(number)) })
+    }
 }
 
 /// The last bytes of a file as text, from the beginning of a line, and whether there is more before them.
@@ -258,10 +259,10 @@ mod tests {
     #[test]
     fn rotated_forms_are_told_from_other_logs() {
         for rest in [".1", ".2.gz", "-20251103", "-20251103.zst", ".10.xz", "-2025-11-03"] {
-            assert!(is_rotation(rest), "{rest}");
+            assert!(Age::of(rest).is_some(), "{rest}");
         }
-        for rest in ["", ".gz", ".old", "-debug", ".1.bak", "ng", "."] {
-            assert!(!is_rotation(rest), "{rest}");
+        for rest in ["", ".gz", ".old", "-debug", ".1.bak", "ng", ".", "-", ".99999999999999999999999"] {
+            assert!(Age::of(rest).is_none(), "{rest}");
         }
     }
 
@@ -270,16 +271,11 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let log = folder.path().join("var/log");
         std::fs::create_dir_all(&log).unwrap();
-        let old = std::time::UNIX_EPOCH + std::time::Duration::from_secs(1_000_000);
-        for name in ["syslog", "syslog.1", "syslog.2.gz", "syslog.10.gz", "syslog.conf"] {
-            let file = File::create(log.join(name)).unwrap();
-            file.set_modified(old).unwrap();
+        let names = ["syslog", "syslog.1", "syslog.2.gz", "syslog.10.gz", "syslog-20251103", "syslog-20251102.zst"];
+        for name in names.iter().chain(&["syslog.conf"]) {
+            std::fs::write(log.join(name), "").unwrap();
         }
         let host = Host::folder(folder.path());
-        let names = ["syslog", "syslog.1", "syslog.2.gz", "syslog.10.gz"].map(|name| format!("var/log/{name}"));
-        assert_eq!(rotated(&host, "var/log/syslog"), names);
-        let newer = old + std::time::Duration::from_secs(5);
-        File::options().write(true).open(log.join("syslog.10.gz")).unwrap().set_modified(newer).unwrap();
-        assert_eq!(rotated(&host, "var/log/syslog")[1], "var/log/syslog.10.gz");
+        assert_eq!(rotated(&host, "var/log/syslog"), names.map(|name| format!("var/log/{name}")));
     }
 }

@@ -171,7 +171,7 @@ mod tests {
     }
 
     fn put(bytes: &mut [u8], at: usize, value: &[u8]) {
-        bytes[at..at + value.len()].copy_from_slice(value);
+        bytes[at..][..value.len()].copy_from_slice(value);
     }
 
     fn record(layout: &Layout, kind: u8, user: &str, seconds: i32) -> Vec<u8> {

@@ -183,3 +183,92 @@ impl HostQuery for Query {
         Ok(Answer { entries: found.entries, files: found.files, left_out: found.left_out })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write as _;
+    use std::os::unix::fs::symlink;
+
+    use flate2::Compression;
+    use flate2::write::GzEncoder;
+    use serde_json::{Value, json};
+
+    use super::super::Host;
+    use super::super::query::{ask, ask_within};
+    use super::*;
+    use crate::call::Progress;
+
+    fn folder() -> (tempfile::TempDir, std::path::PathBuf) {
+        let root = tempfile::tempdir().unwrap();
+        let log = root.path().join("var/log");
+        std::fs::create_dir_all(&log).unwrap();
+        (root, log)
+    }
+
+    fn now() -> String {
+        crate::clock::Clock::system().now().to_string()
+    }
+
+    fn messages(answer: &Value) -> Vec<&str> {
+        answer["entries"].as_array().unwrap().iter().map(|entry| entry["message"].as_str().unwrap()).collect()
+    }
+
+    #[test]
+    fn what_cannot_be_read_is_said_and_the_rest_is_there() {
+        let (root, log) = folder();
+        std::fs::write(log.join("syslog"), format!("{} h p[1]: good\n", now())).unwrap();
+        symlink("syslog.1", log.join("syslog.1")).unwrap();
+        let mode = rustix::fs::Mode::from_raw_mode(0o600);
+        rustix::fs::mkfifoat(rustix::fs::CWD, log.join("syslog.2"), mode).unwrap();
+        std::fs::write(log.join("syslog.3.xz"), "packed").unwrap();
+        std::fs::write(log.join("syslog.4.gz"), "no gzip").unwrap();
+        std::fs::write(log.join("syslog.5.zst"), "no zstd").unwrap();
+        std::fs::create_dir(log.join("syslog.6")).unwrap();
+        let answer = ask::<Query>(&Host::folder(root.path()), json!({})).unwrap();
+        assert_eq!((messages(&answer), &answer["files"]), (vec!["good"], &json!(["/var/log/syslog"])));
+        let said = answer["left_out"].as_array().unwrap();
+        assert_eq!(said.len(), 6, "{said:#?}");
+        assert!(said[2].as_str().unwrap().contains("packed in a way"), "{said:#?}");
+    }
+
+    #[test]
+    fn a_packed_file_that_grows_without_end_is_given_up() {
+        let (root, log) = folder();
+        let mut bomb = GzEncoder::new(Vec::new(), Compression::best());
+        bomb.write_all(&vec![b'\n'; 1 << 20]).unwrap();
+        std::fs::write(log.join("syslog.1.gz"), bomb.finish().unwrap()).unwrap();
+        let mut limits = LimitsSection::default();
+        limits.logs.max_bytes_per_file = 10_000;
+        let host = Host::folder(root.path());
+        let answer = ask_within::<Query>(&host, &limits, &Progress::unheard(), json!({})).unwrap();
+        assert!(answer["left_out"][0].as_str().unwrap().contains("too large once it is unpacked"), "{answer}");
+    }
+
+    #[test]
+    fn zstd_is_unpacked_and_the_severity_counts_where_it_is_kept() {
+        let (root, log) = folder();
+        let line = |priority: u8, text: &str| format!("<{priority}>{} h p[1]: {text}\n", now());
+        std::fs::write(log.join("syslog"), line(11, "an error") + &line(14, "a note")).unwrap();
+        let packed = ruzstd::encoding::compress_to_vec(
+            line(8, "an emergency").as_bytes(),
+            ruzstd::encoding::CompressionLevel::Fastest,
+        );
+        std::fs::write(log.join("syslog-20251103.zst"), packed).unwrap();
+        let answer = ask::<Query>(&Host::folder(root.path()), json!({"severity": "error"})).unwrap();
+        assert_eq!(messages(&answer), ["an emergency", "an error"]);
+        assert_eq!(
+            (&answer["entries"][1]["severity"], &answer["entries"][1]["facility"]),
+            (&json!("error"), &json!("user"))
+        );
+    }
+
+    #[test]
+    fn the_newest_lines_win_and_the_others_are_counted() {
+        let (root, log) = folder();
+        let text: String = (0..20).map(|n| format!("{} h p: {n}\n", now())).collect();
+        std::fs::write(log.join("syslog"), text).unwrap();
+        let answer = ask::<Query>(&Host::folder(root.path()), json!({"lines": 2, "pattern": "1"})).unwrap();
+        assert_eq!(messages(&answer), ["18", "19"]);
+        assert!(answer["left_out"][0].as_str().unwrap().contains("older entries that fit were left out"), "{answer}");
+    }
+}

@@ -184,3 +184,40 @@ fn stamped(ask: &Ask<'_>, name: &str) -> Option<String> {
     let since = about.modified().ok()?.duration_since(UNIX_EPOCH).ok()?;
     moment(u64::try_from(since.as_millis()).ok()?)
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use serde_json::json;
+
+    use super::super::Host;
+    use super::super::query::ask;
+    use super::*;
+
+    #[test]
+    fn a_persistent_timer_ran_when_its_stamp_was_touched() {
+        let root = tempfile::tempdir().unwrap();
+        for folder in ["usr/lib/systemd/system", "var/lib/systemd/timers"] {
+            std::fs::create_dir_all(root.path().join(folder)).unwrap();
+        }
+        let unit = "[Timer]\nOnCalendar=daily\nOnCalendar=\nOnCalendar=hourly\nPersistent=yes\n[Install]\nWantedBy=timers.target\n";
+        std::fs::write(root.path().join("usr/lib/systemd/system/x.timer"), unit).unwrap();
+        let stamp = std::fs::File::create(root.path().join("var/lib/systemd/timers/stamp-x.timer")).unwrap();
+        stamp.set_modified(UNIX_EPOCH + Duration::from_secs(1_762_150_364)).unwrap();
+        let answer = ask::<Query>(&Host::folder(root.path()), json!({})).unwrap();
+        assert_eq!(
+            answer,
+            json!({
+                "states_from": "files", "matching": 1, "left_out": [],
+                "timers": [{
+                    "name": "x.timer", "activates": "x.service", "file": "/usr/lib/systemd/system/x.timer",
+                    "enablement": "disabled", "triggers": [{"on": "OnCalendar", "value": "hourly"}], "persistent": true,
+                    "last": "2025-11-03T06:12:44.000Z",
+                }],
+            })
+        );
+        let answer = ask::<Query>(&Host::folder(root.path()), json!({"enabled": true})).unwrap();
+        assert_eq!(answer["matching"], 0);
+    }
+}

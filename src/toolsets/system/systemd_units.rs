@@ -121,6 +121,9 @@ struct Unit {
     /// Whether it is started by itself, by its file and the links to it.
     #[serde(skip_serializing_if = "Option::is_none")]
     enablement: Option<Enablement>,
+    /// The unit that this is only another name of.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    alias_of: Option<String>,
     /// Files that change it.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     drop_ins: Vec<String>,
@@ -210,11 +213,13 @@ impl HostQuery for Query {
             if !fits {
                 continue;
             }
-            let live = loaded.as_ref().and_then(|units| units.get(name));
+            let counts = tree.target(name).unwrap_or(name);
+            let live = loaded.as_ref().and_then(|units| units.get(counts));
             let active = live.map(|unit| unit.active).or_else(|| {
-                let runs = || if systemd_state::runs(ask.host, name) { Activity::Active } else { Activity::Inactive };
-                // What systemd has not loaded does not run.
-                (from_files.then(runs)).or(loaded.as_ref().map(|_| Activity::Inactive))
+                let runs = || if systemd_state::runs(ask.host, counts) { Activity::Active } else { Activity::Inactive };
+                // What systemd has not loaded does not run, and a template never does.
+                let known = from_files.then(runs).or(loaded.as_ref().map(|_| Activity::Inactive));
+                known.filter(|_| !name.contains("@."))
             });
             if args.active.is_some_and(|wanted| active != Some(wanted)) {
                 continue;
@@ -225,7 +230,8 @@ impl HostQuery for Query {
             }
             matching = matching.saturating_add(1);
             if units.len() < most {
-                units.push(describe(ask, name, file, live, active, args.details));
+                let alias_of = tree.target(name).map(str::to_owned);
+                units.push(Unit { alias_of, ..describe(ask, name, file, live, active, args.details) });
             }
         }
         let failed = loaded.map(|units| units.values().filter(|unit| unit.active == Activity::Failed).count());
@@ -256,6 +262,7 @@ fn describe(
         details: file.as_ref().filter(|_| details).map(self::details),
         drop_ins: file.as_ref().map(|file| file.drop_ins.clone()).unwrap_or_default(),
         file: file.map(|file| file.path),
+        alias_of: None,
         active,
         sub: live.map(|unit| unit.sub.clone()),
         load: live.map(|unit| unit.load.clone()),
@@ -284,5 +291,65 @@ fn details(file: &UnitFile) -> Details {
         wants: words("Unit", "Wants"),
         after: words("Unit", "After"),
         wanted_by: words("Install", "WantedBy"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::symlink;
+
+    use serde_json::json;
+
+    use super::super::Host;
+    use super::super::query::ask;
+    use super::*;
+
+    #[test]
+    fn where_systemd_cannot_be_asked_files_say_what_runs() {
+        let root = tempfile::tempdir().unwrap();
+        let units = root.path().join("usr/lib/systemd/system");
+        std::fs::create_dir_all(&units).unwrap();
+        for name in ["a.service", "b.service", "t@.service"] {
+            std::fs::write(units.join(name), "[Service]\nExecStart=/bin/true\n").unwrap();
+        }
+        let running = root.path().join("run/systemd/units");
+        std::fs::create_dir_all(&running).unwrap();
+        symlink("0123", running.join("invocation:a.service")).unwrap();
+        let group = root.path().join("sys/fs/cgroup/system.slice/a.service");
+        std::fs::create_dir_all(&group).unwrap();
+        std::fs::write(group.join("cgroup.procs"), "7\n8\n9\n").unwrap();
+        let host = Host::folder(root.path());
+        let answer = ask::<Query>(&host, json!({})).unwrap();
+        assert_eq!((&answer["states_from"], answer.get("failed")), (&json!("files"), None));
+        assert_eq!((&answer["units"][0]["active"], &answer["units"][0]["processes"]), (&json!("active"), &json!(3)));
+        assert_eq!((&answer["units"][1]["active"], answer["units"][2].get("active")), (&json!("inactive"), None));
+        assert!(ask::<Query>(&host, json!({"active": "failed"})).unwrap_err().public().contains("systemd alone"));
+        // systemd runs, and what would ask it is not there.
+        std::fs::create_dir_all(root.path().join("run/systemd/system")).unwrap();
+        let answer = ask::<Query>(&host, json!({})).unwrap();
+        assert!(answer["left_out"][0].as_str().unwrap().contains("could not be asked"), "{answer}");
+    }
+
+    #[test]
+    fn files_that_are_no_files_and_long_lists_hold_nothing_up() {
+        let root = tempfile::tempdir().unwrap();
+        let units = root.path().join("etc/systemd/system");
+        std::fs::create_dir_all(units.join("folder.service")).unwrap();
+        symlink("circle.service", units.join("circle.service")).unwrap();
+        let mode = rustix::fs::Mode::from_raw_mode(0o600);
+        rustix::fs::mkfifoat(rustix::fs::CWD, units.join("pipe.service"), mode).unwrap();
+        std::fs::write(units.join("empty.service"), "").unwrap();
+        std::fs::File::create(units.join("holes.service")).unwrap().set_len(1 << 40).unwrap();
+        let answer = ask::<Query>(&Host::folder(root.path()), json!({"limit": 4})).unwrap();
+        assert_eq!((&answer["matching"], answer["units"].as_array().unwrap().len()), (&json!(5), 4));
+        assert!(answer["left_out"][0].as_str().unwrap().starts_with("1 units"), "{answer}");
+        let state = |name: &str| {
+            let answer = ask::<Query>(&Host::folder(root.path()), json!({"name": name})).unwrap();
+            answer["units"][0]["enablement"].as_str().unwrap().to_owned()
+        };
+        assert_eq!(
+            ["pipe", "circle", "empty", "folder", "holes"].map(state),
+            ["bad", "bad", "masked", "bad", "static"]
+        );
     }
 }

@@ -200,6 +200,12 @@ impl Tree {
         self.found.keys().map(String::as_str)
     }
 
+    /// The name that counts for a unit: for another name of one, that one's.
+    pub(super) fn target(&self, name: &str) -> Option<&str> {
+        let target = last_name(self.found.get(name)?.link.as_deref()?)?;
+        Some(target).filter(|target| *target != name && is_unit(target))
+    }
+
     /// Reads a unit and its drop-ins.
     pub(super) fn load(&self, ask: &Ask<'_>, name: &str) -> Option<UnitFile> {
         let place = self.found.get(name)?;

@@ -43,7 +43,7 @@ pub fn assert_answered(ended: &Ended, said: &str) {
     let result = |id: u8| &answers.iter().find(|answer| answer["id"] == id).unwrap()["result"];
     let versions = [&result(1)["protocolVersion"], &result(1)["supportedVersions"][0]];
     assert!(versions.contains(&&"2025-11-25".into()), "{ended:?}");
-    assert_eq!(result(2)["tools"].as_array().map(Vec::len), Some(7), "{ended:?}");
+    assert!(result(2)["tools"].as_array().is_some_and(|tools| tools.len() >= 7), "{ended:?}");
     assert!(result(3)["structuredContent"][said].is_number(), "{ended:?}");
 }
 
