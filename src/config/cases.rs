@@ -15,11 +15,20 @@ use crate::clock::{Clock, Timestamp};
 use crate::pki::{Authority, KeyKind, Profile, Request, SigningKey};
 
 pub(super) const TOOLS: &[&str] = &[
+    "get_app_logs",
+    "get_auth_logs",
     "get_cpu_info",
+    "get_cron_jobs",
     "get_disk_info",
+    "get_event_log",
+    "get_journal_logs",
+    "get_kernel_logs",
     "get_memory_info",
     "get_network_info",
     "get_processes",
+    "get_syslog",
+    "get_systemd_timers",
+    "get_systemd_units",
     "get_temperature",
     "get_uptime",
 ];

@@ -64,10 +64,6 @@ impl Condition {
             .iter()
             .any(|way| has(way.name, &way.value) && way.vouched.is_none_or(|(name, value)| has(name, value)))
     }
-
-    fn names(&self, name: &str, value: &[u8]) -> bool {
-        self.one_of.iter().any(|way| way.name == name && way.value.as_bytes() == value)
-    }
 }
 
 /// What to look for.
@@ -285,11 +281,8 @@ impl Walk {
         let mut lists = Vec::new();
         match search.conditions.first() {
             Some(condition) => {
-                let mut names: Vec<&str> = condition.one_of.iter().map(|way| way.name).collect();
-                names.sort_unstable();
-                names.dedup();
-                for name in names {
-                    lists.extend(file.with(name, |value| condition.names(name, value))?);
+                for way in &condition.one_of {
+                    lists.extend(file.exactly(way.name, &way.value)?);
                 }
             }
             None => lists.push(file.all()?),

@@ -8,6 +8,7 @@ use std::io::{self, Read as _};
 use std::os::unix::fs::FileExt as _;
 
 use ruzstd::decoding::{FrameDecoder, StreamingDecoder};
+use siphasher::sip::SipHasher;
 
 /// Bytes that are read at a time.
 const PAGE: u64 = 4096;
@@ -55,6 +56,9 @@ pub(super) struct JournalFile {
     pages: Pages,
     compact: bool,
     field_table: (u64, u64),
+    data_table: (u64, u64),
+    /// What the hashes of the file are keyed with; older ones have another hash, and are searched without it.
+    key: Option<SipHasher>,
     /// When the last entry was written, in microseconds since the epoch.
     pub(super) newest: u64,
     /// When the first was.
@@ -110,10 +114,13 @@ impl JournalFile {
         if header.get(..8) != Some(b"LPKSHHRH".as_slice()) || flags & !known != 0 {
             return Err(Stop::Damaged);
         }
+        let id: [u8; 16] = header.get(24..40).and_then(|id| id.try_into().ok()).ok_or(Stop::Damaged)?;
         Ok(Self {
             pages,
             compact: flags & COMPACT != 0,
             field_table: (u64_at(&header, 120)?, u64_at(&header, 128)?),
+            data_table: (u64_at(&header, 104)?, u64_at(&header, 112)?),
+            key: Some(SipHasher::new_with_key(&id)).filter(|_| flags & KEYED_HASH != 0),
             newest: u64_at(&header, 192)?,
             oldest: u64_at(&header, 184)?,
             entries: u64_at(&header, 152)?,
@@ -130,6 +137,24 @@ impl JournalFile {
         Ok(list)
     }
 
+    /// The entries that have the field `name` with just this value.
+    pub(super) fn exactly(&mut self, name: &str, value: &str) -> Result<Vec<List>, Stop> {
+        let Some(key) = &self.key else { return self.with(name, |found| found == value.as_bytes()) };
+        let hash = key.hash(format!("{name}={value}").as_bytes());
+        let (table, bytes) = self.data_table;
+        let Some(bucket) = hash.checked_rem(bytes.checked_div(16).unwrap_or(0)) else { return Ok(Vec::new()) };
+        let place = bucket.checked_mul(16).and_then(|skip| table.checked_add(skip)).ok_or(Stop::Damaged)?;
+        let mut at = u64_at(&self.pages.bytes(place, 8)?, 0)?;
+        while at > 0 {
+            let head = self.object(at, DATA, 64)?;
+            if u64_at(&head, 16)? == hash && self.data(at)?.is_some_and(|field| field.is(name, value)) {
+                return Ok(vec![self.list(&head)?]);
+            }
+            at = u64_at(&head, 24)?;
+        }
+        Ok(Vec::new())
+    }
+
     /// The entries that have the field `name` with a value that `wanted` takes, a list a value.
     pub(super) fn with(&mut self, name: &str, wanted: impl Fn(&[u8]) -> bool) -> Result<Vec<List>, Stop> {
         let Some(mut at) = self.field(name)? else { return Ok(Vec::new()) };
@@ -137,11 +162,7 @@ impl JournalFile {
         while at > 0 {
             let head = self.object(at, DATA, 64)?;
             if self.data(at)?.is_some_and(|field| field.name == name && wanted(&field.value)) {
-                let first = u64_at(&head, 40)?;
-                let count = u64_at(&head, 56)?;
-                let mut list = List { first: (first > 0).then_some(first), count, ..List::default() };
-                self.arrays(u64_at(&head, 48)?, &mut list)?;
-                found.push(list);
+                found.push(self.list(&head)?);
             }
             at = u64_at(&head, 32)?;
         }
@@ -201,6 +222,14 @@ impl JournalFile {
             found.extend(field);
         }
         Ok(found)
+    }
+
+    /// The entries that have a value, by the head of its object.
+    fn list(&mut self, head: &[u8]) -> Result<List, Stop> {
+        let first = u64_at(head, 40)?;
+        let mut list = List { first: (first > 0).then_some(first), count: u64_at(head, 56)?, ..List::default() };
+        self.arrays(u64_at(head, 48)?, &mut list)?;
+        Ok(list)
     }
 
     /// Follows a chain of arrays, which always leads forward in a sound file.
@@ -399,6 +428,7 @@ mod tests {
         for name in ["_SYSTEMD_UNIT", "PRIORITY", "_BOOT_ID"] {
             lists.extend(file.with(name, |_| true)?);
         }
+        lists.extend(file.exactly("PRIORITY", "6")?);
         let mut found = 0;
         for list in lists {
             for number in (0..list.count()).rev().take(5000) {
@@ -417,6 +447,11 @@ mod tests {
         let mut file = opened(&fixture(), 1 << 20).unwrap();
         let lists = file.with("_SYSTEMD_UNIT", |unit| unit == b"nginx.service").unwrap();
         assert_eq!(lists.iter().map(List::count).collect::<Vec<_>>(), [3]);
+        let lists = file.exactly("_SYSTEMD_UNIT", "nginx.service").unwrap();
+        assert_eq!(lists.iter().map(List::count).collect::<Vec<_>>(), [3], "by the hash");
+        file.key = None;
+        let lists = file.exactly("_SYSTEMD_UNIT", "nginx.service").unwrap();
+        assert_eq!(lists.iter().map(List::count).collect::<Vec<_>>(), [3], "and without");
         assert!(file.with("NO_SUCH_FIELD", |_| true).unwrap().is_empty());
     }
 
