@@ -2,6 +2,7 @@
 //! index leads to the entries; otherwise they are gone through from the newest back.
 
 use std::cmp::Reverse;
+use std::io::ErrorKind;
 
 use super::Host;
 use super::journal_file::{Entry, Field, JournalFile, List, Stop};
@@ -112,27 +113,44 @@ pub(super) struct Found {
     pub(super) left_out: Vec<String>,
 }
 
-/// The journal's files with their headers read.
-struct Opened {
+/// The journal's files. None is kept open: a host may have hundreds.
+struct Journal {
     /// Those that were written last come first.
-    files: Vec<(String, JournalFile)>,
-    /// Why others were not opened.
+    files: Vec<Known>,
+    /// Why others are not among them.
     notes: Vec<String>,
 }
 
+/// A file whose header was read.
+struct Known {
+    path: String,
+    /// When its first and its last entry were written, in microseconds since the epoch.
+    span: (u64, u64),
+}
+
+/// Opens a file for all that follows.
+fn open(ask: &Ask<'_>, path: &str) -> Result<JournalFile, String> {
+    let (file, about) = ask.host.file(path).map_err(|error| why(&error).to_owned())?;
+    JournalFile::open(file, about.len(), ask.limits.logs.max_bytes_per_file)
+        .map_err(|_| "it is damaged or of an unknown form".to_owned())
+}
+
 /// `None` when the host has no journal.
-fn open(ask: &Ask<'_>) -> Result<Option<Opened>, Failure> {
-    let (mut files, mut notes, mut any, mut shut) = (Vec::new(), Vec::new(), false, 0_usize);
-    for path in paths(ask.host).into_iter().take(FILES) {
+fn journal(ask: &Ask<'_>) -> Result<Option<Journal>, Failure> {
+    let (mut files, mut notes, mut shut) = (Vec::new(), Vec::new(), 0_usize);
+    let mut paths = paths(ask.host);
+    let any = !paths.is_empty();
+    let over = paths.len().saturating_sub(FILES);
+    paths.truncate(FILES);
+    for path in paths {
         ask.go_on()?;
-        any = true;
-        match ask.host.file(&path) {
-            Ok((file, about)) => match JournalFile::open(file, about.len(), ask.limits.logs.max_bytes_per_file) {
-                Ok(file) => files.push((path, file)),
-                Err(_) => notes.push(format!("/{path} could not be read: it is damaged or of an unknown form")),
-            },
-            Err(error) if error.kind() == std::io::ErrorKind::PermissionDenied => shut = shut.saturating_add(1),
-            Err(error) => notes.push(format!("/{path} could not be read: {}", why(&error))),
+        if ask.host.file(&path).is_err_and(|error| error.kind() == ErrorKind::PermissionDenied) {
+            shut = shut.saturating_add(1);
+            continue;
+        }
+        match open(ask, &path) {
+            Ok(file) => files.push(Known { path, span: (file.oldest, file.newest) }),
+            Err(why) => notes.push(format!("/{path} could not be read: {why}")),
         }
     }
     if shut > 0 {
@@ -140,8 +158,11 @@ fn open(ask: &Ask<'_>) -> Result<Option<Opened>, Failure> {
             "{shut} journal files could not be read: the daemon's user needs the group systemd-journal (or adm)"
         ));
     }
-    files.sort_by_key(|(_, file)| Reverse(file.newest));
-    Ok(any.then_some(Opened { files, notes }))
+    if over > 0 {
+        notes.push(format!("{over} journal files were not looked at: there are more than {FILES}"));
+    }
+    files.sort_by_key(|known| Reverse(known.span.1));
+    Ok(any.then_some(Journal { files, notes }))
 }
 
 fn paths(host: &Host) -> Vec<String> {
@@ -162,9 +183,10 @@ fn paths(host: &Host) -> Vec<String> {
 /// The boots that the journal knows, the latest first, by the entries that were written last in each file.
 pub(super) fn boots(ask: &Ask<'_>) -> Result<Vec<[u8; 16]>, Failure> {
     let mut found: Vec<(u64, [u8; 16])> = Vec::new();
-    let Some(Opened { files, .. }) = open(ask)? else { return Ok(Vec::new()) };
-    for (_, mut file) in files {
+    let Some(Journal { files, .. }) = journal(ask)? else { return Ok(Vec::new()) };
+    for known in files {
         ask.go_on()?;
+        let Ok(mut file) = open(ask, &known.path) else { continue };
         let Ok(lists) = file.with("_BOOT_ID", |_| true) else { continue };
         for list in lists {
             let Ok(Some(last)) = last(&mut file, &list) else { continue };
@@ -189,21 +211,23 @@ fn last(file: &mut JournalFile, list: &List) -> Result<Option<Entry>, Stop> {
 /// # Errors
 /// When nobody waits any more.
 pub(super) fn search(ask: &Ask<'_>, wanted: &Wanted, search: &Search) -> Result<Option<Found>, Failure> {
-    let Some(Opened { files, mut notes }) = open(ask)? else { return Ok(None) };
+    let Some(Journal { files, mut notes }) = journal(ask)? else { return Ok(None) };
     let mut records: Vec<Record> = Vec::new();
     let (mut read, mut left, mut more) = (Vec::new(), 0_usize, false);
-    for (path, mut file) in files {
+    for Known { path, span: (oldest, newest) } in files {
         ask.go_on()?;
         let time = |micros: u64| Timestamp::from_millis(i64::try_from(micros / 1000).unwrap_or(i64::MAX));
-        if time(file.newest) < wanted.from || wanted.until.is_some_and(|until| time(file.oldest) > until) {
+        if time(newest) < wanted.from || wanted.until.is_some_and(|until| time(oldest) > until) {
             continue;
         }
         // All of this file is older than the oldest of enough.
         let full = records.len() >= wanted.lines;
-        if full && records.first().is_some_and(|oldest| oldest.micros > file.newest) {
+        if full && records.first().is_some_and(|earliest| earliest.micros > newest) {
             more = true;
             continue;
         }
+        // It may have been moved away meanwhile.
+        let Ok(mut file) = open(ask, &path) else { continue };
         read.push(format!("/{path}"));
         let mut of_file = Vec::new();
         match go_through(ask, &mut file, wanted, search, &mut of_file)? {

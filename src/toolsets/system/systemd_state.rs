@@ -89,7 +89,7 @@ fn said<T: serde::de::DeserializeOwned>(host: &Host, arguments: &[&str], notes: 
     let why = match host.command("systemctl", arguments) {
         Ok(said) => match serde_json::from_slice(&said) {
             Ok(said) => return Some(said),
-            Err(_) => "what it says is not understood: systemd before 248 cannot answer in JSON".to_owned(),
+            Err(_) => "what it says is not understood: systemd before 246 cannot answer in JSON".to_owned(),
         },
         Err(Silent::NotInstalled) => "it is not installed".to_owned(),
         Err(Silent::Failed(failure)) => failure.public().to_owned(),
