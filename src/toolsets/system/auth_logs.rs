@@ -6,7 +6,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::auth_event::{self, Kind, Meaning};
-use super::journal_entries::{self, Condition, Search, Way};
+use super::journal_entries::{self, Condition, Way};
 use super::log_files::{self, Format, Log, why};
 use super::log_filter::{self, Asked, USUAL, Wanted, shown};
 use super::log_line::Line;
@@ -271,7 +271,7 @@ fn log(ask: &Ask<'_>, args: &Args, wanted: &Wanted) -> Result<Answer, Failure> {
     // 4 is auth and 10 is authpriv.
     let way = |value: &str| Way { name: "SYSLOG_FACILITY", value: value.to_owned(), vouched: None };
     let conditions = vec![Condition { one_of: vec![way("4"), way("10")] }];
-    let Some(found) = journal_entries::search(ask, wanted, &Search { conditions, boot: None })? else {
+    let Some(found) = journal_entries::search(ask, wanted, &conditions)? else {
         return Ok(nothing("this host has neither /var/log/auth.log nor /var/log/secure nor a journal".to_owned()));
     };
     let events = found.records.iter().map(|record| {

@@ -67,15 +67,6 @@ impl Condition {
     }
 }
 
-/// What to look for.
-#[derive(Default)]
-pub(super) struct Search {
-    /// The first one is looked up in the index.
-    pub(super) conditions: Vec<Condition>,
-    /// Only this boot.
-    pub(super) boot: Option<[u8; 16]>,
-}
-
 /// An entry with its fields.
 pub(super) struct Record {
     pub(super) time: Timestamp,
@@ -210,7 +201,7 @@ fn last(file: &mut JournalFile, list: &List) -> Result<Option<Entry>, Stop> {
 ///
 /// # Errors
 /// When nobody waits any more.
-pub(super) fn search(ask: &Ask<'_>, wanted: &Wanted, search: &Search) -> Result<Option<Found>, Failure> {
+pub(super) fn search(ask: &Ask<'_>, wanted: &Wanted, conditions: &[Condition]) -> Result<Option<Found>, Failure> {
     let Some(Journal { files, mut notes }) = journal(ask)? else { return Ok(None) };
     let mut records: Vec<Record> = Vec::new();
     let (mut read, mut left, mut more) = (Vec::new(), 0_usize, false);
@@ -230,7 +221,7 @@ pub(super) fn search(ask: &Ask<'_>, wanted: &Wanted, search: &Search) -> Result<
         let Ok(mut file) = open(ask, &path) else { continue };
         read.push(format!("/{path}"));
         let mut of_file = Vec::new();
-        match go_through(ask, &mut file, wanted, search, &mut of_file)? {
+        match go_through(ask, &mut file, wanted, conditions, &mut of_file)? {
             Ok(over) => more |= over,
             Err(Stop::Enough) => notes.push(format!(
                 "only so much of /{path} was read as limits.logs.max_bytes_per_file allows ({} bytes): narrow with unit, \
@@ -262,10 +253,10 @@ fn go_through(
     ask: &Ask<'_>,
     file: &mut JournalFile,
     wanted: &Wanted,
-    search: &Search,
+    conditions: &[Condition],
     found: &mut Vec<Record>,
 ) -> Result<Result<bool, Stop>, Failure> {
-    let mut walk = match Walk::begin(file, wanted, search) {
+    let mut walk = match Walk::begin(file, wanted, conditions) {
         Ok(walk) => walk,
         Err(stop) => return Ok(Err(stop)),
     };
@@ -275,7 +266,7 @@ fn go_through(
             ask.go_on()?;
         }
         steps = steps.saturating_add(1);
-        let record = match walk.next(file, wanted, search) {
+        let record = match walk.next(file, wanted, conditions) {
             Ok(Next::Fits(record)) => record,
             Ok(Next::Passed) => continue,
             Ok(Next::End) => return Ok(Ok(false)),
@@ -301,16 +292,23 @@ struct Walk {
 }
 
 impl Walk {
-    fn begin(file: &mut JournalFile, wanted: &Wanted, search: &Search) -> Result<Self, Stop> {
-        let mut lists = Vec::new();
-        match search.conditions.first() {
-            Some(condition) => {
-                for way in &condition.one_of {
-                    lists.extend(file.exactly(way.name, &way.value)?);
-                }
+    fn begin(file: &mut JournalFile, wanted: &Wanted, conditions: &[Condition]) -> Result<Self, Stop> {
+        // The condition that fewest entries fulfil leads the way; whether the others hold is seen at each entry.
+        let mut best: Option<(u64, Vec<List>)> = None;
+        for condition in conditions {
+            let mut lists = Vec::new();
+            for way in &condition.one_of {
+                lists.extend(file.exactly(way.name, &way.value)?);
             }
-            None => lists.push(file.all()?),
+            let count = lists.iter().fold(0_u64, |sum, list| sum.saturating_add(list.count()));
+            if best.as_ref().is_none_or(|(least, _)| count < *least) {
+                best = Some((count, lists));
+            }
         }
+        let lists = match best {
+            Some((_, lists)) => lists,
+            None => vec![file.all()?],
+        };
         let mut placed = Vec::new();
         for list in lists {
             let end = end(file, &list, wanted)?;
@@ -319,7 +317,7 @@ impl Walk {
         Ok(Self { lists: placed })
     }
 
-    fn next(&mut self, file: &mut JournalFile, wanted: &Wanted, search: &Search) -> Result<Next, Stop> {
+    fn next(&mut self, file: &mut JournalFile, wanted: &Wanted, conditions: &[Condition]) -> Result<Next, Stop> {
         let mut latest = 0;
         for (list, before) in &mut self.lists {
             while let Some(number) = before.checked_sub(1) {
@@ -348,11 +346,11 @@ impl Walk {
         if time < wanted.from {
             return Ok(Next::End);
         }
-        if !wanted.covers(time) || search.boot.is_some_and(|boot| boot != entry.boot) {
+        if !wanted.covers(time) {
             return Ok(Next::Passed);
         }
         let mut fields = file.fields(&entry)?;
-        let met = search.conditions.iter().all(|condition| condition.holds(&fields));
+        let met = conditions.iter().all(|condition| condition.holds(&fields));
         let said = |fields: &[Field]| {
             let message = fields.iter().find(|field| field.name == "MESSAGE");
             message.map(|field| String::from_utf8_lossy(&field.value).into_owned()).unwrap_or_default()

@@ -4,7 +4,7 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::journal_entries::{self, Condition, Record, Search, Way};
+use super::journal_entries::{self, Condition, Record, Way};
 use super::log_filter::{self, Asked, USUAL, Wanted, shown};
 use super::log_line::Severity;
 use super::query::{Ask, HostQuery};
@@ -160,8 +160,7 @@ impl HostQuery for Query {
             },
         )?;
         let boot = args.boot.map(|back| boot(ask, back)).transpose()?;
-        let search = Search { conditions: conditions(&args), boot };
-        let found = journal_entries::search(ask, &wanted, &search)?;
+        let found = journal_entries::search(ask, &wanted, &conditions(&args, boot))?;
         let Some(found) = found else {
             let what = "this host keeps no journal: ask get_syslog";
             return Ok(Answer { entries: Vec::new(), files: Vec::new(), left_out: vec![what.to_owned()] });
@@ -171,8 +170,7 @@ impl HostQuery for Query {
     }
 }
 
-/// The condition that leaves the fewest entries comes first, for it is looked up in the index.
-fn conditions(args: &Args) -> Vec<Condition> {
+fn conditions(args: &Args, boot: Option<[u8; 16]>) -> Vec<Condition> {
     let plain = |name, value: String| Way { name, value, vouched: None };
     let mut found = Vec::new();
     if let Some(unit) = &args.unit {
@@ -180,6 +178,9 @@ fn conditions(args: &Args) -> Vec<Condition> {
     }
     if let Some(identifier) = &args.identifier {
         found.push(Condition { one_of: vec![plain("SYSLOG_IDENTIFIER", identifier.clone())] });
+    }
+    if let Some(boot) = boot {
+        found.push(Condition { one_of: vec![plain("_BOOT_ID", hex(&boot))] });
     }
     if args.kernel {
         found.push(Condition { one_of: vec![plain("_TRANSPORT", "kernel".to_owned())] });

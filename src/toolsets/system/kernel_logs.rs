@@ -7,7 +7,7 @@ use std::io::{ErrorKind, Read as _};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::journal_entries::{self, Condition, Search, Way};
+use super::journal_entries::{self, Condition, Way};
 use super::kernel_stat::KernelStat;
 use super::log_files::{self, Format, Log, why};
 use super::log_filter::{self, Asked, Newest, USUAL, Wanted, shown};
@@ -269,7 +269,7 @@ fn journal(ask: &Ask<'_>, args: &Args, wanted: &Wanted) -> Looked {
         let one_of = severity.and_worse().map(|number| way("PRIORITY", &number.to_string())).collect();
         conditions.push(Condition { one_of });
     }
-    let Some(found) = journal_entries::search(ask, wanted, &Search { conditions, boot: None })? else {
+    let Some(found) = journal_entries::search(ask, wanted, &conditions)? else {
         return Ok(Err("journal: the host keeps none".to_owned()));
     };
     if found.files.is_empty() && !found.left_out.is_empty() {
