@@ -9,7 +9,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use criterion::Criterion;
 use doorward::admission::{Gate, RateLimitSection, ResourcesSection};
-use doorward::audit::{AuditSection, Basis, Durability, Journal, Sink, Trail};
+use doorward::audit::{AuditSection, Basis, Durability, Journal, Receipt, Sink, Trail};
 use doorward::authn::{
     AuthSection, Authenticator, Caller, Jwt, JwtAlgorithm, JwtSection, KeySet, KeySource, Local, Presented, ReplayMode,
     Scheme,
@@ -278,7 +278,7 @@ fn journal(home: &TempDir, durability: Durability) -> Result<Option<Arc<dyn Sink
 fn door(scheme: Box<dyn Scheme>, sink: Option<Arc<dyn Sink>>) -> Result<Door, Failure> {
     let limits = LimitsSection::default();
     let host = Host::folder(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures/host/debian-vm"));
-    let mut tools = system::tools(host, &limits, &system::Threads::default());
+    let mut tools = system::tools(host, &limits, &ResourcesSection::default(), &system::Threads::default());
     tools.push(Box::new(Answers(ToolSpec::query::<Asked, Answered>("answers", "Answers", "Answers.", Impact::Low))));
     let names = tools.iter().map(|tool| tool.spec().name.to_string()).collect();
     let clock = Clock::manual(Timestamp::from_seconds(NOW));
@@ -307,9 +307,9 @@ struct Gone;
 
 #[async_trait]
 impl Sink for Gone {
-    async fn keep(&self, line: Vec<u8>, _: bool) -> Result<(), Failure> {
+    async fn post(&self, line: Vec<u8>, _: bool) -> Result<Receipt, Failure> {
         self.leave(line);
-        Ok(())
+        Ok(Receipt::kept_already())
     }
     fn leave(&self, line: Vec<u8>) {
         black_box(line);

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
+use rustix::time::{ClockId, clock_gettime};
 use time::OffsetDateTime;
 use time::format_description::BorrowedFormatItem;
 use time::macros::format_description;
@@ -72,6 +73,18 @@ impl fmt::Display for Timestamp {
     }
 }
 
+/// When the machine that this process runs on was started, as its kernel counts it: by the clock as it is set now.
+#[must_use]
+pub fn booted() -> Timestamp {
+    let seconds = |clock| {
+        let read = clock_gettime(clock);
+        (read.tv_sec, read.tv_nsec)
+    };
+    let (now, since) = (seconds(ClockId::Realtime), seconds(ClockId::Boottime));
+    let borrowed = i64::from(now.1 < since.1);
+    Timestamp::from_seconds(now.0.saturating_sub(since.0).saturating_sub(borrowed))
+}
+
 /// Tells the time: the system's, or one that a test moves by hand.
 #[derive(Clone, Debug)]
 pub struct Clock(Source);
@@ -129,6 +142,13 @@ impl Clock {
             wall.store(Timestamp(wall.load(Ordering::Relaxed)).plus(by).0, Ordering::Relaxed);
         }
     }
+}
+
+/// The processor time that the calling thread has used since it began.
+#[must_use]
+pub fn thread_time() -> Duration {
+    let used = clock_gettime(ClockId::ThreadCPUTime);
+    Duration::new(u64::try_from(used.tv_sec).unwrap_or(0), u32::try_from(used.tv_nsec).unwrap_or(0))
 }
 
 #[cfg(test)]

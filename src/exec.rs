@@ -1,11 +1,15 @@
-//! Starting a process: absolute path, no shell, clean environment, a time limit, a cap on its output.
+//! Starting a process: absolute path, no shell, clean environment, a time limit, a cap on its output, and limits of the
+//! kernel on what it may take.
 
 use std::io;
+use std::os::fd::OwnedFd;
+use std::os::unix::process::CommandExt as _;
 use std::path::Path;
 use std::process::{ExitStatus, Stdio};
 use std::time::Duration;
 
-use rustix::process::{Pid, Signal, kill_process_group};
+use rustix::io::Errno;
+use rustix::process::{Pid, Resource, Rlimit, Signal, getrlimit, kill_process_group, prlimit};
 use tokio::io::{AsyncRead, AsyncReadExt as _};
 use tokio::process::{Child, Command};
 use zeroize::Zeroizing;
@@ -22,7 +26,37 @@ const KEPT: [&str; 2] = ["HOME", "LANG"];
 /// How much of standard error is kept for the operator, in bytes.
 const COMPLAINT_CAP: usize = 2048;
 
-/// Runs `argv` and gives back its standard output, at most `cap` bytes.
+/// The address space of a program that is asked for facts, in bytes. What such programs map is far less than this, but
+/// they map their libraries and locales too.
+const SPACE: u64 = 1 << 30;
+
+/// What such a program may write to one file, in bytes: none has to, but some open a data base.
+const FILE: u64 = 1 << 20;
+
+/// The files that such a program may have open.
+const FILES: u64 = 256;
+
+/// Runs `argv`, a program that is asked for facts, and gives back its standard output, at most `cap` bytes.
+///
+/// It may take no more processor time than `limit`, 1 GiB of address space and 256 open files, write no more than 1 MiB to a
+/// file, and leave no core dump. How many processes there may be is not limited: the kernel counts those of the user, not of the program; they
+/// end together.
+///
+/// # Errors
+/// As those of [`output_of_own`].
+pub async fn output(argv: &[String], limit: Duration, cap: usize) -> Result<Secret<Vec<u8>>, Failure> {
+    let seconds = limit.as_secs().saturating_add(1);
+    let limits = [
+        (Resource::Cpu, seconds),
+        (Resource::As, SPACE),
+        (Resource::Nofile, FILES),
+        (Resource::Fsize, FILE),
+        (Resource::Core, 0),
+    ];
+    run(argv, limit, cap, &limits).await
+}
+
+/// Runs `argv`, a command that the person at the keyboard chose, and gives back its standard output, at most `cap` bytes.
 ///
 /// The process gets no standard input, leads a process group of its own, and dies with its group when it takes too long,
 /// says too much, or the caller stops waiting.
@@ -30,7 +64,16 @@ const COMPLAINT_CAP: usize = 2048;
 /// # Errors
 /// [`Code::Io`] when it cannot be started, takes longer than `limit`, writes more than `cap` bytes, or exits with
 /// another status than 0. The cause names the program, and what it wrote to standard error.
-pub async fn output(argv: &[String], limit: Duration, cap: usize) -> Result<Secret<Vec<u8>>, Failure> {
+pub async fn output_of_own(argv: &[String], limit: Duration, cap: usize) -> Result<Secret<Vec<u8>>, Failure> {
+    run(argv, limit, cap, &[(Resource::Core, 0)]).await
+}
+
+async fn run(
+    argv: &[String],
+    limit: Duration,
+    cap: usize,
+    limits: &[(Resource, u64)],
+) -> Result<Secret<Vec<u8>>, Failure> {
     let (program, arguments) =
         argv.split_first().ok_or_else(|| Failure::new(Code::Io, "there is no command to run"))?;
     let failed = |why: String| Failure::new(Code::Io, "a command failed").because(format!("{program}: {why}"));
@@ -39,6 +82,7 @@ pub async fn output(argv: &[String], limit: Duration, cap: usize) -> Result<Secr
     }
     let mut child = spawn(program, arguments).map_err(|error| failed(format!("cannot be started: {error}")))?;
     let mut group = Group::of(&child);
+    group.confine(limits).map_err(|error| failed(format!("cannot be limited: {error}")))?;
     let work = async {
         let (said, complaint) = listen(&mut child, cap).await?;
         let status = child.wait().await.map_err(|error| error.to_string())?;
@@ -49,6 +93,24 @@ pub async fn output(argv: &[String], limit: Duration, cap: usize) -> Result<Secr
         Ok(Ok(mut said)) => Ok(Secret::new(std::mem::take(&mut *said))),
         Ok(Err(why)) => Err(failed(why)),
         Err(_) => Err(failed(format!("did not end within {} ms", limit.as_millis()))),
+    }
+}
+
+/// Starts this very program again with `verb`, for work that is done apart, and gives the pipes to and from it. It ends when the
+/// first one does.
+///
+/// # Errors
+/// [`Code::Io`] when it cannot be started.
+pub fn companion(verb: &str) -> Result<(OwnedFd, OwnedFd), Failure> {
+    let failed = |error: io::Error| Failure::new(Code::Io, "a part of the daemon cannot be started").because(error);
+    let program = std::env::current_exe().map_err(failed)?;
+    #[expect(clippy::disallowed_methods, reason = "this module is the one that starts processes")]
+    let mut command = std::process::Command::new(program);
+    command.arg(verb).env_clear().stdin(Stdio::piped()).stdout(Stdio::piped()).process_group(0);
+    let mut child = command.spawn().map_err(failed)?;
+    match (child.stdin.take(), child.stdout.take()) {
+        (Some(to), Some(from)) => Ok((to.into(), from.into())),
+        _ => Err(failed(io::ErrorKind::BrokenPipe.into())),
     }
 }
 
@@ -104,6 +166,23 @@ impl Group {
         Self(child.id().and_then(|id| i32::try_from(id).ok()).and_then(Pid::from_raw))
     }
 
+    /// Sets limits on the leader, which hands them on to what it starts. It has been running for a moment by then, and may
+    /// even have ended. A limit that is lower already stays.
+    fn confine(&self, limits: &[(Resource, u64)]) -> io::Result<()> {
+        let Some(leader) = self.0 else { return Ok(()) };
+        for &(resource, most) in limits {
+            let lower = |own: Option<u64>| Some(own.map_or(most, |own| own.min(most)));
+            let own = getrlimit(resource);
+            let limit = Rlimit { current: lower(own.current), maximum: lower(own.maximum) };
+            match prlimit(Some(leader), resource, limit) {
+                Ok(_) => {}
+                Err(Errno::SRCH) => return Ok(()),
+                Err(error) => return Err(error.into()),
+            }
+        }
+        Ok(())
+    }
+
     /// The leader was waited for, so its number may soon be somebody else's.
     fn ended(&mut self) {
         self.0 = None;
@@ -126,20 +205,20 @@ mod tests {
         ["/bin/sh", "-c", script].map(str::to_owned).to_vec()
     }
 
-    async fn run(argv: &[String]) -> Result<Vec<u8>, String> {
+    async fn told(argv: &[String]) -> Result<Vec<u8>, String> {
         let result = output(argv, Duration::from_secs(20), 1024).await;
         result.map(|said| said.expose().clone()).map_err(|failure| failure.cause().unwrap_or_default())
     }
 
     #[tokio::test]
     async fn what_it_writes_comes_back() {
-        assert_eq!(run(&sh("printf 'a\\nb'")).await.unwrap(), b"a\nb");
-        assert_eq!(run(&sh("cat")).await.unwrap(), b"", "standard input is empty");
+        assert_eq!(told(&sh("printf 'a\\nb'")).await.unwrap(), b"a\nb");
+        assert_eq!(told(&sh("cat")).await.unwrap(), b"", "standard input is empty");
     }
 
     #[tokio::test]
     async fn only_a_few_variables_are_handed_on() {
-        let said = String::from_utf8(run(&["/usr/bin/env".to_owned()]).await.unwrap()).unwrap();
+        let said = String::from_utf8(told(&["/usr/bin/env".to_owned()]).await.unwrap()).unwrap();
         assert!(said.lines().any(|line| line == format!("PATH={PATH}")), "{said}");
         for line in said.lines() {
             assert!(["PATH=", "HOME=", "LANG="].iter().any(|known| line.starts_with(known)), "{line}");
@@ -148,15 +227,15 @@ mod tests {
 
     #[tokio::test]
     async fn another_status_than_zero_is_a_failure_that_names_it() {
-        let cause = run(&sh("echo 'no such account' >&2; exit 7")).await.unwrap_err();
+        let cause = told(&sh("echo 'no such account' >&2; exit 7")).await.unwrap_err();
         assert!(cause.contains("exit status: 7") && cause.contains("no such account"), "{cause}");
     }
 
     #[tokio::test]
     async fn a_relative_name_or_none_is_refused() {
-        assert!(run(&["sh".to_owned()]).await.unwrap_err().contains("absolute path"));
+        assert!(told(&["sh".to_owned()]).await.unwrap_err().contains("absolute path"));
         assert!(output(&[], Duration::from_secs(1), 1).await.is_err());
-        assert!(run(&["/nonexistent/program".to_owned()]).await.unwrap_err().contains("cannot be started"));
+        assert!(told(&["/nonexistent/program".to_owned()]).await.unwrap_err().contains("cannot be started"));
     }
 
     #[tokio::test]
@@ -165,6 +244,19 @@ mod tests {
         assert_eq!(exactly.expose(), b"12345");
         let over = output(&sh("printf 123456; sleep 60"), Duration::from_secs(20), 5).await.unwrap_err();
         assert!(over.cause().unwrap().contains("more than 5 bytes"));
+    }
+
+    #[tokio::test]
+    async fn what_it_may_take_is_limited_by_the_kernel_and_one_of_our_own_is_not() {
+        // The limits come a moment after the start.
+        let script = "for i in 1 2 3 4 5 6 7 8 9; do [ $(ulimit -n) -le 256 ] && break; sleep 0.1; done; ulimit -n; \
+                      ulimit -v; ulimit -t; ulimit -c; head -c 2000000 /dev/zero > $TARGET || echo refused";
+        let dir = tempfile::tempdir().unwrap();
+        let script = script.replace("$TARGET", &dir.path().join("file").display().to_string());
+        let said = told(&sh(&script)).await.unwrap();
+        assert_eq!(String::from_utf8(said).unwrap(), "256\n1048576\n21\n0\nrefused\n");
+        let own = output_of_own(&sh("ulimit -f; ulimit -t"), Duration::from_secs(20), 100).await.unwrap();
+        assert_eq!(own.expose(), b"unlimited\nunlimited\n");
     }
 
     #[tokio::test]
@@ -188,7 +280,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_flood_on_standard_error_neither_blocks_nor_grows() {
-        let cause = run(&sh("head -c 3000000 /dev/zero | tr '\\0' 'x' >&2; exit 1")).await.unwrap_err();
+        let cause = told(&sh("head -c 3000000 /dev/zero | tr '\\0' 'x' >&2; exit 1")).await.unwrap_err();
         assert!(cause.len() < COMPLAINT_CAP + 200);
     }
 }

@@ -19,6 +19,7 @@ pub mod telemetry;
 
 pub mod exec;
 pub mod net;
+pub mod sandbox;
 
 pub mod audit;
 pub mod cluster;

@@ -2,18 +2,22 @@
 //! and datagrams. No other module connects to anything.
 
 pub mod datagram;
+mod local;
+pub mod served;
 pub mod stream;
 
 use std::error::Error;
 use std::io;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
 use http::{HeaderMap, StatusCode};
+use rustls::client::WantsClientCert;
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
-use rustls::{ClientConfig, RootCertStore};
+use rustls::{ClientConfig, ConfigBuilder, RootCertStore};
 
 use crate::error::{Code, Failure};
 use crate::secret::Secret;
@@ -57,6 +61,28 @@ impl Outbound {
             .pool_idle_timeout(IDLE)
             .build()
             .map_err(|error| Failure::new(Code::Config, "outbound TLS cannot be set up").because(error))?;
+        Ok(Self { client })
+    }
+
+    /// For whoever serves on the unix socket at `path`, over plain HTTP: what goes through it leaves this machine nowhere.
+    ///
+    /// # Errors
+    /// [`Code::Config`] when the client cannot be set up.
+    pub fn local(path: &Path, connect_timeout: Duration) -> Result<Self, Failure> {
+        // Never used, as no address of https is asked for; the library wants one all the same.
+        let tls = client_config(RootCertStore::empty())?.with_no_client_auth();
+        #[expect(clippy::disallowed_methods, reason = "this module is where outbound connections are made")]
+        let client = reqwest::Client::builder()
+            .tls_backend_preconfigured(tls)
+            .unix_socket(path.to_owned())
+            .no_proxy()
+            .redirect(reqwest::redirect::Policy::none())
+            .retry(reqwest::retry::never())
+            .referer(false)
+            .connect_timeout(connect_timeout)
+            .pool_idle_timeout(IDLE)
+            .build()
+            .map_err(|error| Failure::new(Code::Config, "the client cannot be set up").because(error))?;
         Ok(Self { client })
     }
 
@@ -170,11 +196,7 @@ fn upstream(text: &'static str) -> Failure {
 }
 
 fn tls(options: &Options) -> Result<ClientConfig, Failure> {
-    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-    let verified = ClientConfig::builder_with_provider(provider)
-        .with_protocol_versions(&[&rustls::version::TLS13, &rustls::version::TLS12])
-        .map_err(|error| config("outbound TLS cannot be set up").because(error))?
-        .with_root_certificates(roots(options.ca_pem.as_deref())?);
+    let verified = client_config(roots(options.ca_pem.as_deref())?)?;
     let mut tls = match &options.identity {
         None => verified.with_no_client_auth(),
         Some((chain, key)) => {
@@ -188,6 +210,14 @@ fn tls(options: &Options) -> Result<ClientConfig, Failure> {
     };
     tls.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
     Ok(tls)
+}
+
+fn client_config(roots: RootCertStore) -> Result<ConfigBuilder<ClientConfig, WantsClientCert>, Failure> {
+    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+    let builder = ClientConfig::builder_with_provider(provider)
+        .with_protocol_versions(&[&rustls::version::TLS13, &rustls::version::TLS12])
+        .map_err(|error| config("outbound TLS cannot be set up").because(error))?;
+    Ok(builder.with_root_certificates(roots))
 }
 
 fn roots(ca_pem: Option<&[u8]>) -> Result<RootCertStore, Failure> {

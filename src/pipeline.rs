@@ -8,7 +8,7 @@ use futures_util::FutureExt as _;
 use serde_json::{Map, Value};
 
 use crate::admission::{Gate, Leftover};
-use crate::audit::{Basis, Client, Entry, Event, Outcome, Record, Trail, Verdict};
+use crate::audit::{Basis, Client, Entry, Event, Outcome, Receipt, Record, Trail, Verdict};
 use crate::authn::{Authenticator, Caller, Presented};
 use crate::call::{Arguments, Call, Output, Progress};
 use crate::clock::Clock;
@@ -65,11 +65,13 @@ impl Door {
     /// # Errors
     /// The refusal, already recorded.
     pub async fn identify(&self, peer: &Arc<PeerIdentity>, presented: &Presented) -> Result<Arc<Caller>, Failure> {
-        self.identify_if_due(peer, presented, |_| true).await
+        let (caller, recorded) = self.identify_if_due(peer, presented, |_| true).await?;
+        recorded.kept().await.inspect_err(|failure| Refused { code: failure.code() }.emit())?;
+        Ok(caller)
     }
 
-    /// The same for askers who may be many: a refusal has a record of its own if `due` says so. If not it is counted by who
-    /// said so, and recorded by [`Door::turned_away`].
+    /// The same for askers who may be many. Nothing may be answered to the caller before the record is kept. A refusal has
+    /// a record of its own if `due` says so; if not it is counted by who said so, and recorded by [`Door::turned_away`].
     ///
     /// # Errors
     /// The refusal.
@@ -78,14 +80,14 @@ impl Door {
         peer: &Arc<PeerIdentity>,
         presented: &Presented,
         due: impl FnOnce(Code) -> bool,
-    ) -> Result<Arc<Caller>, Failure> {
+    ) -> Result<(Arc<Caller>, Receipt), Failure> {
         let now = self.clock.now();
         match self.authenticator.authenticate(peer, presented, now).await {
             Ok(caller) => {
                 let record = self.bare(Event::AuthSuccess, Client::from(&**peer));
-                let kept = self.trail.note(record.by(caller.principal(), caller.scopes()).succeeded()).await;
-                kept.inspect_err(|failure| Refused { code: failure.code() }.emit())?;
-                Ok(Arc::new(caller))
+                let promised = self.trail.promise(record.by(caller.principal(), caller.scopes()).succeeded()).await;
+                let recorded = promised.inspect_err(|failure| Refused { code: failure.code() }.emit())?;
+                Ok((Arc::new(caller), recorded))
             }
             Err(failure) => {
                 if due(failure.code()) {
@@ -135,8 +137,8 @@ impl Door {
     /// A defect in a tool or in the guard ends the call and nothing else; without this the caller would wait for ever.
     async fn answer(&self, tool: &dyn Tool, permit: &Permit, progress: &Progress) -> Result<Released, Failure> {
         let answering = async {
-            let output = self.run(tool, permit, progress).await?;
-            self.guard.release(output, permit)
+            let output = self.run(tool, permit, progress).await;
+            self.guard.release(output.map_err(|failure| self.guard.release_failure(failure, permit))?, permit)
         };
         let broken =
             |_| Err(Failure::new(Code::Internal, "the query broke off").because("a panic; see standard error"));

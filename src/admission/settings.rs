@@ -10,10 +10,11 @@ pub struct ResourcesSection {
     /// Milliseconds a query may take, below its impact class's own limit. Default: 5000.
     #[schemars(range(min = 1))]
     pub query_timeout: u64,
-    /// Share of one CPU that a query may take, in percent. Default: 10. No effect in this version.
+    /// Share of one CPU that a query may take, in percent, below its impact class's own. Over it, it is
+    /// slowed. Default: 10.
     #[schemars(range(min = 1, max = 100))]
     pub query_cpu_percent: u8,
-    /// Memory that a query may add, in MiB. Default: 50. No effect in this version.
+    /// Memory that a query may hold, in MiB, below its impact class's own. Over it, it fails. Default: 50.
     #[schemars(range(min = 1))]
     pub query_memory_mb: u64,
     /// Queries that run at the same time. Default: 5.

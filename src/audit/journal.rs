@@ -16,7 +16,8 @@ use super::client::Client;
 use super::file::{AppendFile, Paper};
 use super::headfile::HeadFile;
 use super::layout::Layout;
-use super::queue::{Ended, Queue, unavailable};
+use super::queue::{Ended, Queue};
+use super::receipt::{PATIENCE, Receipt, late};
 use super::record::{Event, Record};
 use super::recovery;
 use super::settings::{AuditSection, Durability};
@@ -25,9 +26,6 @@ use super::{Sink, signing};
 use crate::clock::Clock;
 use crate::error::{Code, Failure};
 use crate::telemetry::{AuditLost, AuditUnclean, AuditWritable};
-
-/// How long a sender waits at most.
-const PATIENCE: Duration = Duration::from_secs(5);
 
 /// The audit log's files and the threads that write them.
 pub struct Journal {
@@ -103,11 +101,9 @@ fn signer(section: &AuditSection, layout: &Layout) -> Result<Signer, Failure> {
 
 #[async_trait]
 impl Sink for Journal {
-    async fn keep(&self, line: Vec<u8>, durable: bool) -> Result<(), Failure> {
-        match tokio::time::timeout(PATIENCE, self.queue.keep(line, durable)).await {
-            Ok(result) => result,
-            Err(_) => Err(unavailable(format!("not written within {} s", PATIENCE.as_secs()))),
-        }
+    async fn post(&self, line: Vec<u8>, durable: bool) -> Result<Receipt, Failure> {
+        let posted = tokio::time::timeout(PATIENCE, self.queue.post(line, durable)).await;
+        Ok(Receipt::awaiting(posted.map_err(|_| late())??, &self.queue))
     }
 
     fn leave(&self, line: Vec<u8>) {

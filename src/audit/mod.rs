@@ -15,6 +15,7 @@ pub mod lines;
 mod page;
 mod printable;
 mod queue;
+mod receipt;
 mod record;
 mod recovery;
 pub mod search;
@@ -37,19 +38,31 @@ use alerts::Alerts;
 pub use alerts::AlertsSection;
 pub use client::Client;
 pub use journal::Journal;
+pub use receipt::Receipt;
 pub use record::{Basis, Event, Outcome, Record, Verdict};
 pub use settings::{AuditSection, CheckpointSection, Durability};
 pub use syslog::SyslogSection;
 
+/// Bytes that hold most records.
+const USUAL: usize = 768;
+
 /// Where records go.
 #[async_trait]
 pub trait Sink: Send + Sync {
-    /// Takes one record, a JSON object in one line without its newline, and returns once it is kept; one that is to be
-    /// `durable` as safely as this sink can keep it.
+    /// Takes one record, a JSON object in one line without its newline, and promises to keep it; one that is to be
+    /// `durable` as safely as this sink can. Records are kept in the order in which they are taken.
     ///
     /// # Errors
     /// [`Code::AuditUnavailable`].
-    async fn keep(&self, line: Vec<u8>, durable: bool) -> Result<(), Failure>;
+    async fn post(&self, line: Vec<u8>, durable: bool) -> Result<Receipt, Failure>;
+
+    /// The same, and returns once it is kept.
+    ///
+    /// # Errors
+    /// [`Code::AuditUnavailable`].
+    async fn keep(&self, line: Vec<u8>, durable: bool) -> Result<(), Failure> {
+        self.post(line, durable).await?.kept().await
+    }
 
     /// Takes one line without waiting; used where nobody is left to wait.
     fn leave(&self, line: Vec<u8>);
@@ -112,6 +125,15 @@ impl Trail {
         self.keep(&record, false).await
     }
 
+    /// The same without waiting: nothing may be answered before the receipt says that the record is kept.
+    ///
+    /// # Errors
+    /// [`Code::AuditUnavailable`].
+    pub async fn promise(&self, record: Record) -> Result<Receipt, Failure> {
+        let _warnings = Warnings { trail: self, records: self.alerts.see(&record, &self.clock) };
+        self.post(&record, false).await
+    }
+
     /// When many refusals raise a warning, from now on; what was counted stays counted.
     pub fn alert_at(&self, section: &AlertsSection) {
         self.alerts.set(section);
@@ -145,16 +167,22 @@ impl Trail {
     }
 
     async fn keep(&self, record: &Record, durable: bool) -> Result<(), Failure> {
+        self.post(record, durable).await?.kept().await
+    }
+
+    async fn post(&self, record: &Record, durable: bool) -> Result<Receipt, Failure> {
         match &self.sink {
-            Some(sink) => sink.keep(line(record)?, durable).await,
-            None => Ok(()),
+            Some(sink) => sink.post(line(record)?, durable).await,
+            None => Ok(Receipt::kept_already()),
         }
     }
 }
 
 fn line(record: &Record) -> Result<Vec<u8>, Failure> {
-    serde_json::to_vec(record)
-        .map_err(|error| Failure::new(Code::AuditUnavailable, "the audit record cannot be written").because(error))
+    let mut line = Vec::with_capacity(USUAL);
+    serde_json::to_writer(&mut line, record)
+        .map_err(|error| Failure::new(Code::AuditUnavailable, "the audit record cannot be written").because(error))?;
+    Ok(line)
 }
 
 /// Warnings that follow the record that raised them, also when whoever caused it hangs up before it is kept.
@@ -237,7 +265,7 @@ mod tests {
 
     #[async_trait]
     impl Sink for Memory {
-        async fn keep(&self, line: Vec<u8>, _: bool) -> Result<(), Failure> {
+        async fn post(&self, line: Vec<u8>, _: bool) -> Result<Receipt, Failure> {
             if self.refuse {
                 return Err(Failure::new(Code::AuditUnavailable, "no"));
             }
@@ -245,7 +273,7 @@ mod tests {
             if self.stuck {
                 std::future::pending::<()>().await;
             }
-            Ok(())
+            Ok(Receipt::kept_already())
         }
         fn leave(&self, line: Vec<u8>) {
             self.lines.lock().unwrap().push(serde_json::from_slice(&line).unwrap());

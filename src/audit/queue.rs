@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::{Semaphore, oneshot};
 
-use super::writer::{Item, Work};
+use super::writer::{Item, Told, Work};
 use crate::clock::Clock;
 use crate::error::{Code, Failure};
 
@@ -40,6 +40,8 @@ struct State {
     closing: bool,
     ended: bool,
     healthy: bool,
+    /// The writer waits to be woken.
+    asleep: bool,
     busy_since: Option<Instant>,
 }
 
@@ -53,9 +55,9 @@ impl Queue {
         }
     }
 
-    /// Returns once the record is with the kernel, or, if it is to be `durable` and the journal is one that waits, on the
-    /// disk.
-    pub(super) async fn keep(&self, line: Vec<u8>, durable: bool) -> Result<(), Failure> {
+    /// Queues a record. The answer comes once it is with the kernel, or, if it is to be `durable` and the journal is one
+    /// that waits, on the disk. The writer is not woken for it: that is for [`Queue::ring`], once for many.
+    pub(super) async fn post(&self, line: Vec<u8>, durable: bool) -> Result<oneshot::Receiver<Told>, Failure> {
         if !is_record(&line) {
             return Err(unavailable(format!(
                 "a record of {} bytes is not one JSON object in one line of {LONGEST} at most",
@@ -70,10 +72,16 @@ impl Queue {
         let (told, answer) = oneshot::channel();
         let bytes = std::mem::take(&mut waiting.line);
         self.push(Item { bytes, durable, told: Some(told), room: Some(room), late: false });
-        match answer.await {
-            Ok(Ok(())) => Ok(()),
-            Ok(Err(cause)) => Err(unavailable(cause.to_string())),
-            Err(_) => Err(unavailable("the writer has ended".to_owned())),
+        Ok(answer)
+    }
+
+    /// Wakes the writer if it sleeps and there is work.
+    pub(super) fn ring(&self) {
+        let mut state = self.lock();
+        if state.asleep && !state.is_idle() {
+            state.asleep = false;
+            drop(state);
+            self.wake.notify_one();
         }
     }
 
@@ -87,24 +95,25 @@ impl Queue {
             state.queue.push(Item { bytes: line, ..Item::default() });
         }
         drop(state);
-        self.wake.notify_one();
+        self.ring();
     }
 
     /// Returns once everything before it had its turn.
     pub(super) async fn mark(&self) {
         let (told, answer) = oneshot::channel();
         self.push(Item { told: Some(told), ..Item::default() });
+        self.ring();
         let _ = answer.await;
     }
 
     pub(super) fn reopen(&self) {
         self.lock().reopen = true;
-        self.wake.notify_one();
+        self.ring();
     }
 
     pub(super) fn close(&self) {
         self.lock().closing = true;
-        self.wake.notify_one();
+        self.ring();
     }
 
     pub(super) fn is_healthy(&self) -> bool {
@@ -120,16 +129,16 @@ impl Queue {
         if !state.ended {
             state.queue.push(item);
         }
-        drop(state);
-        self.wake.notify_one();
     }
 
     /// Waits for work, but not longer than `TICK`; `None` when there is none and there will be none.
     pub(super) fn next(&self) -> Option<Work> {
         let mut state = self.lock();
         if state.is_idle() {
+            state.asleep = true;
             let woken = self.wake.wait_timeout_while(state, TICK, |state| state.is_idle());
             state = woken.unwrap_or_else(PoisonError::into_inner).0;
+            state.asleep = false;
         }
         if state.closing && state.queue.is_empty() && state.lost == 0 {
             state.ended = true;
@@ -213,7 +222,7 @@ mod tests {
     async fn a_sender_that_gives_up_leaves_its_line() {
         let (queue, _) = queue();
         let all = Arc::clone(&queue.room).acquire_many_owned(u32::try_from(ROOM).unwrap()).await.unwrap();
-        let given_up = tokio::time::timeout(Duration::from_millis(20), queue.keep(b"{1}".to_vec(), false)).await;
+        let given_up = tokio::time::timeout(Duration::from_millis(20), queue.post(b"{1}".to_vec(), false)).await;
         assert!(given_up.is_err());
         drop(all);
         let work = queue.next().unwrap();
@@ -248,7 +257,8 @@ mod tests {
     async fn without_a_writer_nothing_is_kept() {
         let (queue, _) = queue();
         drop(Ended(&queue));
-        assert_eq!(queue.keep(b"{1}".to_vec(), false).await.unwrap_err().code(), Code::AuditUnavailable);
+        let answer = queue.post(b"{1}".to_vec(), false).await.unwrap();
+        assert!(answer.await.is_err());
         queue.mark().await;
         assert!(!queue.is_healthy());
     }

@@ -6,6 +6,7 @@ use async_trait::async_trait;
 
 use super::{Authentication, Caller, Presented, Scheme};
 use crate::clock::Timestamp;
+use crate::error::{Code, Failure};
 use crate::identity::{PeerIdentity, Principal, Scopes};
 
 /// Lets the users of this machine in by their number: `uid:1000`.
@@ -30,7 +31,11 @@ impl Scheme for Local {
                 let caller = Caller::new(principal, self.scopes.clone(), Arc::clone(peer), None);
                 Authentication::Authenticated(caller)
             }
-            (PeerIdentity::Certificate { .. }, _) | (_, Presented::Bearer(_)) => Authentication::NotRequested,
+            // A scheme that verifies tokens stands before this one; without it nobody can say whose this is.
+            (PeerIdentity::Unix { .. } | PeerIdentity::Stdio { .. }, Presented::Bearer(_)) => Authentication::Failed(
+                Failure::new(Code::TokenKeyUnknown, "no token can be verified here: leave it out"),
+            ),
+            (PeerIdentity::Certificate { .. }, _) => Authentication::NotRequested,
         }
     }
 }
@@ -51,9 +56,11 @@ mod tests {
         };
         assert_eq!((caller.principal().to_string(), caller.scopes().to_string()), ("uid:1000".into(), "core".into()));
         let bearer = Presented::Bearer("x".into());
-        for (peer, presented) in [(&unix, &bearer), (&forge::peer(), &Presented::Nothing), (&forge::peer(), &bearer)] {
-            let answer = local.authenticate(peer, presented, now).await;
+        for presented in [&Presented::Nothing, &bearer] {
+            let answer = local.authenticate(&forge::peer(), presented, now).await;
             assert!(matches!(answer, Authentication::NotRequested), "{answer:?}");
         }
+        let answer = local.authenticate(&unix, &bearer, now).await;
+        assert!(matches!(answer, Authentication::Failed(_)), "what cannot be verified is not passed over: {answer:?}");
     }
 }

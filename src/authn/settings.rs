@@ -13,8 +13,9 @@ pub(super) const LARGEST_SKEW: u64 = 300;
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct AuthSection {
-    /// Whether a token is required. Default: true. Over https it cannot be switched off.
-    pub enabled: bool,
+    /// Whether tokens are verified. Default: true over https, where it cannot be switched off; over a unix socket, if `jwt` says
+    /// anything.
+    pub enabled: Option<bool>,
     /// JSON Web Tokens.
     pub jwt: JwtSection,
     /// The claim that holds scopes, an array or a text with spaces. Default: scope.
@@ -30,7 +31,7 @@ pub struct AuthSection {
 impl Default for AuthSection {
     fn default() -> Self {
         Self {
-            enabled: true,
+            enabled: None,
             jwt: JwtSection::default(),
             scope_claim: "scope".to_owned(),
             role_claim: None,
@@ -44,9 +45,9 @@ impl Default for AuthSection {
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct JwtSection {
-    /// `iss`, exactly. Required with https.
+    /// `iss`, exactly. Required where tokens are verified.
     pub issuer: Option<String>,
-    /// `aud` must contain this, exactly. Required with https.
+    /// `aud` must contain this, exactly. Required where tokens are verified.
     pub audience: Option<String>,
     /// Where the issuer publishes its keys; https only. One of `jwks_uri`, `public_key`, `secret`.
     pub jwks_uri: Option<String>,

@@ -21,7 +21,7 @@ pub use arguments::{ArgumentSchema, Arguments};
 pub use output::Output;
 pub use progress::{Progress, Step};
 pub use resource::Resource;
-pub use spec::{Annotations, Impact, ToolSpec};
+pub use spec::{Annotations, Impact, Needs, ToolSpec};
 
 /// Names one call in answers and in every audit record about it: 128 random bits.
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]

@@ -10,15 +10,15 @@ use schemars::{JsonSchema, Schema};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-/// How much a query may cost the host; each class has its own time limit.
+/// How much a query may cost the host; each class has its own time, processor time, memory, and number at a time.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Impact {
-    /// Reads a counter: at most 100 ms.
+    /// Reads a counter: at most 100 ms, 1 % of a processor, 1 MiB; any number at a time.
     Minimal,
-    /// Reads a few files: at most 1 s.
+    /// Reads a few files: at most 1 s, 5 % of a processor, 10 MiB; ten at a time.
     Low,
-    /// Reads many files or waits for another party: at most 5 s.
+    /// Reads many files or waits for another party: at most 5 s, 10 % of a processor, 50 MiB; three at a time.
     Medium,
     /// Never run.
     High,
@@ -33,6 +33,39 @@ impl Impact {
             Self::Low => Some(Duration::from_secs(1)),
             Self::Medium => Some(Duration::from_secs(5)),
             Self::High => None,
+        }
+    }
+
+    /// The share of one processor that such a query may take, in percent.
+    #[must_use]
+    pub const fn cpu_percent(self) -> u8 {
+        match self {
+            Self::Minimal => 1,
+            Self::Low => 5,
+            Self::Medium => 10,
+            Self::High => 0,
+        }
+    }
+
+    /// The memory that such a query may hold, in MiB.
+    #[must_use]
+    pub const fn memory_mib(self) -> u64 {
+        match self {
+            Self::Minimal => 1,
+            Self::Low => 10,
+            Self::Medium => 50,
+            Self::High => 0,
+        }
+    }
+
+    /// How many such queries may run at the same time; `None` for any number.
+    #[must_use]
+    pub const fn at_once(self) -> Option<usize> {
+        match self {
+            Self::Minimal => None,
+            Self::Low => Some(10),
+            Self::Medium => Some(3),
+            Self::High => Some(0),
         }
     }
 }
@@ -74,6 +107,25 @@ pub struct ToolSpec {
     pub impact: Impact,
     /// Can expose credentials or personal data: off unless the configuration opens it by name.
     pub sensitive: bool,
+    /// What it needs of the machine; the sandbox leaves open what the enabled tools need, and nothing else.
+    pub needs: Needs,
+}
+
+/// What a tool needs of the machine it runs on, besides the kernel's own files below `/proc` and `/sys`.
+#[derive(Clone, Default, PartialEq, Eq, Debug)]
+pub struct Needs {
+    /// Files and directories that it reads, by absolute path. Not every host has each.
+    pub paths: Vec<Cow<'static, str>>,
+    /// It starts programs of the system.
+    pub programs: bool,
+    /// It asks servers of this machine over unix sockets.
+    pub servers: bool,
+    /// It asks the kernel over netlink.
+    pub netlink: bool,
+    /// It looks into processes of others: open files, environment. It answers with less where it may not.
+    pub processes: bool,
+    /// Powers of root without which it answers with less, such as `CAP_DAC_READ_SEARCH`.
+    pub capabilities: Vec<&'static str>,
 }
 
 impl ToolSpec {
@@ -94,7 +146,50 @@ impl ToolSpec {
             annotations: Annotations::QUERY,
             impact,
             sensitive: false,
+            needs: Needs::default(),
         }
+    }
+
+    /// It reads these files, and what lies below these directories.
+    #[must_use]
+    pub fn reading<P: Into<Cow<'static, str>>>(mut self, paths: impl IntoIterator<Item = P>) -> Self {
+        self.needs.paths.extend(paths.into_iter().map(Into::into));
+        self
+    }
+
+    /// It starts programs of the system, which may talk to their servers and to the kernel.
+    #[must_use]
+    pub fn starting_programs(mut self) -> Self {
+        self.needs.programs = true;
+        self
+    }
+
+    /// It asks servers of this machine over unix sockets.
+    #[must_use]
+    pub fn asking_servers(mut self) -> Self {
+        self.needs.servers = true;
+        self
+    }
+
+    /// It asks the kernel over netlink.
+    #[must_use]
+    pub fn asking_the_kernel(mut self) -> Self {
+        self.needs.netlink = true;
+        self
+    }
+
+    /// It looks into processes of others.
+    #[must_use]
+    pub fn looking_into_processes(mut self) -> Self {
+        self.needs.processes = true;
+        self
+    }
+
+    /// It says more with this power of root.
+    #[must_use]
+    pub fn better_with(mut self, capability: &'static str) -> Self {
+        self.needs.capabilities.push(capability);
+        self
     }
 }
 

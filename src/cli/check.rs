@@ -7,6 +7,7 @@ use serde_json::json;
 use super::{Exit, Outcome, complain, say};
 use crate::clock::Clock;
 use crate::config::{self, Environment, Refused, Report};
+use crate::daemon::sandbox;
 use crate::error::{Code, Failure};
 
 /// Check a configuration and print all findings.
@@ -29,7 +30,10 @@ pub(super) struct Args {
 pub(super) fn run(args: Args, tools: &[&str], clock: &Clock) -> Outcome {
     let environment: Environment = std::env::vars_os().collect();
     let report = match config::load(&args.config, &environment, tools, clock.now()) {
-        Ok(loaded) => loaded.notes().clone(),
+        Ok(mut loaded) => {
+            sandbox::note_needs(&mut loaded);
+            loaded.notes().clone()
+        }
         Err(Refused::Found(report)) => report,
         Err(Refused::Unreadable(failure)) => {
             if args.json {

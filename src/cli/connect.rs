@@ -17,7 +17,7 @@ use crate::authn::mint::{Mint, Minter};
 use crate::clock::Clock;
 use crate::error::{Code, Failure};
 use crate::identity::Scope;
-use crate::mcp::connect::{Bridge, Door, Report, Tokens, address, read_private, split};
+use crate::mcp::connect::{Bridge, Door, LOCAL, Report, Tokens, address, read_private, split};
 use crate::net::{Options, Outbound};
 use crate::pki::store;
 
@@ -32,26 +32,34 @@ const COMPLAINTS: usize = 256;
 
 /// Bridge an MCP client that speaks stdio to the door
 ///
-/// JSON-RPC lines on standard input go to the door over mutual TLS, each with a token of its own; the answers come back on
-/// standard output. It ends with standard input.
+/// JSON-RPC lines on standard input go to the door over mutual TLS, each with a token of its own, or through a unix socket; the
+/// answers come back on standard output. It ends with standard input.
 #[derive(clap::Args, Debug)]
-#[command(group = ArgGroup::new("token source").required(true))]
+#[command(group = ArgGroup::new("token source"))]
 pub(super) struct Args {
     /// The door: https://HOST:PORT, with /mcp or another path
     #[arg(value_name = "URL", env = "DOORWARD_CONNECT_URL", hide_env_values = true, value_parser = Unsaid(address))]
-    url: String,
+    #[arg(required_unless_present = "socket")]
+    url: Option<String>,
+    /// The door's unix socket, instead of a URL and a certificate; a token is sent only if it has a source
+    #[arg(long, value_name = "PATH", env = "DOORWARD_CONNECT_SOCKET", hide_env_values = true)]
+    #[arg(conflicts_with_all = ["url", "cert", "key", "ca", "oauth_client_id"])]
+    socket: Option<PathBuf>,
     /// Client certificate chain, PEM
     #[arg(long, value_name = "PEM", env = "DOORWARD_CONNECT_CERT", hide_env_values = true)]
-    cert: PathBuf,
+    #[arg(required_unless_present = "socket")]
+    cert: Option<PathBuf>,
     /// Its private key, PEM, readable by its owner only
     #[arg(long, value_name = "PEM", env = "DOORWARD_CONNECT_KEY", hide_env_values = true)]
-    key: PathBuf,
+    #[arg(required_unless_present = "socket")]
+    key: Option<PathBuf>,
     /// Authorities that may vouch for the door, PEM [default: the system's]
     #[arg(long, value_name = "PEM", env = "DOORWARD_CONNECT_CA", hide_env_values = true)]
     ca: Option<PathBuf>,
     /// Mint a token for each request with this private key, PEM, readable by its owner only
     #[arg(long, value_name = "PEM", env = "DOORWARD_CONNECT_TOKEN_KEY", hide_env_values = true)]
     #[arg(group = "token source", requires_all = ["issuer", "audience", "subject"])]
+    #[arg(required_unless_present_any = ["token_command", "token_file", "oauth_client_id", "socket"])]
     token_key: Option<PathBuf>,
     /// Run this for each request and send what it prints: an absolute path and arguments; no shell
     #[arg(long, value_name = "COMMAND", env = "DOORWARD_CONNECT_TOKEN_COMMAND", hide_env_values = true)]
@@ -99,7 +107,7 @@ struct Claims {
     #[arg(long, value_name = "SECONDS", env = "DOORWARD_CONNECT_TTL", hide_env_values = true)]
     #[arg(requires = "token_key", default_value_t = 60, value_parser = clap::value_parser!(u64).range(1..=3600))]
     ttl: u64,
-    /// Bind tokens to the client certificate (`cnf`, RFC 8705)
+    /// Bind tokens to the client certificate (`cnf`, RFC 8705), where there is one
     #[arg(long, value_name = "BOOL", env = "DOORWARD_CONNECT_BIND", hide_env_values = true)]
     #[arg(requires = "token_key", default_value_t = true, default_missing_value = "true")]
     #[arg(num_args = 0..=1, require_equals = true, action = ArgAction::Set)]
@@ -141,25 +149,38 @@ pub(super) fn run(args: Args, clock: Clock) -> Outcome {
 
 fn bridge(args: Args, clock: Clock, report: Report) -> Result<Bridge, Failure> {
     let silence = Duration::from_secs(args.timeout);
-    let key = read_private(&args.key, PEM_BYTES)?;
-    store::private_key_in(key.expose())?;
-    let identity = (read_public(&args.cert)?, key);
-    let outbound = Outbound::new(Options {
-        ca_pem: args.ca.as_deref().map(read_public).transpose()?,
-        identity: Some(identity.clone()),
-        connect_timeout: CONNECT.min(silence),
-    })?;
+    let identity = match (&args.cert, &args.key) {
+        (Some(cert), Some(key)) => {
+            let key = read_private(key, PEM_BYTES)?;
+            store::private_key_in(key.expose())?;
+            Some((read_public(cert)?, key))
+        }
+        _ => None,
+    };
+    let connect_timeout = CONNECT.min(silence);
+    let (outbound, url) = match (&args.socket, args.url) {
+        (Some(path), None) => (Outbound::local(path, connect_timeout)?, LOCAL.to_owned()),
+        (None, Some(url)) => {
+            let ca_pem = args.ca.as_deref().map(read_public).transpose()?;
+            (Outbound::new(Options { ca_pem, identity: identity.clone(), connect_timeout })?, url)
+        }
+        _ => return Err(Failure::new(Code::Config, "there must be one door")),
+    };
     let tokens = match (&args.token_key, args.token_command, args.token_file, args.server.is_named()) {
-        (Some(key), None, None, false) => minted(key, &args.cert, args.claims, clock)?,
+        (None, None, None, false) if args.socket.is_some() => Tokens::Absent,
+        (Some(key), None, None, false) => minted(key, args.cert.as_deref(), args.claims, clock)?,
         (None, Some(command), None, false) => Tokens::Command { argv: command.0, limit: COMMAND.min(silence) },
         (None, None, Some(path), false) => Tokens::File(path),
-        (None, None, None, true) => args.server.tokens(&args.url, identity, silence, clock)?,
+        (None, None, None, true) => {
+            let identity = identity.ok_or_else(|| Failure::new(Code::Config, "there must be a client certificate"))?;
+            args.server.tokens(&url, identity, silence, clock)?
+        }
         _ => return Err(Failure::new(Code::Config, "there must be one source of tokens")),
     };
-    Ok(Bridge::new(Door { outbound, url: args.url, limit: silence }, tokens, silence, report))
+    Ok(Bridge::new(Door { outbound, url, limit: silence }, tokens, silence, report))
 }
 
-fn minted(key: &Path, certificate: &Path, claims: Claims, clock: Clock) -> Result<Tokens, Failure> {
+fn minted(key: &Path, certificate: Option<&Path>, claims: Claims, clock: Clock) -> Result<Tokens, Failure> {
     let minter = Minter::from_file(key, None)?;
     let (issuer, audience, subject) = match (claims.issuer, claims.audience, claims.subject) {
         (Some(issuer), Some(audience), Some(subject)) => (issuer, audience, subject),
@@ -169,7 +190,7 @@ fn minted(key: &Path, certificate: &Path, claims: Claims, clock: Clock) -> Resul
     mint.agent = claims.agent;
     mint.scopes = claims.scope.iter().map(|scope| scope.as_str().to_owned()).collect();
     mint.ttl = Duration::from_secs(claims.ttl);
-    if claims.bind {
+    if let Some(certificate) = certificate.filter(|_| claims.bind) {
         mint.certificate = Some(store::leaf(certificate)?.thumbprint);
     }
     Ok(Tokens::Minted(Box::new(move || minter.mint(&mint, clock.now()))))
@@ -232,7 +253,7 @@ mod tests {
     #[test]
     fn tokens_are_bound_and_short_unless_told_otherwise() {
         let args = parse(&[DOOR, MINT]).unwrap();
-        assert_eq!((args.url.as_str(), args.timeout), ("https://door:8443/mcp", 300));
+        assert_eq!((args.url.as_deref(), args.timeout), (Some("https://door:8443/mcp"), 300));
         assert_eq!((args.claims.bind, args.claims.ttl), (true, 60));
         let args = parse(&[DOOR, MINT, &["--bind=false", "--scope", "core logs", "--scope", "ssh"]]).unwrap();
         assert!(!args.claims.bind);
@@ -249,6 +270,17 @@ mod tests {
         assert_eq!(parse(&[DOOR, &["--token-file", "f", "--scope", "x"]]).unwrap_err(), MissingRequiredArgument);
         assert!(parse(&[DOOR, &["--token-file", "f"]]).is_ok());
         assert!(parse(&[DOOR, &["--token-command", "/bin/tok 'a b'"]]).is_ok());
+    }
+
+    #[test]
+    fn a_socket_needs_no_certificate_and_no_token() {
+        use clap::error::ErrorKind::ArgumentConflict;
+        let socket: &[&str] = &["--socket", "/run/door.sock"];
+        assert!(parse(&[socket]).unwrap().url.is_none());
+        assert!(parse(&[socket, &["--token-file", "f"]]).is_ok() && parse(&[socket, MINT]).is_ok());
+        assert_eq!(parse(&[socket, DOOR]).unwrap_err(), ArgumentConflict);
+        assert_eq!(parse(&[socket, &["--ca", "ca.pem"]]).unwrap_err(), ArgumentConflict);
+        assert_eq!(parse(&[socket, &["--token-file", "f", "--token-command", "/x"]]).unwrap_err(), ArgumentConflict);
     }
 
     #[test]
@@ -296,7 +328,7 @@ mod tests {
         let (cert, key) = identity(&dir.path().join("ca"));
         let args = parse(&[DOOR, MINT, &["--scope", "core logs", "--agent", "bot"]]).unwrap();
         let clock = Clock::manual(Timestamp::from_seconds(1_800_000_000));
-        let Tokens::Minted(mint) = minted(Path::new(&key), Path::new(&cert), args.claims, clock).unwrap() else {
+        let Tokens::Minted(mint) = minted(Path::new(&key), Some(Path::new(&cert)), args.claims, clock).unwrap() else {
             panic!("minted here")
         };
         let (first, second) = (mint().unwrap(), mint().unwrap());

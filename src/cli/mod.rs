@@ -5,6 +5,8 @@ mod check;
 mod completions;
 mod connect;
 mod demo;
+mod doctor;
+mod lookout;
 mod pki;
 mod schema;
 mod serve;
@@ -41,6 +43,7 @@ struct Arguments {
 enum Verb {
     Serve(serve::Args),
     Check(check::Args),
+    Doctor(doctor::Args),
     Schema(schema::Args),
     #[command(subcommand_required = true, arg_required_else_help = true)]
     Pki(pki::Args),
@@ -51,6 +54,8 @@ enum Verb {
     Connect(connect::Args),
     Demo(demo::Args),
     Completions(completions::Args),
+    #[command(hide = true)]
+    Lookout(lookout::Args),
 }
 
 /// The program.
@@ -72,12 +77,14 @@ pub fn main() -> ExitCode {
             let names = daemon::tools();
             check::run(args, &names.iter().map(String::as_str).collect::<Vec<_>>(), &clock)
         }
+        Verb::Doctor(args) => doctor::run(args, &clock),
         Verb::Schema(args) => schema::run(args),
         Verb::Pki(args) => pki::run(args, &clock),
         Verb::Token(args) => token::run(args, &clock),
         Verb::Audit(args) => audit::run(args, &clock),
         Verb::Connect(args) => connect::run(args, clock),
         Verb::Demo(args) => demo::run(args, clock),
+        Verb::Lookout(args) => lookout::run(&args),
         Verb::Completions(args) => completions::run(args, Arguments::command()),
     };
     let outcome = outcome.and_then(|exit| terminal::all_written().map(|()| exit));

@@ -5,9 +5,13 @@ use std::path::PathBuf;
 use super::signals::{Signals, Told};
 use super::{Exit, Outcome, complain};
 use crate::clock::Clock;
-use crate::daemon::{Daemon, Listeners, Source};
+use crate::daemon::{Daemon, Listeners, Source, sandbox};
 use crate::error::Code;
 use crate::telemetry;
+use crate::transport::activation;
+
+/// What `--transport` stands for.
+const TRANSPORT: &str = "DOORWARD__TRANSPORT";
 
 /// Serve until SIGTERM or Ctrl-C; SIGHUP reads the configuration and its files again.
 #[derive(clap::Args, Debug)]
@@ -15,6 +19,9 @@ pub(super) struct Args {
     /// The configuration. Without one the door serves the process that started it, over standard input and output.
     #[arg(long, short, value_name = "FILE", env = "DOORWARD_CONFIG")]
     config: Option<PathBuf>,
+    /// How callers reach the door, whatever the configuration says; several with commas between them.
+    #[arg(long, value_name = "TRANSPORT", value_delimiter = ',')]
+    transport: Vec<String>,
 }
 
 /// Runs the verb.
@@ -22,8 +29,15 @@ pub(super) struct Args {
 /// # Errors
 /// What keeps the daemon from serving.
 pub(super) fn run(args: Args, clock: Clock) -> Outcome {
-    let source = Source { path: args.config, environment: super::environment() };
-    let loaded = match source.load(clock.now()) {
+    // While there is one thread: the variables that announce them are taken away.
+    let handed = activation::take()?;
+    let listeners = Listeners { main: handed.https, probes: handed.probes, unix: handed.unix };
+    let environment = match args.transport.as_slice() {
+        [] => super::environment(),
+        chosen => super::environment().with(TRANSPORT, format!("[{}]", chosen.join(", "))),
+    };
+    let source = Source { path: args.config, environment };
+    let mut loaded = match source.load(clock.now()) {
         Ok(loaded) => loaded,
         Err(failure) if failure.code() == Code::Config => {
             complain(failure.cause().unwrap_or_default());
@@ -32,19 +46,33 @@ pub(super) fn run(args: Args, clock: Clock) -> Outcome {
         }
         Err(failure) => return Err(failure),
     };
+    // Before the thread of the log, and before any other.
+    let sandbox = sandbox::enter(&loaded)?;
+    sandbox::note_needs(&mut loaded);
     let _logs = telemetry::start_logs(&loaded.config.log)?;
     loaded.notes().findings().iter().for_each(|note| tracing::warn!("{note}"));
+    match sandbox {
+        Some(sandbox) => {
+            sandbox.lacking().for_each(|what| tracing::warn!("the sandbox is not whole: {what}"));
+            tracing::info!("within a sandbox: {sandbox}");
+        }
+        None => tracing::warn!("there is no sandbox: sandbox.mode is off"),
+    }
     drop(loaded);
-    super::block_on(serve(source, clock))
+    super::block_on(serve(source, clock, listeners))
 }
 
-async fn serve(source: Source, clock: Clock) -> Outcome {
+async fn serve(source: Source, clock: Clock, listeners: Listeners) -> Outcome {
     let mut signals = Signals::listen()?;
-    let daemon = Daemon::start(source, clock, Listeners::default()).await?;
-    match (daemon.address(), daemon.probes()) {
-        (Some(address), Some(probes)) => tracing::info!(%address, %probes, "serving"),
-        (Some(address), None) => tracing::info!(%address, "serving"),
-        (None, _) => tracing::info!(transport = "stdio", audit = daemon.audits(), "serving"),
+    let daemon = Daemon::start(source, clock, listeners).await?;
+    let probes = daemon.probes().map(tracing::field::display);
+    match (daemon.address(), daemon.socket()) {
+        (None, None) => tracing::info!(transport = "stdio", audit = daemon.audits(), "serving"),
+        (address, socket) => {
+            let (address, socket) =
+                (address.map(tracing::field::display), socket.map(|path| path.display().to_string()));
+            tracing::info!(address, probes, socket, "serving");
+        }
     }
     let client = daemon.serve_stdio();
     tokio::pin!(client);

@@ -17,20 +17,29 @@ use crate::pki::{Authority, KeyKind, Profile, Request, SigningKey};
 pub(super) const TOOLS: &[&str] = &[
     "get_app_logs",
     "get_auth_logs",
+    "get_container_images",
+    "get_containers",
     "get_cpu_info",
     "get_cron_jobs",
+    "get_dependencies",
     "get_disk_info",
+    "get_env_vars",
     "get_event_log",
     "get_journal_logs",
     "get_kernel_logs",
     "get_memory_info",
     "get_network_info",
+    "get_open_files",
+    "get_packages",
     "get_processes",
+    "get_ssh_config",
+    "get_sudo_config",
     "get_syslog",
     "get_systemd_timers",
     "get_systemd_units",
     "get_temperature",
     "get_uptime",
+    "get_user_accounts",
 ];
 
 /// Words of findings that say that a text could not be read, as against what cannot hold here.
@@ -209,7 +218,8 @@ fn what_operators_have_already_is_read_in_one_file_too() {
     let sources = ["auth.jwt.jwks_uri", "auth.jwt.public_key", "auth.jwt.secret"];
     let always = ["audit.path"].into_iter().chain(sources);
     let https = ["http.allowed_hosts", "tls.cert", "tls.client_ca", "tls.key"];
-    for (transport, more) in [("stdio", &[][..]), ("unix", &["transport"]), ("pipe", &["transport"]), ("https", &https)]
+    for (transport, more) in
+        [("stdio", &[][..]), ("unix", &["socket.group", "socket.owner"]), ("pipe", &["transport"]), ("https", &https)]
     {
         let (_, report) = report(&text.replace("TRANSPORT", transport), &Environment::default());
         let findings = report.findings().iter().filter(|finding| finding.severity() == Severity::Finding);

@@ -28,6 +28,16 @@ impl Environment {
     }
 }
 
+impl Environment {
+    /// The same with this variable, in whatever case it was written before.
+    #[must_use]
+    pub fn with(mut self, name: &str, value: String) -> Self {
+        self.0.retain(|known, _| !known.eq_ignore_ascii_case(name));
+        self.0.insert(name.to_owned(), value);
+        self
+    }
+}
+
 impl FromIterator<(String, String)> for Environment {
     fn from_iter<I: IntoIterator<Item = (String, String)>>(pairs: I) -> Self {
         Self(pairs.into_iter().collect())
@@ -119,7 +129,7 @@ fn find<'a, 'w>(root: &Node, shape: &'a Shape, words: impl Iterator<Item = &'w s
             Shape::List(_) => {
                 return lost("a list is given as a whole", Some(format!("set {path} to a list such as [one, two]")));
             }
-            Shape::Choice(_) | Shape::Text(_) | Shape::Integer { .. } | Shape::Boolean => {
+            Shape::OneOrMore(_) | Shape::Choice(_) | Shape::Text(_) | Shape::Integer { .. } | Shape::Boolean => {
                 return lost("unknown key", Some(format!("nothing is below {path}")));
             }
         };

@@ -8,7 +8,7 @@ use super::fit::fit;
 use super::shape::Shape;
 use super::{Config, Finding, Report, Source, schema, yaml};
 use crate::admission::RateLimitSection;
-use crate::transport::{TlsVersion, TransportKind};
+use crate::transport::{TlsVersion, TransportKind, Transports};
 
 fn example(name: &str) -> String {
     std::fs::read_to_string(data("config").join(name)).unwrap()
@@ -34,7 +34,7 @@ fn accepted(name: &str) -> Config {
 #[test]
 fn the_examples_pass_the_check() {
     let minimal = accepted("minimal.yaml");
-    assert_eq!(minimal.transport, TransportKind::Https);
+    assert_eq!(minimal.transport, Transports::One(TransportKind::Https));
     let production = accepted("production.yaml");
     assert!(production.auth.jwt.require_cert_binding && production.audits());
     assert!(production.resources.rate_limit.is_some() && production.tls.client_crl.is_some());
@@ -49,7 +49,7 @@ fn doorward_yaml_as_it_stands_is_the_defaults() {
     let (config, report) = report(&example("doorward.yaml"), &Environment::default());
     assert_eq!(said(&report), LOCAL, "{report}");
     assert_eq!(config.unwrap(), Config::default());
-    assert_eq!(accepted("doorward.yaml").transport, TransportKind::Stdio);
+    assert_eq!(accepted("doorward.yaml").transport, Transports::One(TransportKind::Stdio));
 }
 
 #[test]

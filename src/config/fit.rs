@@ -51,11 +51,12 @@ impl Fit<'_> {
             (_, Kind::Bad) => None,
             (Shape::Section(keys), Kind::Map(entries)) => self.section(node, keys, entries, path),
             (Shape::Table(values), Kind::Map(entries)) => Some(self.table(values, entries, path)),
-            (Shape::List(items), Kind::List(nodes)) => {
+            (Shape::List(items) | Shape::OneOrMore(items), Kind::List(nodes)) => {
                 let fitted = nodes.iter().enumerate();
                 let fitted = fitted.filter_map(|(index, node)| self.value(node, items, "", &path.item(index)));
                 Some(Value::Array(fitted.collect()))
             }
+            (Shape::OneOrMore(one), _) => return self.value(node, one, about, path),
             (Shape::Section(_) | Shape::Table(_) | Shape::List(_), _) => self.mistake(node, shape, about, path),
             (_, Kind::Scalar { text, plain }) => self.scalar(node, text, *plain, shape, about, path),
             (_, Kind::Nothing | Kind::List(_) | Kind::Map(_)) => self.mistake(node, shape, about, path),
@@ -190,9 +191,12 @@ impl Fit<'_> {
                     None
                 }
             },
-            Shape::Section(_) | Shape::Table(_) | Shape::List(_) | Shape::Integer { .. } | Shape::Boolean => {
-                self.mistake(node, shape, about, path)
-            }
+            Shape::Section(_)
+            | Shape::Table(_)
+            | Shape::List(_)
+            | Shape::OneOrMore(_)
+            | Shape::Integer { .. }
+            | Shape::Boolean => self.mistake(node, shape, about, path),
         }
     }
 
@@ -251,6 +255,7 @@ fn expected(shape: &Shape, about: &str) -> String {
         Shape::Section(_) => "keys and values".to_owned(),
         Shape::Table(_) => "names, each with its value".to_owned(),
         Shape::List(_) => "a list".to_owned(),
+        Shape::OneOrMore(one) => expected(one, about),
         Shape::Choice(words) => format!("one of {}", words.join(", ")),
         Shape::Text(_) => "text".to_owned(),
         Shape::Boolean => "true or false".to_owned(),

@@ -38,6 +38,14 @@ pub struct Loaded {
 pub(super) type Secrets = BTreeMap<&'static str, Secret<String>>;
 
 impl Loaded {
+    /// Adds what is worth knowing about a key and only those find out who use the whole configuration.
+    pub fn note(&mut self, key: &str, text: String) {
+        let file = self.files.first().map(|path| Source::File(path.display().to_string().into()));
+        let place = Place::start(file.unwrap_or(Source::Defaults));
+        let notes = self.notes.findings().iter().cloned().chain([Finding::note(place, &KeyPath::from(key), text)]);
+        self.notes = Report::new(notes.collect());
+    }
+
     /// What is worth knowing although nothing is refused for it.
     #[must_use]
     pub fn notes(&self) -> &Report {
@@ -205,8 +213,13 @@ pub(super) fn read(
         )
     })?;
     // Who says where records go wants them, also over stdio, where nobody who says nothing gets any.
-    if config.transport == TransportKind::Stdio && tree.at(&"audit.path".into()).is_some_and(Node::says_something) {
+    let wrote = |key: &str| tree.at(&key.into()).is_some_and(Node::says_something);
+    if config.transport.uses(TransportKind::Stdio) && wrote("audit.path") {
         config.audit.enabled.get_or_insert(true);
+    }
+    // Who says anything of tokens wants them, also over a unix socket, where nobody who says nothing is asked for one.
+    if config.transport.uses(TransportKind::Unix) && wrote("auth.jwt") {
+        config.auth.enabled.get_or_insert(true);
     }
     let secrets = secrets(&tree, environment, &mut findings);
     let mut files = config.files();

@@ -34,9 +34,12 @@ use crate::audit::AuditSection;
 use crate::authn::AuthSection;
 use crate::guard::{LimitsSection, RedactionSection};
 use crate::policy::{QueriesSection, ScopesSection};
+use crate::sandbox::SandboxSection;
 use crate::telemetry::LogSection;
 use crate::toolsets::ToolsetsSection;
-use crate::transport::{HttpSection, MetricsSection, PipeSection, SocketSection, TlsSection, TransportKind};
+use crate::transport::{
+    HttpSection, MetricsSection, PipeSection, SocketSection, TlsSection, TransportKind, Transports,
+};
 
 pub use environment::Environment;
 pub use load::{Loaded, Refused, audit_path, defaults, load};
@@ -50,15 +53,15 @@ pub use watch::Watch;
 #[serde(deny_unknown_fields, default)]
 #[schemars(title = "Doorward configuration")]
 pub struct Config {
-    /// How callers reach the daemon. Default: stdio.
-    pub transport: TransportKind,
-    /// The unix socket, for `transport: unix`. No effect in this version.
+    /// How callers reach the daemon: one transport, or a list of several. Default: stdio.
+    pub transport: Transports,
+    /// The unix socket, for `transport: unix`.
     pub socket: SocketSection,
     /// The Windows named pipe, for `transport: pipe`. No effect in this version.
     pub pipe: PipeSection,
     /// TLS and client certificates, for `transport: https`.
     pub tls: TlsSection,
-    /// HTTP over TLS, for `transport: https`.
+    /// HTTP, for `transport: https` and `transport: unix`.
     pub http: HttpSection,
     /// Who may speak, and how that is proven.
     pub auth: AuthSection,
@@ -74,6 +77,8 @@ pub struct Config {
     pub limits: LimitsSection,
     /// What one query and all queries may take.
     pub resources: ResourcesSection,
+    /// The walls around the daemon.
+    pub sandbox: SandboxSection,
     /// The audit log.
     pub audit: AuditSection,
     /// `/health`, `/ready` and `/metrics` for this machine.
@@ -86,16 +91,38 @@ impl Config {
     /// Whether audit records are written: as `audit.enabled` says, or else on every transport but stdio.
     #[must_use]
     pub fn audits(&self) -> bool {
-        self.audit.enabled.unwrap_or(self.transport != TransportKind::Stdio)
+        self.audit.enabled.unwrap_or(!self.transport.uses(TransportKind::Stdio))
+    }
+
+    /// Whether tokens are verified: over https always, over a unix socket alone if `auth` is on.
+    #[must_use]
+    pub fn verifies_tokens(&self) -> bool {
+        let unix = self.transport.uses(TransportKind::Unix) && self.auth.enabled == Some(true);
+        self.transport.uses(TransportKind::Https) || unix
+    }
+
+    /// Whether a user of this machine may call without a token.
+    #[must_use]
+    pub fn trusts_users(&self) -> bool {
+        let unix = self.transport.uses(TransportKind::Unix);
+        let asks = self.socket.require_token.unwrap_or_else(|| self.verifies_tokens());
+        self.transport.uses(TransportKind::Stdio) || (unix && !asks)
+    }
+
+    /// Whether there is a listener for probes: as `metrics.enabled` says, or else with https.
+    #[must_use]
+    pub fn probes(&self) -> bool {
+        self.metrics.enabled.unwrap_or_else(|| self.transport.uses(TransportKind::Https))
     }
 
     /// The files whose change means that the daemon should read them anew.
     #[must_use]
     pub fn files(&self) -> Vec<PathBuf> {
         let (tls, jwt) = (&self.tls, &self.auth.jwt);
-        let https = [&tls.cert, &tls.key, &tls.client_ca, &tls.client_crl, &jwt.public_key, &jwt.jwks_ca];
-        let used = if self.transport == TransportKind::Https { &https[..] } else { &[] };
-        used.iter().filter_map(|path| path.as_ref()).cloned().collect()
+        let https = [&tls.cert, &tls.key, &tls.client_ca, &tls.client_crl];
+        let https = https.into_iter().filter(|_| self.transport.uses(TransportKind::Https));
+        let tokens = [&jwt.public_key, &jwt.jwks_ca].into_iter().filter(|_| self.verifies_tokens());
+        https.chain(tokens).filter_map(|path| path.as_ref()).cloned().collect()
     }
 
     /// The paths of the keys in which `other` differs, for the record of a reload. Values are not told.
@@ -133,17 +160,38 @@ mod tests {
         let mut other = Config::default();
         assert!(Config::default().differences(&other).is_empty());
         other.auth.jwt.max_ttl = 60;
-        other.scopes.0.remove("core");
-        assert_eq!(Config::default().differences(&other), ["auth.jwt.max_ttl", "scopes.core"]);
+        other.scopes.0.clear();
+        assert_eq!(
+            Config::default().differences(&other),
+            ["auth.jwt.max_ttl", "scopes.core", "scopes.hooks", "scopes.logs", "scopes.sbom", "scopes.sensitive"]
+        );
     }
 
     #[test]
     fn a_local_caller_is_recorded_only_when_asked() {
         let mut config = Config::default();
         assert!(!config.audits());
-        config.transport = TransportKind::Https;
+        config.transport = Transports::Several(vec![TransportKind::Unix, TransportKind::Https]);
         assert!(config.audits());
         config.audit.enabled = Some(false);
         assert!(!config.audits());
+    }
+
+    #[test]
+    fn a_token_is_asked_for_where_it_can_be_verified_and_a_uid_counts_where_somebody_said_so() {
+        let judge = |transport: &[TransportKind], enabled, require| {
+            let mut config = Config { transport: Transports::Several(transport.to_vec()), ..Config::default() };
+            config.auth.enabled = enabled;
+            config.socket.require_token = require;
+            (config.verifies_tokens(), config.trusts_users())
+        };
+        use TransportKind::{Https, Stdio, Unix};
+        assert_eq!(judge(&[Stdio], Some(true), None), (false, true));
+        assert_eq!(judge(&[Https], None, Some(false)), (true, false));
+        assert_eq!(judge(&[Unix], None, None), (false, true));
+        assert_eq!(judge(&[Unix], Some(true), None), (true, false));
+        assert_eq!(judge(&[Unix], Some(true), Some(false)), (true, true));
+        assert_eq!(judge(&[Unix, Https], None, None), (true, false));
+        assert_eq!(judge(&[Unix, Https], None, Some(false)), (true, true));
     }
 }

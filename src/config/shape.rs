@@ -14,6 +14,8 @@ pub(super) enum Shape {
     /// Keys that people choose, all with values of one form.
     Table(Box<Shape>),
     List(Box<Shape>),
+    /// One value, or a list of them.
+    OneOrMore(Box<Shape>),
     Choice(Vec<String>),
     Text(Format),
     /// A whole number within bounds.
@@ -98,6 +100,10 @@ impl Reader<'_> {
         }
         if let Some(options) = schema.get("anyOf").and_then(Value::as_array) {
             let [value, null] = options.as_slice() else { return Err(unknown(schema)) };
+            if null.get("type") == Some(&Value::from("array")) {
+                let one = self.key(value, below)?;
+                return Ok(Key { shape: Shape::OneOrMore(Box::new(one.shape)), ..one });
+            }
             if null.get("type") != Some(&Value::from("null")) {
                 return Err(unknown(schema));
             }

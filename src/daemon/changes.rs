@@ -3,7 +3,7 @@
 use crate::config::Config;
 
 /// Keys, or sections, that are looked at only when the daemon starts.
-const AT_START: [&str; 16] = [
+const AT_START: [&str; 21] = [
     "audit.checkpoint",
     "audit.compress",
     "audit.durability",
@@ -19,6 +19,11 @@ const AT_START: [&str; 16] = [
     "http.max_header_bytes",
     "log",
     "metrics",
+    "sandbox",
+    "socket.group",
+    "socket.mode",
+    "socket.owner",
+    "socket.path",
     "tls.bind",
 ];
 
@@ -68,9 +73,9 @@ mod tests {
         let started = Config::default();
         let mut new = started.clone();
         new.auth.jwt.max_ttl = 60;
-        new.metrics.enabled = false;
+        new.metrics.enabled = Some(false);
         assert_eq!(waiting(&started, &new), ["metrics.enabled"]);
-        new.metrics.enabled = true;
+        new.metrics.enabled = None;
         assert!(waiting(&started, &new).is_empty());
     }
 

@@ -10,16 +10,16 @@ use super::draft::Draft;
 use super::readiness::OfFront;
 use crate::audit::Basis;
 use crate::authn::{Authenticator, Jwt, KeySet, KeySource, Local, Scheme};
+use crate::call::ToolSpec;
 use crate::config::{Config, Loaded};
 use crate::error::{Code, Failure};
-use crate::guard::{Caps, Guard, LimitsSection, Redactor};
+use crate::guard::{Caps, Guard, Redactor};
 use crate::identity::{Scope, Scopes};
 use crate::mcp::Endpoint;
 use crate::pipeline::{Door, Recording};
 use crate::policy::{Policy, ScopeMap, SensitiveList};
 use crate::secret::{self, Secret};
 use crate::tools::{Catalog, Tool};
-use crate::toolsets::ToolsetsSection;
 use crate::toolsets::system::{self, Threads};
 use crate::transport::tls::Material;
 use crate::transport::{Challenge, Front, Names, TransportKind};
@@ -27,13 +27,17 @@ use crate::transport::{Challenge, Front, Names, TransportKind};
 /// The names of all tools there are, whatever a configuration opens.
 #[must_use]
 pub fn tools() -> Vec<String> {
-    let section = ToolsetsSection::default();
-    let tools = every_tool(&section, &LimitsSection::default(), &Threads::default());
-    tools.iter().map(|tool| tool.spec().name.to_string()).collect()
+    every_tool(&Config::default(), &Threads::default()).iter().map(|tool| tool.spec().name.to_string()).collect()
 }
 
-fn every_tool(section: &ToolsetsSection, limits: &LimitsSection, threads: &Threads) -> Vec<Box<dyn Tool>> {
-    system::tools(system::Host::this().opened(&section.system), limits, threads)
+/// The declarations of all tools there are, as this configuration makes them.
+pub(super) fn specs(config: &Config) -> Vec<ToolSpec> {
+    every_tool(config, &Threads::default()).iter().map(|tool| tool.spec().clone()).collect()
+}
+
+fn every_tool(config: &Config, threads: &Threads) -> Vec<Box<dyn Tool>> {
+    let host = system::Host::this().opened(&config.toolsets.system);
+    system::tools(host, &config.limits, &config.resources, threads)
 }
 
 /// The door for callers of any transport.
@@ -41,9 +45,9 @@ pub(super) fn door(loaded: &Loaded, draft: &mut Draft) -> Result<Door, Failure> 
     let config = &loaded.config;
     let audit = &config.audit;
     Ok(Door {
-        authenticator: Authenticator::new(vec![scheme(loaded, draft)?]),
+        authenticator: Authenticator::new(schemes(loaded, draft)?),
         gate: draft.gate(&config.resources),
-        catalog: Catalog::new(every_tool(&config.toolsets, &config.limits, draft.threads()))?,
+        catalog: Catalog::new(every_tool(config, draft.threads()))?,
         policy: Policy::new(ScopeMap::new(&config.scopes.0), SensitiveList::new(&config.queries.sensitive), Vec::new()),
         guard: Guard::new(Redactor::new(&config.redaction)?, Caps::new(&config.limits)),
         trail: draft.state.trail().clone(),
@@ -72,35 +76,98 @@ pub(super) fn basis(config: &Config) -> Basis {
     Basis { config: hash(config), policy: hash(&policy) }
 }
 
-/// The front of the https transport.
-pub(super) fn front(loaded: &Loaded, draft: &mut Draft) -> Result<Front, Failure> {
-    let config = &loaded.config;
+/// A front for each transport that listens.
+pub(super) struct Fronts {
+    pub(super) https: Option<Front>,
+    pub(super) unix: Option<Front>,
+}
+
+/// The fronts of the transports, with one door behind them.
+pub(super) fn fronts(loaded: &Loaded, draft: &mut Draft) -> Result<Fronts, Failure> {
+    let transport = &loaded.config.transport;
     let door = Arc::new(door(loaded, draft)?);
+    let https = match transport.uses(TransportKind::Https) {
+        true => Some(https(loaded, draft, Arc::clone(&door))?),
+        false => None,
+    };
+    let unix = transport.uses(TransportKind::Unix).then(|| unix(loaded, draft, door));
+    Ok(Fronts { https, unix })
+}
+
+fn https(loaded: &Loaded, draft: &mut Draft, door: Arc<Door>) -> Result<Front, Failure> {
+    let config = &loaded.config;
     let tls = Arc::new(Material::load(&config.tls, draft.state.next_generation(), draft.state.clock().now())?);
     draft.lists(&tls)?;
-    let resource = config.http.resource(config.tls.bind);
-    let servers = config.http.authorization_servers(config.auth.jwt.issuer.as_deref());
-    let challenge = Challenge::new(&resource, &servers, &config.auth.scopes_supported);
     let clock = draft.state.clock().clone();
     let readiness = Arc::new(OfFront { daemon: draft.state.readiness(), tls: Arc::clone(&tls), clock });
     Ok(Front {
         door,
-        tls,
+        tls: Some(tls),
         handshake_timeout: Duration::from_secs(config.tls.handshake_timeout),
         http: config.http.clone(),
         names: Names::new(&config.http.hosts(config.tls.bind), &config.http.cors_allowed_origins),
-        challenge,
+        challenge: challenge(config, &config.http.resource(config.tls.bind)),
         readiness,
         endpoint: Endpoint::new(config.http.max_body_bytes),
     })
 }
 
-fn scheme(loaded: &Loaded, draft: &mut Draft) -> Result<Box<dyn Scheme>, Failure> {
+/// Nothing that a browser shows can speak over a unix socket, so no origin is served. Who forwards a port to it has a browser
+/// beside that port: there the name in `Host` must be a local one all the same.
+fn unix(loaded: &Loaded, draft: &Draft, door: Arc<Door>) -> Front {
     let config = &loaded.config;
-    if config.transport == TransportKind::Stdio {
-        let scopes: Scopes = config.scopes.0.keys().filter_map(|scope| Scope::parse(scope)).collect();
-        return Ok(Box::new(Local::new(scopes)));
+    let names = [&["localhost".to_owned()], config.http.allowed_hosts.as_slice()].concat();
+    let resource = match config.transport.uses(TransportKind::Https) {
+        true => config.http.resource(config.tls.bind),
+        false => config.http.public_url.clone().unwrap_or_else(|| "http://localhost/mcp".to_owned()),
+    };
+    Front {
+        door,
+        tls: None,
+        handshake_timeout: Duration::ZERO,
+        http: config.http.clone(),
+        names: Names::new(&names, &[]),
+        challenge: challenge(config, &resource),
+        readiness: draft.state.readiness(),
+        endpoint: Endpoint::new(config.http.max_body_bytes),
     }
+}
+
+fn challenge(config: &Config, resource: &str) -> Challenge {
+    let servers = config.http.authorization_servers(config.auth.jwt.issuer.as_deref());
+    Challenge::new(resource, &servers, &config.auth.scopes_supported)
+}
+
+/// Tokens first: who presents one is who it says, also where the user behind it would do.
+fn schemes(loaded: &Loaded, draft: &mut Draft) -> Result<Vec<Box<dyn Scheme>>, Failure> {
+    let config = &loaded.config;
+    let mut schemes: Vec<Box<dyn Scheme>> = Vec::new();
+    if config.verifies_tokens() {
+        schemes.push(Box::new(tokens(loaded, draft)?));
+    } else {
+        draft.without_keys();
+    }
+    if config.trusts_users() {
+        schemes.push(Box::new(Local::new(scopes_of_users(config))));
+    }
+    Ok(schemes)
+}
+
+/// Over stdio the caller is the user that the daemon runs as. Over a unix socket it may be another one, so what is sensitive
+/// has to be said.
+fn scopes_of_users(config: &Config) -> Scopes {
+    let all = config.scopes.0.keys();
+    if config.transport.uses(TransportKind::Stdio) {
+        return all.filter_map(|scope| Scope::parse(scope)).collect();
+    }
+    match &config.socket.scopes {
+        Some(scopes) => scopes.iter().filter_map(|scope| Scope::parse(scope)).collect(),
+        None => all.filter(|scope| *scope != "sensitive").filter_map(|scope| Scope::parse(scope)).collect(),
+    }
+}
+
+fn tokens(loaded: &Loaded, draft: &mut Draft) -> Result<Jwt, Failure> {
+    let config = &loaded.config;
     let section = &config.auth.jwt;
     let keys = match (draft.keys(section)?, &section.public_key, loaded.jwt_secret()) {
         (Some(jwks), _, _) => KeySource::Jwks(jwks),
@@ -110,5 +177,5 @@ fn scheme(loaded: &Loaded, draft: &mut Draft) -> Result<Box<dyn Scheme>, Failure
         }
         (None, None, None) => return Err(Failure::new(Code::Config, "there is no key to verify tokens with")),
     };
-    Ok(Box::new(Jwt::new(&config.auth, keys, Arc::clone(draft.state.cluster()))?))
+    Jwt::new(&config.auth, keys, Arc::clone(draft.state.cluster()))
 }

@@ -96,6 +96,11 @@ impl Draft {
         Ok(Some(jwks))
     }
 
+    /// No token is verified, so no keys are fetched, nor waited for.
+    pub(super) fn without_keys(&mut self) {
+        self.held.keys = None;
+    }
+
     /// Whether what is to prove channels brings no older revocation lists than those that were in force.
     pub(super) fn lists(&mut self, next: &Material) -> Result<(), Failure> {
         self.held.lists.follow(&next.lists)

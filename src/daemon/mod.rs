@@ -6,9 +6,11 @@ mod compose;
 mod draft;
 mod expiry;
 mod readiness;
+pub mod sandbox;
+mod serving;
 mod state;
 
-use std::net::{SocketAddr, TcpListener};
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -24,16 +26,17 @@ use crate::config::{self, Config, Environment, Loaded, Refused, Watch};
 use crate::error::{Code, Failure};
 use crate::identity::PeerIdentity;
 use crate::pipeline::Door;
-use crate::telemetry::{FilesLast, ToolOffered};
-use crate::transport::{Front, Probes, Readiness, Server, TransportKind, stdio};
+use crate::telemetry::ToolOffered;
+use crate::transport::{Readiness, TransportKind, Transports, stdio};
 
 use aside::{aside, composed};
 use draft::Draft;
 use expiry::Expiry;
-use readiness::InForce;
+use serving::{Serving, Sockets};
 use state::State;
 
 pub use compose::tools;
+pub use serving::Listeners;
 
 /// How long running calls may take to end when the daemon stops.
 const GRACE: Duration = Duration::from_secs(10);
@@ -85,11 +88,6 @@ pub struct Daemon {
     expiry: Expiry,
 }
 
-enum Serving {
-    Https { front: Arc<ArcSwap<Front>>, server: Server, probes: Option<Probes> },
-    Stdio { door: Arc<ArcSwap<Door>> },
-}
-
 impl Daemon {
     /// Builds everything and begins to serve. Listeners given here are used instead of the configured addresses.
     ///
@@ -103,27 +101,16 @@ impl Daemon {
         let watch = Mutex::new(Watch::new(loaded.files().to_vec()).await);
         let state = Arc::new(State::new(&loaded, clock)?);
         let draft = Draft::of(&state);
-        let (loaded, draft, serving) = match loaded.config.transport {
-            TransportKind::Https => {
-                let (loaded, draft, front) = composed(loaded, draft, compose::front).await?;
-                let main = listeners.main.map_or_else(|| listen(loaded.config.tls.bind), Ok)?;
-                let probes = match (&listeners.probes, loaded.config.metrics.enabled) {
-                    (_, false) => None,
-                    (None, true) => Some(listen(loaded.config.metrics.bind)?),
-                    (Some(_), true) => listeners.probes,
-                };
-                let front = Arc::new(ArcSwap::from_pointee(front));
-                let ready: Arc<dyn Readiness> = Arc::new(InForce(Arc::clone(&front)));
-                let probes = probes.map(|listener| Probes::start(listener, ready)).transpose()?;
-                let server = Server::start(main, Arc::clone(&front))?;
-                (loaded, draft, Serving::Https { front, server, probes })
+        listeners.fit(&loaded.config)?;
+        let (loaded, draft, serving) = match loaded.config.transport.uses(TransportKind::Stdio) {
+            false => {
+                let (loaded, draft, fronts) = composed(loaded, draft, compose::fronts).await?;
+                let sockets = Sockets::start(&loaded.config, fronts, listeners).await?;
+                (loaded, draft, Serving::Sockets(Box::new(sockets)))
             }
-            TransportKind::Stdio => {
+            true => {
                 let (loaded, draft, door) = composed(loaded, draft, compose::door).await?;
                 (loaded, draft, Serving::Stdio { door: Arc::new(ArcSwap::from_pointee(door)) })
-            }
-            TransportKind::Unix | TransportKind::Pipe | TransportKind::Http => {
-                return Err(Failure::new(Code::Config, "this transport is not served"));
             }
         };
         draft.adopt();
@@ -137,17 +124,21 @@ impl Daemon {
         let daemon = Self { source, state, serving, watch, forwarder, config, started, expiry: Expiry::default() };
         daemon.tell_ends();
         tools().iter().for_each(|tool| ToolOffered { tool }.emit());
-        daemon.state.trail().note(daemon.event(Event::Start).saying(VERSION)).await?;
+        let walls = crate::sandbox::entered().map(|sandbox| format!("; sandbox: {sandbox}")).unwrap_or_default();
+        daemon.state.trail().note(daemon.event(Event::Start).saying(&format!("{VERSION}{walls}"))).await?;
         Ok(daemon)
     }
 
-    /// Where callers reach it.
+    /// Where callers reach it over https.
     #[must_use]
     pub fn address(&self) -> Option<SocketAddr> {
-        match &self.serving {
-            Serving::Https { server, .. } => Some(server.address),
-            Serving::Stdio { .. } => None,
-        }
+        self.sockets().and_then(Sockets::address)
+    }
+
+    /// Where callers of this machine reach it.
+    #[must_use]
+    pub fn socket(&self) -> Option<PathBuf> {
+        self.sockets().and_then(Sockets::socket)
     }
 
     /// Whether it keeps an audit log.
@@ -159,8 +150,12 @@ impl Daemon {
     /// Where probes reach it.
     #[must_use]
     pub fn probes(&self) -> Option<SocketAddr> {
+        self.sockets().and_then(Sockets::probes)
+    }
+
+    fn sockets(&self) -> Option<&Sockets> {
         match &self.serving {
-            Serving::Https { probes, .. } => probes.as_ref().map(|probes| probes.address),
+            Serving::Sockets(sockets) => Some(sockets),
             Serving::Stdio { .. } => None,
         }
     }
@@ -220,33 +215,36 @@ impl Daemon {
                 return Err(refused.into());
             }
         };
+        sandbox::suffices(&loaded)?;
         self.watch.lock().await.set(loaded.files().to_vec()).await;
         let draft = Draft::of(&self.state);
-        let loaded = match (&self.serving, loaded.config.transport) {
-            (Serving::Https { front, server, .. }, TransportKind::Https) => {
-                closed_enough(&loaded.config, server.address)?;
-                let (loaded, draft, next) = composed(loaded, draft, compose::front).await?;
+        if !same_kinds(&self.config.load().transport, &loaded.config.transport) {
+            return Err(Failure::new(Code::Config, "another transport takes effect only after a restart"));
+        }
+        let loaded = match &self.serving {
+            Serving::Sockets(sockets) => {
+                sockets.fits(&loaded.config)?;
+                let (loaded, draft, next) = composed(loaded, draft, compose::fronts).await?;
                 draft.settle().await;
                 draft.adopt();
-                front.store(Arc::new(next));
+                sockets.adopt(next);
                 loaded
             }
-            (Serving::Stdio { door }, TransportKind::Stdio) => {
+            Serving::Stdio { door } => {
                 let (loaded, draft, next) = composed(loaded, draft, compose::door).await?;
                 draft.adopt();
                 door.store(Arc::new(next));
                 loaded
             }
-            _ => return Err(Failure::new(Code::Config, "another transport takes effect only after a restart")),
         };
         Ok(loaded.config)
     }
 
-    /// Serves standard input and output until the other end closes them. Over https it never ends.
+    /// Serves standard input and output until the other end closes them. Over sockets it never ends.
     pub fn serve_stdio(&self) -> impl Future<Output = Result<(), Failure>> + use<> {
         let door = match &self.serving {
             Serving::Stdio { door } => Some(Arc::clone(door)),
-            Serving::Https { .. } => None,
+            Serving::Sockets(_) => None,
         };
         let config = Arc::clone(&self.config);
         async move {
@@ -290,7 +288,7 @@ impl Daemon {
 
     fn readiness(&self) -> Arc<dyn Readiness> {
         match &self.serving {
-            Serving::Https { front, .. } => Arc::new(InForce(Arc::clone(front))),
+            Serving::Sockets(sockets) => sockets.readiness(),
             Serving::Stdio { .. } => self.state.readiness(),
         }
     }
@@ -299,11 +297,8 @@ impl Daemon {
     pub async fn stop(self) {
         self.state.stopping();
         let door = self.door();
-        if let Serving::Https { server, probes, .. } = self.serving {
-            server.stop(GRACE).await;
-            if let Some(probes) = probes {
-                probes.stop();
-            }
+        if let Serving::Sockets(sockets) = self.serving {
+            sockets.stop(GRACE).await;
         }
         door.settle(door.gate.settle_all()).await;
         let record = Record::new(Event::Stop, self.state.clock().now(), Client::default());
@@ -319,26 +314,30 @@ impl Daemon {
     }
 
     async fn tend(&self) {
+        for path in crate::sandbox::entered().iter().flat_map(|sandbox| sandbox.replaced()) {
+            tracing::warn!(path = %path.display(), "this file was replaced, and the sandbox opens only the old one; restart");
+        }
         let door = self.door();
         door.gate.sweep();
         door.settle(door.gate.settle(self.state.clock())).await;
-        if let Serving::Https { server, front, .. } = &self.serving {
-            self.expiry.warn(front.load().tls.endings(), self.state.clock().now());
-            server.tend().await;
+        if let Some(sockets) = self.sockets() {
+            if let Some(tls) = sockets.tls().as_ref().and_then(|front| front.tls.as_ref()) {
+                self.expiry.warn(tls.endings(), self.state.clock().now());
+            }
+            sockets.tend().await;
         }
     }
 
     /// Measures when the files in force run out.
     fn tell_ends(&self) {
-        if let Serving::Https { front, .. } = &self.serving {
-            let ends: Vec<_> = front.load().tls.endings().iter().map(|ending| (ending.key, ending.until)).collect();
-            FilesLast { ends: &ends }.emit();
+        if let Some(sockets) = self.sockets() {
+            sockets.tell_ends();
         }
     }
 
     fn door(&self) -> Arc<Door> {
         match &self.serving {
-            Serving::Https { front, .. } => Arc::clone(&front.load().door),
+            Serving::Sockets(sockets) => sockets.door(),
             Serving::Stdio { door } => door.load_full(),
         }
     }
@@ -348,26 +347,7 @@ impl Daemon {
     }
 }
 
-/// Sockets that somebody else has bound.
-#[derive(Default)]
-pub struct Listeners {
-    /// For callers.
-    pub main: Option<TcpListener>,
-    /// For probes.
-    pub probes: Option<TcpListener>,
-}
-
-/// Whether a configuration may serve at the address that is listened on, which need not be the one that it names: that one
-/// counts after a restart only.
-fn closed_enough(config: &Config, address: SocketAddr) -> Result<(), Failure> {
-    if config.tls.allowed_subjects.is_empty() && !address.ip().is_loopback() {
-        let why = format!("tls.allowed_subjects: nobody is named, and {address} is listened on until a restart");
-        return Err(Failure::new(Code::Config, "the door would be open to every certificate").because(why));
-    }
-    Ok(())
-}
-
-fn listen(address: SocketAddr) -> Result<TcpListener, Failure> {
-    TcpListener::bind(address)
-        .map_err(|error| Failure::new(Code::Io, format!("cannot listen on {address}")).because(error))
+/// Whether two configurations name the same transports, in whatever order.
+fn same_kinds(one: &Transports, other: &Transports) -> bool {
+    one.all().iter().all(|kind| other.uses(*kind)) && other.all().iter().all(|kind| one.uses(*kind))
 }

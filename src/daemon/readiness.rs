@@ -52,11 +52,16 @@ impl Readiness for OfFront {
     }
 }
 
-/// Whatever front is in force.
-pub(super) struct InForce(pub(super) Arc<ArcSwap<Front>>);
+/// Whatever fronts are in force; ready when each of them is.
+pub(super) struct InForce(pub(super) Vec<Arc<ArcSwap<Front>>>);
 
 impl Readiness for InForce {
     fn missing(&self) -> Vec<&'static str> {
-        self.0.load().readiness.missing()
+        let mut missing = Vec::new();
+        for front in &self.0 {
+            let new = front.load().readiness.missing().into_iter().filter(|what| !missing.contains(what));
+            missing.extend(new.collect::<Vec<_>>());
+        }
+        missing
     }
 }

@@ -1,15 +1,21 @@
-//! The secrets that are known without being told: the shapes they have in text, and the names that fields give them. Each
+//! The secrets that are known without being told: the names that fields give them, and the text around them. Each
 //! replacement is written so that redacting twice changes nothing.
 
+use regex::Captures;
+
+use super::innocent;
 use super::redact::REDACTED;
+use super::tokens::TOKENS;
 
 /// Names the rules about secrets in command lines, which hold for argument lists too.
 pub(super) const ARGUMENT: &str = "command_argument";
 /// Names the rules about private keys, which hold for keys that were taken apart line by line too.
 pub(super) const PRIVATE_KEY: &str = "private_key";
+/// Names the rules about user and password that were joined and encoded in base64.
+pub(super) const BASIC: &str = "basic_credentials";
 
 /// The fields that hold secrets, in structured values of any shape.
-pub(super) const FIELDS: [&str; 36] = [
+pub(super) const FIELDS: [&str; 43] = [
     "*.*password",
     "*.*passwd",
     "*.*passphrase",
@@ -40,24 +46,47 @@ pub(super) const FIELDS: [&str; 36] = [
     "*.*privatekey",
     "*.*encryption_key",
     "*.*signing_key",
+    "*.presharedkey",
+    "*.preshared_key",
+    "*.psk",
+    "*.*client-key-data",
     "*.authorization",
     "*.proxy-authorization",
     "*.cookie",
     "*.set-cookie",
     "*.connection_string",
     "*.connectionstring",
+    "*.env.AWS_*",
+    "*.env.DATABASE_*",
+    "*.password_hash",
 ];
 
-/// What a name ends with that stands before a secret: `DB_PASSWORD=`, `apiKey: `, `"secret_access_key": `.
+/// A kind of secret that is known by what stands around it.
+pub(super) struct Shape {
+    pub(super) name: &'static str,
+    /// Of these, in any case, the text holds one.
+    pub(super) words: &'static [&'static str],
+    /// Or of these, in this case.
+    pub(super) literals: &'static [&'static str],
+    pub(super) pattern: String,
+    pub(super) replacement: String,
+    /// What has the form and is no secret.
+    pub(super) innocent: Option<fn(&str, &Captures<'_>) -> bool>,
+}
+
+/// What a name ends with that stands before a secret: `DB_PASSWORD=`, `apiKey: `, `"secret_access_key": `. `key` alone is
+/// none: hosts are full of `key: value`.
 const NAME: &str = concat!(
     r"(?:password|passwd|passphrase|passcode|_pwd|secret|token|api[_-]?key|",
-    r"(?:access|account|private|encryption|signing|auth|master|shared)[_-]?key)",
+    r"(?:access|account|private|preshared|encryption|signing|auth|master|shared)[_-]?key)",
     r"(?:[_-]?(?:access[_-]?key|key|value|hash|[0-9]{1,3}))?",
 );
+/// Letters of which every such name holds some.
+const NAME_WORDS: &[&str] = &["pass", "pwd", "secr", "oken", "key"];
 /// What stands between the name and the secret. A colon belongs to it, so that a path such as `token::parse` is none.
-const BETWEEN: &str = r#"[\\"'\]]{0,4}[ \t]*(?:(?::=|=>|={1,3})[ \t]*:{0,9}|:[ \t]+:{0,9}|:)"#;
+const BETWEEN: &str = r#"[\\"'\]]{0,16}[ \t]*(?:(?::=|=>|={1,3})[ \t]*:{0,9}|:[ \t]+:{0,9}|:)"#;
 /// The secret: in escaped quotes, in quotes, or up to the next blank.
-const ASSIGNED: &str = r#"(?:(\\")(?:[^"\\]|\\[^"])*(\\")|(")(?:[^"\\\n]|\\.)*(")|(')(?:[^'\\\n]|\\.)*(')|[^\s:]\S*)"#;
+const ASSIGNED: &str = r#"(?:(\\+")[^"\n]*?(\\+")|(")(?:[^"\\\n]|\\.)*(")|(')(?:[^'\\\n]|\\.)*(')|[^\s:]\S*)"#;
 /// A flag whose argument is a secret.
 const FLAG: &str = concat!(
     r"--?(?:[a-z0-9]+[_-])*",
@@ -65,79 +94,169 @@ const FLAG: &str = concat!(
 );
 /// The argument of a flag.
 const ARGUED: &str = r#"(?:"(?:[^"\\\n]|\\.)*"|'(?:[^'\\\n]|\\.)*'|[^\s-]\S*)"#;
+/// Schemes of addresses whose user and password may hold any character.
+const STORES: &str = "postgres|postgresql|mysql|mariadb|mongodb|redis|rediss|amqp|amqps|mssql|sqlserver|oracle|clickhouse|\
+                      cassandra|ldap|ldaps|nats|kafka|smb|cifs|ftp|ftps|sftp";
 
 /// The whole of an argument such as `--password`.
 pub(super) fn flag() -> String {
     format!("(?i)^{FLAG}$")
 }
 
-/// Name, pattern, replacement; in the order in which they are applied. A name may have several.
-pub(super) fn patterns() -> Vec<(&'static str, String, String)> {
-    let mut patterns = Vec::new();
-    let mut add = |name, pattern: String, before: &str, after: &str| {
-        patterns.push((name, pattern, format!("{before}{REDACTED}{after}")));
-    };
-    // With or without its end: a key that was cut off is still a key.
-    add(
-        PRIVATE_KEY,
-        format!(r"-----BEGIN {KEY}-----[\s\S]*?(?:-----END {KEY}-----|\z)", KEY = "[A-Z0-9 ]*PRIVATE KEY(?: BLOCK)?"),
-        "",
-        "",
-    );
-    add("cookie", r#"(?i)((?:set-)?cookie["']?[ \t]*:[ \t]*["']?)[^\r\n"']+"#.to_owned(), "$1", "");
-    // The scheme goes with it: nobody can tell which of two words is the secret.
-    add(
-        "authorization",
-        r#"(?i)(authorization["']?[ \t]*[:=][ \t]*["']?)[^\s"',\[][^\s"',]*(?:[ \t]+[^\s"',]+)?"#.to_owned(),
-        "$1",
-        "",
-    );
-    // Only a database's password is written with characters that end the host part of any other address.
-    let stores = "postgres|postgresql|mysql|mariadb|mongodb|redis|rediss|amqp|amqps|mssql|sqlserver|oracle|clickhouse|\
-                  cassandra|ldap|ldaps|nats|kafka";
-    add("connection_string", format!(r#"(?i)((?:{stores})(?:\+[a-z0-9]+)?)://[^\s"'<>]*@"#), "$1://", "@");
-    add("connection_string", r#"(?i)([a-z][a-z0-9+.-]{0,15})://[^\s/?#"'<>]*:[^\s/?#"'<>]*@"#.to_owned(), "$1://", "@");
-    add("connection_string", r#"(?i)(https?)://[^\s/?#"'<>@]+@"#.to_owned(), "$1://", "@");
-    add("password_field", format!("(?i)({NAME}{BETWEEN}){ASSIGNED}"), "$1$2$4$6", "$3$5$7");
-    add(ARGUMENT, format!(r#"(?im)((?:^|[\s"'(]){FLAG}[ \t]+){ARGUED}"#), "$1", "");
-    let user = r#"(?:"[^"\n:]*:[^"\n]*"|'[^'\n:]*:[^'\n]*'|[^\s:"']*:\S+)"#;
-    add(ARGUMENT, format!(r"((?-u:\b)curl(?:[ \t][^\n]*?)?[ \t](?:-u|-U|--user|--proxy-user)[ =]?){user}"), "$1", "");
-    add(
-        ARGUMENT,
-        format!(r"((?-u:\b)(?:mysql|mysqldump|mysqladmin|mariadb)(?:[ \t][^\n]*?)?[ \t]-p){ARGUED}"),
-        "$1",
-        "",
-    );
-    add(ARGUMENT, format!(r"((?-u:\b)(?:sshpass[ \t]+-p|redis-cli(?:[ \t][^\n]*?)?[ \t]-a)[ \t]*){ARGUED}"), "$1", "");
-    for (name, pattern) in TOKENS {
-        add(name, pattern.to_owned(), "", "");
-    }
-    add(
-        "bearer_token",
-        r"(?i)((?-u:\b)bearer\s+)(?:[a-z0-9._~+/-]{16,}|[a-z._~+/-]*[0-9][a-z0-9._~+/-]{5,})=*".to_owned(),
-        "$1",
-        "",
-    );
-    patterns
+/// Secrets that may go over several lines: name, a literal that the text holds, pattern. The first group stays.
+pub(super) fn spanning() -> Vec<(&'static str, &'static str, String)> {
+    let machine = r"(?:(?-u:\b)machine[ \t]+\S+|(?-u:\b)default)\s+(?:(?:login|account)\s+\S+\s+){1,2}password\s+";
+    let body = r"(Private-Lines: [0-9]+\r?\n)(?:[A-Za-z0-9+/=]+\r?(?:\n|\z))+";
+    // netrc(5); the format of PuTTY.
+    vec![("netrc", "login", format!(r"({machine})\S+")), (PRIVATE_KEY, "Private-Lines:", body.to_owned())]
 }
 
-/// Secrets that are known by their own form.
-const TOKENS: [(&str, &str); 16] = [
-    ("jwt", r"(?-u:\b)eyJ[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]{2,}(?:\.[A-Za-z0-9_-]*){1,3}"),
-    ("aws_key", r"(?-u:\b)(?:AKIA|ASIA|ABIA|ACCA)[A-Z0-9]{16}(?-u:\b)"),
-    ("github_token", r"(?-u:\b)(?:gh[pousr]_[A-Za-z0-9]{20,}|github_pat_[A-Za-z0-9_]{22,})"),
-    ("gitlab_token", r"(?-u:\b)gl(?:pat|dt|rt|ptt|ft|soat)-[A-Za-z0-9_.-]{20,}"),
-    ("npm_token", r"(?-u:\b)npm_[A-Za-z0-9]{30,}"),
-    ("pypi_token", r"(?-u:\b)pypi-[A-Za-z0-9_-]{40,}"),
-    ("slack_token", r"(?-u:\b)(?:xox[a-z]|xapp)-[A-Za-z0-9-]{10,}"),
-    ("slack_webhook", r"https://hooks\.slack\.com/(?:services|workflows|triggers)/[A-Za-z0-9/_-]+"),
-    ("google_key", r"(?-u:\b)(?:AIza[A-Za-z0-9_-]{35}|GOCSPX-[A-Za-z0-9_-]{20,}|ya29\.[A-Za-z0-9_-]{20,})"),
-    ("stripe_key", r"(?-u:\b)(?:sk|rk|whsec)_(?:live_|test_)?[A-Za-z0-9]{20,}"),
-    ("model_key", r"(?-u:\b)sk-[A-Za-z0-9][A-Za-z0-9_-]{30,}"),
-    ("vault_token", r"(?-u:\b)hv[sbr]\.[A-Za-z0-9_-]{20,}"),
-    ("huggingface_token", r"(?-u:\b)hf_[A-Za-z0-9]{30,}"),
-    ("digitalocean_token", r"(?-u:\b)do[opr]_v1_[a-f0-9]{64}"),
-    ("age_key", r"(?-u:\b)AGE-SECRET-KEY-1[A-Z0-9]{50,}"),
-    // As crypt(3) writes them, in /etc/shadow among others.
-    ("password_hash", r"\$(?:1|2[abxy]?|5|6|7|y|gy|argon2id?)\$[A-Za-z0-9./$=,+-]{20,}"),
-];
+/// In the order in which they are applied.
+pub(super) fn shapes() -> Vec<Shape> {
+    let mut shapes = vec![
+        around("cookie", &["ooki"], r#"(?i)((?:set-)?cookie["']?[ \t]*:[ \t]*["']?)[^\r\n"']+"#, "$1", ""),
+        // The scheme goes with it: nobody can tell which of two words is the secret.
+        around(
+            "authorization",
+            &["utho"],
+            r#"(?i)(authorization\\?["']?[ \t]*[:=][ \t]*\\?["']?)[^\s"'\\,\[][^\s"'\\,]*(?:[ \t]+[^\s"'\\,]+)?"#,
+            "$1",
+            "",
+        ),
+    ];
+    shapes.extend(addresses());
+    shapes.extend(assignments());
+    shapes.extend(arguments());
+    shapes.extend(TOKENS.iter().map(|token| Shape {
+        name: token.name,
+        words: &[],
+        literals: token.literals,
+        pattern: token.pattern.to_owned(),
+        replacement: REDACTED.to_owned(),
+        innocent: None,
+    }));
+    shapes.push(Shape {
+        innocent: Some(innocent::bearer),
+        ..around("bearer_token", &["eare"], r"(?i)((?-u:\b)bearer[ \t]+)([a-z0-9._~+/-]{6,}=*)", "$1", "")
+    });
+    shapes
+}
+
+/// A secret between two groups that stay.
+fn around(name: &'static str, words: &'static [&'static str], pattern: &str, before: &str, after: &str) -> Shape {
+    let replacement = format!("{before}{REDACTED}{after}");
+    Shape { name, words, literals: &[], pattern: pattern.to_owned(), replacement, innocent: None }
+}
+
+/// Secrets within addresses.
+fn addresses() -> Vec<Shape> {
+    const NAME: &str = "connection_string";
+    let at = |pattern: &str| Shape { literals: &["://"], ..around(NAME, &[], pattern, "$1://", "@") };
+    vec![
+        // Only a database's password is written with characters that end the host part of any other address.
+        at(&format!(r#"(?i)((?:{STORES})(?:\+[a-z0-9]+)?)://[^\s"'<>]*@"#)),
+        at(r#"(?i)([a-z][a-z0-9+.-]{0,15})://[^\s/?#"'<>]*:[^\s/?#"'<>]*@"#),
+        at(r#"(?i)(https?)://[^\s/?#"'<>@]+@"#),
+        // `;Password=a b;` of ADO and ODBC: only the semicolon ends it.
+        Shape {
+            innocent: Some(innocent::directory),
+            ..around(
+                NAME,
+                &["pass", "pwd"],
+                r#"(?i)(;[ \t]*(?:password|pwd)[ \t]*=[ \t]*)([^\s;"'][^;"'\n]*)"#,
+                "$1",
+                "",
+            )
+        },
+        // Whoever has a signed address has what it opens.
+        around(
+            "signed_url",
+            &["sig"],
+            r#"(?i)([?&;](?:amp;)?(?:sig|signature|x-amz-signature|x-goog-signature)=)[a-z0-9%+/=_.~-]{16,}"#,
+            "$1",
+            "",
+        ),
+    ]
+}
+
+/// A name, a sign and a secret.
+fn assignments() -> Vec<Shape> {
+    const FIELD: &str = "password_field";
+    let assigned = |pattern: &str, after| Shape {
+        innocent: Some(innocent::assignment),
+        ..around(FIELD, NAME_WORDS, pattern, "$1$3$5$7", after)
+    };
+    vec![
+        assigned(&format!("(?i)(({NAME}){BETWEEN}){ASSIGNED}"), "$4$6$8"),
+        // `Pwd=` of connection strings; the shell's PWD is a path.
+        Shape {
+            innocent: Some(innocent::directory),
+            ..around(FIELD, &["pwd"], r#"(?i)((?:^|[\s;"',&?])pwd[ \t]*=[ \t]*)([^\s;"',&]+)"#, "$1", "")
+        },
+        around(
+            FIELD,
+            &["pass", "secr", "oken"],
+            r"(?i)(<(?:[a-z0-9]+[:_.-])*(?:password|passwd|secret|token|api-?key)>)[^<\n]+<",
+            "$1",
+            "<",
+        ),
+        around(
+            "wireless_key",
+            &["psk"],
+            r#"(?i)((?:^|[\s,;{"'])(?:wpa-)?psk["']?[ \t]*[=:][ \t]*)(?:"[^"\n]*"|[^\s"',;]{8,})"#,
+            "$1",
+            "",
+        ),
+        around("snmp_community", &["ommunity"], r"(?i)((?-u:\b)r[ow]community6?[ \t]+)\S+", "$1", ""),
+        // The private parts of a JSON Web Key.
+        Shape {
+            innocent: Some(innocent::not_key),
+            literals: &["kty"],
+            ..around(PRIVATE_KEY, &[], r#"(\\?"(?:d|k|p|q|dp|dq|qi)\\?"[ \t]*:[ \t]*\\?")[A-Za-z0-9_-]{20,}"#, "$1", "")
+        },
+        // User and password in base64: `"auth": "…"` of Docker, `_auth=…` of npm, `Basic …` of HTTP.
+        Shape {
+            innocent: Some(innocent::not_basic),
+            literals: &["\"auth", "_auth", "asic "],
+            ..around(
+                BASIC,
+                &[],
+                r#"((?:\\?"auth\\?"[ \t]*:[ \t]*\\?"|_auth[ \t]*=[ \t]*"?|(?-u:\b)[Bb]asic[ \t]+))([A-Za-z0-9+/_-]{6,}={0,2})"#,
+                "$1",
+                "",
+            )
+        },
+        // A line of an NTLM dump: user, number, LM hash, NT hash.
+        Shape {
+            literals: &[":::"],
+            ..around("password_hash", &[], r"(?i)(:[0-9]+:)[a-f0-9]{32}:[a-f0-9]{32}(:::)", "$1", "$2")
+        },
+    ]
+}
+
+/// Secrets in command lines.
+fn arguments() -> Vec<Shape> {
+    let user = r#"(?:"[^"\n:]*:[^"\n]*"|'[^'\n:]*:[^'\n]*'|[^\s:"']*:\S+)"#;
+    let of = |literals, pattern: String| Shape { literals, ..around(ARGUMENT, &[], &pattern, "$1", "") };
+    vec![
+        Shape {
+            innocent: Some(innocent::flag),
+            ..around(
+                ARGUMENT,
+                &["pass", "secr", "oken", "key"],
+                &format!(r#"(?im)((?:^|[\s"'(])({FLAG})[ \t]+){ARGUED}"#),
+                "$1",
+                "",
+            )
+        },
+        of(&["curl"], format!(r"((?-u:\b)curl(?:[ \t][^\n]*?)?[ \t](?:-u|-U|--user|--proxy-user)[ =]?){user}")),
+        of(
+            &["mysql", "mariadb"],
+            format!(r"((?-u:\b)(?:mysql|mysqldump|mysqladmin|mariadb)(?:[ \t][^\n]*?)?[ \t]-p){ARGUED}"),
+        ),
+        of(
+            &["sshpass", "redis-cli"],
+            format!(r"((?-u:\b)(?:sshpass[ \t]+-p|redis-cli(?:[ \t][^\n]*?)?[ \t]-a)[ \t]*){ARGUED}"),
+        ),
+    ]
+}

@@ -4,11 +4,15 @@
 use serde_json::Value;
 
 use super::LimitsSection;
-use super::size::{Size, length};
+use super::size::Size;
 use crate::error::{Code, Failure};
 
 /// Stands at the end of a text that was cut for its bytes.
 const CUT: &str = "…";
+/// What a cap counts, and its key.
+const ITEMS: (&str, &str) = ("items", "max_array_items");
+const LINES: (&str, &str) = ("lines", "max_output_lines");
+const BYTES: (&str, &str) = ("bytes", "max_output_bytes");
 /// Cuts that are told one by one.
 const TOLD: usize = 16;
 /// Characters of a place that are told.
@@ -28,26 +32,29 @@ impl Caps {
         Self { items: limits.max_array_items, lines: limits.max_output_lines, bytes: limits.max_output_bytes }
     }
 
-    /// Cuts `value` to size; returns what was cut, such as `items: 40 of 1040 left out at /processes`.
+    /// Cuts `value` to size; returns its JSON text and what was cut, such as
+    /// `items: 40 of 1040 left out at /processes (limits.max_array_items is 1000)`.
     ///
     /// # Errors
     /// [`Code::ToolFailed`] when its names and numbers alone are too many bytes.
-    pub(super) fn cut(&self, value: &mut Value) -> Result<Vec<String>, Failure> {
+    pub(super) fn cut(&self, value: &mut Value) -> Result<(String, Vec<String>), Failure> {
         let mut cuts = Cuts::default();
         self.shorten(value, Place::Root, &mut cuts);
-        if length(value) > self.bytes {
+        let mut text = written(value)?;
+        if text.len() > self.bytes {
             let size = Size::of(value);
             if size.least > self.bytes {
                 return Err(too_large(size.least, self.bytes));
             }
+            cuts.bytes = self.bytes;
             shrink(value, &size, self.bytes, Place::Root, &mut cuts);
+            text = written(value)?;
             // A mistake in the arithmetic above must not become an answer over the cap.
-            let after = length(value);
-            if after > self.bytes {
-                return Err(too_large(after, self.bytes));
+            if text.len() > self.bytes {
+                return Err(too_large(text.len(), self.bytes));
             }
         }
-        Ok(cuts.told())
+        Ok((text, cuts.told()))
     }
 
     fn shorten(&self, value: &mut Value, place: Place<'_>, cuts: &mut Cuts) {
@@ -57,14 +64,14 @@ impl Caps {
                 let (end, all) = self.lines_end(text);
                 if let Some(end) = end {
                     text.truncate(end);
-                    cuts.add("lines", all.saturating_sub(self.lines), all, place);
+                    cuts.add(LINES, all.saturating_sub(self.lines), all, place, self.lines);
                 }
             }
             Value::Array(items) => {
                 let all = items.len();
                 if all > self.items {
                     items.truncate(self.items);
-                    cuts.add("items", all.saturating_sub(self.items), all, place);
+                    cuts.add(ITEMS, all.saturating_sub(self.items), all, place, self.items);
                 }
                 for (index, item) in items.iter_mut().enumerate() {
                     self.shorten(item, Place::Index(&place, index), cuts);
@@ -94,6 +101,11 @@ impl Caps {
     }
 }
 
+fn written(value: &Value) -> Result<String, Failure> {
+    serde_json::to_string(value)
+        .map_err(|error| Failure::new(Code::Internal, "the result has no JSON form").because(error))
+}
+
 fn too_large(bytes: usize, most: usize) -> Failure {
     Failure::new(Code::ToolFailed, "the result is too large and cannot be cut; ask for less")
         .because(format!("{bytes} bytes remain, limits.max_output_bytes is {most}"))
@@ -113,7 +125,7 @@ fn shrink(value: &mut Value, size: &Size, budget: usize, place: Place<'_>, cuts:
             if budget >= CUT.len().saturating_add(2) {
                 text.push_str(CUT);
             }
-            cuts.add("bytes", all.saturating_sub(end), all, place);
+            cuts.add(BYTES, all.saturating_sub(end), all, place, cuts.bytes);
         }
         Value::Array(items) => {
             let all = items.len();
@@ -135,7 +147,7 @@ fn shrink(value: &mut Value, size: &Size, budget: usize, place: Place<'_>, cuts:
             }
             items.truncate(keep);
             if keep < all {
-                cuts.add("items", all.saturating_sub(keep), all, place);
+                cuts.add(("items", BYTES.1), all.saturating_sub(keep), all, place, cuts.bytes);
             }
         }
         Value::Object(members) => {
@@ -183,10 +195,12 @@ impl std::fmt::Display for Place<'_> {
 struct Cuts {
     told: Vec<String>,
     more: usize,
+    /// The cap on bytes, once it is what cuts.
+    bytes: usize,
 }
 
 impl Cuts {
-    fn add(&mut self, what: &str, cut: usize, all: usize, place: Place<'_>) {
+    fn add(&mut self, (what, limit): (&str, &str), cut: usize, all: usize, place: Place<'_>, most: usize) {
         if self.told.len() >= TOLD {
             self.more = self.more.saturating_add(1);
             return;
@@ -195,7 +209,7 @@ impl Cuts {
             Place::Root => "the top".to_owned(),
             Place::Key(..) | Place::Index(..) => place.to_string().chars().take(PLACE).collect(),
         };
-        self.told.push(format!("{what}: {cut} of {all} left out at {place}"));
+        self.told.push(format!("{what}: {cut} of {all} left out at {place} (limits.{limit} is {most})"));
     }
 
     fn told(mut self) -> Vec<String> {

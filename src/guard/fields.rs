@@ -19,6 +19,15 @@ pub(super) struct Fields {
     globs: Vec<usize>,
 }
 
+/// What a member's name tells before its place is looked at.
+#[derive(Clone, Default)]
+pub(super) struct Named {
+    /// The pattern that names it wherever it stands.
+    certain: Option<usize>,
+    /// Patterns that name it in some places.
+    possible: Vec<usize>,
+}
+
 struct Compiled {
     written: String,
     anywhere: bool,
@@ -47,20 +56,35 @@ impl Fields {
         Ok(fields)
     }
 
-    /// The first pattern that names the value at `path`, whose parts are in lower case.
-    pub(super) fn find(&self, path: &[String]) -> Option<usize> {
-        let exact = path.last().and_then(|last| self.exact.get(last)).map_or(&[][..], Vec::as_slice);
-        let names = |index: &&usize| self.patterns.get(**index).is_some_and(|pattern| pattern.matches(path));
-        exact.iter().find(names).or_else(|| self.globs.iter().find(names)).copied()
+    /// What the name of a member tells by itself; its last part counts.
+    pub(super) fn named(&self, key: &str) -> Named {
+        let last = key.rsplit('.').next().unwrap_or_default().to_ascii_lowercase();
+        let exact = self.exact.get(&last).map_or(&[][..], Vec::as_slice);
+        let fits = |index: &usize| {
+            let pattern = self.patterns.get(*index).and_then(|pattern| pattern.parts.last());
+            pattern.is_some_and(|part| glob(part.as_bytes(), last.as_bytes()))
+        };
+        let all = exact.iter().chain(self.globs.iter().filter(|index| fits(index))).copied();
+        let alone = |index: &usize| {
+            self.patterns.get(*index).is_some_and(|pattern| pattern.anywhere && pattern.parts.len() == 1)
+        };
+        let (certain, possible): (Vec<usize>, Vec<usize>) = all.partition(alone);
+        Named { certain: certain.first().copied(), possible }
+    }
+
+    /// The first of the patterns in `named` that names the value at `path`, whose parts are in lower case.
+    pub(super) fn find(&self, named: &Named, path: impl FnOnce() -> Vec<String>) -> Option<usize> {
+        if named.certain.is_some() || named.possible.is_empty() {
+            return named.certain;
+        }
+        let path = path();
+        let names = |index: &&usize| self.patterns.get(**index).is_some_and(|pattern| pattern.matches(&path));
+        named.possible.iter().find(names).copied()
     }
 
     /// The pattern as it was written.
     pub(super) fn name(&self, index: usize) -> &str {
         self.patterns.get(index).map_or("", |pattern| &pattern.written)
-    }
-
-    pub(super) fn len(&self) -> usize {
-        self.patterns.len()
     }
 }
 
@@ -127,7 +151,9 @@ mod tests {
 
     fn names(pattern: &str, path: &str) -> bool {
         let path: Vec<String> = path.split('.').map(str::to_ascii_lowercase).collect();
-        Fields::compile([pattern].into_iter()).unwrap().find(&path).is_some()
+        let fields = Fields::compile([pattern].into_iter()).unwrap();
+        let named = fields.named(path.last().unwrap());
+        fields.find(&named, || path).is_some()
     }
 
     #[test]

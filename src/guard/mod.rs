@@ -2,17 +2,28 @@
 
 mod builtin;
 mod cap;
+mod column;
+mod disguise;
 mod fields;
+mod innocent;
+mod keyblock;
+mod leased;
+mod prefilter;
 mod redact;
+mod rule;
 mod settings;
 mod size;
 mod text;
+mod tokens;
+mod walk;
 
 use serde_json::Value;
 
 use crate::call::Output;
-use crate::error::{Code, Failure};
+use crate::error::Failure;
 use crate::policy::Permit;
+
+use leased::Leased;
 
 pub use cap::Caps;
 pub use redact::{Redacted, Redactor};
@@ -40,25 +51,43 @@ impl Guard {
         Self { redactor, caps }
     }
 
-    /// Redacts `output`, writes out what cannot be seen, cuts it to size, and lets it out. Redaction comes first: a secret
-    /// that was cut in two has no form any more.
+    /// Redacts `output`, writes out what cannot be seen, cuts it to size, and lets it out. What was leased for the call goes
+    /// first, by its value; redaction comes before cutting, for a secret that was cut in two has no form any more.
     ///
     /// # Errors
-    /// [`Code::ToolFailed`] when the output cannot be brought under the caps.
-    pub fn release(&self, output: Output, _permit: &Permit) -> Result<Released, Failure> {
+    /// [`crate::error::Code::ToolFailed`] when the output cannot be brought under the caps.
+    pub fn release(&self, output: Output, permit: &Permit) -> Result<Released, Failure> {
+        let leased = Leased::new(&permit.leased())?;
         let mut structured = output.into_structured();
-        let redactions = self.redactor.redact(&mut structured);
+        let redactions = self.redactor.redact(&mut structured, leased.as_ref());
         text::make_harmless(&mut structured);
-        let cuts = self.caps.cut(&mut structured)?;
-        let text = serde_json::to_string(&structured)
-            .map_err(|error| Failure::new(Code::Internal, "the result has no JSON form").because(error))?;
+        let (text, cuts) = self.caps.cut(&mut structured)?;
         Ok(Released { structured, text, redactions, cuts })
+    }
+
+    /// A failure of a tool that may be told: its two messages without secrets.
+    #[must_use]
+    pub fn release_failure(&self, failure: Failure, permit: &Permit) -> Failure {
+        let leased = match Leased::new(&permit.leased()) {
+            Ok(leased) => leased,
+            Err(failure) => return failure,
+        };
+        let clean = |text: &str| {
+            let mut text = Value::from(self.redactor.redact_text(text, leased.as_ref()));
+            text::make_harmless(&mut text);
+            text.as_str().unwrap_or_default().to_owned()
+        };
+        let told = Failure::new(failure.code(), clean(failure.public()));
+        match failure.cause() {
+            Some(cause) => told.because(clean(&cause)),
+            None => told,
+        }
     }
 
     /// Redacts values that go into the audit log, and makes them harmless for whoever reads it.
     #[must_use]
     pub fn redact_params(&self, mut params: Value) -> Value {
-        self.redactor.redact(&mut params);
+        self.redactor.redact(&mut params, None);
         text::make_harmless(&mut params);
         params
     }
@@ -89,13 +118,19 @@ impl Released {
         &self.cuts
     }
 
-    /// What the agent must know besides the result: that it is not whole. To be answered as a text of its own, since the
-    /// result keeps the form of the tool's schema.
+    /// What the agent must know besides the result: that it is not whole, and how to see the rest. To be answered as a text
+    /// of its own, since the result keeps the form of the tool's schema.
     #[must_use]
-    pub fn notices(&self) -> &[String] {
-        &self.cuts
+    pub fn notices(&self) -> Vec<String> {
+        if self.cuts.is_empty() {
+            return Vec::new();
+        }
+        vec![format!("truncated: {}. {NARROWER}", self.cuts.join("; "))]
     }
 }
+
+/// How to see what was left out.
+const NARROWER: &str = "Ask again for less: narrow the query by its arguments, or take it in parts.";
 
 #[cfg(test)]
 mod tests {

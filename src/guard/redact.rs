@@ -1,27 +1,37 @@
-//! Taking secrets out of values: by the names of fields and by the shape of text, in one walk. What is taken out is never
-//! logged; only how often, and by which rule.
+//! Taking secrets out of values: by the names of fields and by the shape of text. What is taken out is never logged; only
+//! how often, where, and by which rule.
 
-use std::collections::HashSet;
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::fmt;
-use std::sync::{Arc, OnceLock};
+use std::ops::Range;
+use std::sync::OnceLock;
 
-use regex::{Regex, RegexBuilder, RegexSet, RegexSetBuilder};
+use regex::{Regex, RegexSet, RegexSetBuilder};
 use serde_json::Value;
 
 use super::RedactionSection;
-use super::builtin::{self, ARGUMENT, PRIVATE_KEY};
+use super::builtin::{self, ARGUMENT, BASIC, PRIVATE_KEY};
+use super::column::{Column, Span};
 use super::fields::Fields;
+use super::leased::Leased;
+use super::prefilter::Prefilter;
+use super::rule::{Rule, compile};
+use super::walk::{Leaf, Walk};
+use super::{disguise, keyblock};
 use crate::error::{Code, Failure};
 
 /// Stands where a secret was.
 pub(super) const REDACTED: &str = "[REDACTED]";
-/// Values that are nested deeper than this are taken out whole.
-const DEEPEST: usize = 128;
+/// Names what was leased for the call.
+const LEASED: &str = "leased";
 /// How often the patterns are applied to a text that they keep changing.
-const PASSES: usize = 3;
-/// Lines after the beginning of a private key that may be the rest of it.
-const KEY_LINES: usize = 400;
-const LONGEST_PATTERN: usize = 4096;
+const PASSES: usize = 4;
+/// Forms within forms that are looked into: base64 within an address within base64.
+const LAYERS: usize = 3;
+/// Kinds of findings that are told one by one.
+const TOLD: usize = 64;
+/// Characters of a field that are told.
+const PLACE: usize = 120;
 const MOST_PATTERNS: usize = 256;
 
 /// What was taken out and how often; never the value.
@@ -29,98 +39,377 @@ const MOST_PATTERNS: usize = 256;
 pub struct Redacted {
     /// The pattern's name, or the path pattern.
     pub by: String,
+    /// The names of members on the way to it, with dots between them; empty at the top, and where too many are told of.
+    pub field: String,
     /// How often.
     pub count: u64,
 }
 
 impl fmt::Display for Redacted {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.by)
+        match self.field.as_str() {
+            "" => f.write_str(&self.by),
+            field if field == self.by => f.write_str(field),
+            field => write!(f, "{} in {field}", self.by),
+        }
+    }
+}
+
+/// How often each rule changed something, by place.
+#[derive(Default)]
+pub(super) struct Tally<'r>(BTreeMap<(&'r str, usize), u64>);
+
+impl<'r> Tally<'r> {
+    pub(super) fn add(&mut self, by: &'r str, place: usize, more: u64) {
+        let full = self.0.len() >= TOLD && !self.0.contains_key(&(by, place));
+        let count = self.0.entry((by, if full { 0 } else { place })).or_default();
+        *count = count.saturating_add(more);
     }
 }
 
 /// The compiled patterns.
 pub struct Redactor {
     enabled: bool,
-    /// Tells in one pass that a text is clean, or which rules concern it.
-    set: RegexSet,
-    rules: Vec<Arc<Rule>>,
+    builtin: &'static Builtin,
+    /// Which of the built-in rules are in force, by their place.
+    active: Vec<bool>,
+    /// The built-in patterns and paths that are not.
+    without: HashSet<String>,
+    given: Vec<Rule>,
+    given_set: Option<RegexSet>,
     fields: Fields,
-    /// An argument whose successor is a secret, unless that rule was replaced.
-    flag: Option<Regex>,
-    /// The rule about private keys, unless it was replaced.
-    key: Option<usize>,
-}
-
-struct Rule {
-    name: String,
-    regex: Regex,
-    replacement: String,
 }
 
 impl Redactor {
-    /// Compiles the built-in rules and those of the configuration. A given pattern that is named like a built-in one stands
-    /// in its place; the others, and the given fields, are added.
+    /// Compiles the built-in rules and those of the configuration, which are applied first.
     ///
     /// # Errors
-    /// [`Code::Config`] naming the pattern or field that is not valid, has a double, or is too large.
+    /// [`Code::Config`] naming the pattern or field that is not valid, has a double, is too large or is not built in.
     pub fn new(section: &RedactionSection) -> Result<Self, Failure> {
         if section.patterns.len() > MOST_PATTERNS || section.fields.len() > MOST_PATTERNS {
             return Err(Failure::new(Code::Config, format!("redaction: more than {MOST_PATTERNS} patterns or fields")));
         }
-        let mut given = HashSet::new();
+        let mut names = HashSet::new();
         for pattern in &section.patterns {
-            if !given.insert(pattern.name.as_str()) {
+            if !names.insert(pattern.name.as_str()) {
                 let text = format!("redaction.patterns: two are named `{}`", pattern.name.escape_debug());
                 return Err(Failure::new(Code::Config, text));
             }
         }
         let builtin = Builtin::get()?;
-        let mut rules: Vec<Arc<Rule>> =
-            builtin.rules.iter().filter(|rule| !given.contains(rule.name.as_str())).map(Arc::clone).collect();
-        let key = rules.iter().position(|rule| rule.name == PRIVATE_KEY);
-        let flag = (!given.contains(ARGUMENT)).then(|| builtin.flag.clone());
-        for pattern in &section.patterns {
-            rules.push(Arc::new(Rule::compile(&pattern.name, &pattern.pattern, &pattern.replacement)?));
-        }
-        let set = if section.patterns.is_empty() { builtin.set.clone() } else { together(&rules)? };
-        let fields = builtin::FIELDS.into_iter().chain(section.fields.iter().map(|field| field.0.as_str()));
-        Ok(Self { enabled: section.enabled, set, rules, fields: Fields::compile(fields)?, flag, key })
-    }
-
-    /// Redacts in place. Names of members are kept as they are.
-    pub(super) fn redact(&self, value: &mut Value) -> Vec<Redacted> {
-        if !self.enabled {
-            return Vec::new();
-        }
-        let slots = self.rules.len().saturating_add(self.fields.len()).saturating_add(1);
-        let mut walk = Walk { redactor: self, counts: vec![0; slots], path: Vec::new(), depth: 0, key_lines: 0 };
-        walk.value(value);
-        self.tell(&walk.counts)
-    }
-
-    fn tell(&self, counts: &[u64]) -> Vec<Redacted> {
-        let mut told: Vec<Redacted> = Vec::new();
-        for (slot, count) in counts.iter().enumerate().filter(|(_, count)| **count > 0) {
-            let by = match (self.rules.get(slot), slot.checked_sub(self.rules.len())) {
-                (Some(rule), _) => rule.name.as_str(),
-                (None, Some(field)) if field < self.fields.len() => self.fields.name(field),
-                (None, _) => "depth",
-            };
-            match told.iter_mut().find(|have| have.by == by) {
-                Some(have) => have.count = have.count.saturating_add(*count),
-                None => told.push(Redacted { by: by.to_owned(), count: *count }),
+        for name in &section.without {
+            if !Self::builtin_names().contains(name.as_str()) {
+                let text = format!("redaction.without: `{}` is not built in", name.escape_debug());
+                return Err(Failure::new(Code::Config, text));
             }
+        }
+        let without = |name: &str| section.without.iter().any(|other| other == name);
+        let given: Vec<Rule> = section
+            .patterns
+            .iter()
+            .map(|pattern| Rule::given(&pattern.name, &pattern.pattern, &pattern.replacement))
+            .collect::<Result<_, _>>()?;
+        let given_set = if given.is_empty() { None } else { Some(together(given.iter())?) };
+        let fields = builtin::FIELDS.into_iter().filter(|field| !without(field));
+        let fields = fields.chain(section.fields.iter().map(|field| field.0.as_str()));
+        Ok(Self {
+            enabled: section.enabled,
+            active: builtin.rules.iter().map(|rule| !without(&rule.name)).collect(),
+            builtin,
+            without: section.without.iter().cloned().collect(),
+            given,
+            given_set,
+            fields: Fields::compile(fields)?,
+        })
+    }
+
+    /// What `redaction.without` may name: the built-in patterns and paths.
+    #[must_use]
+    pub fn builtin_names() -> BTreeSet<&'static str> {
+        let spanning = builtin::spanning().into_iter().map(|(name, ..)| name);
+        builtin::shapes().iter().map(|shape| shape.name).chain(spanning).chain(builtin::FIELDS).collect()
+    }
+
+    pub(super) fn fields(&self) -> &Fields {
+        &self.fields
+    }
+
+    /// An argument whose successor is a secret.
+    pub(super) fn flag(&self) -> Option<&Regex> {
+        (!self.without.contains(ARGUMENT)).then_some(&self.builtin.flag)
+    }
+
+    pub(super) fn basic(&self) -> bool {
+        !self.without.contains(BASIC)
+    }
+
+    pub(super) fn keys(&self) -> bool {
+        !self.without.contains(PRIVATE_KEY)
+    }
+
+    /// Redacts in place: first what was leased, by its value, and that even if redaction is switched off.
+    pub(super) fn redact(&self, value: &mut Value, leased: Option<&Leased>) -> Vec<Redacted> {
+        let mut told = Vec::new();
+        if let Some(count) = leased.map(|leased| leased.redact(value)).filter(|count| *count > 0) {
+            told.push(Redacted { by: LEASED.to_owned(), field: String::new(), count });
+        }
+        if !self.enabled {
+            return told;
+        }
+        let mut walk = Walk::over(self, value);
+        let mut leaves = std::mem::take(&mut walk.leaves);
+        self.across(&mut leaves, &mut walk.tally);
+        self.within(&mut leaves, &mut walk.tally);
+        for ((by, place), count) in &walk.tally.0 {
+            let field = walk.path(*place).chars().filter(|c| !c.is_control()).take(PLACE).collect();
+            told.push(Redacted { by: (*by).to_owned(), field, count: *count });
         }
         told
     }
+
+    /// One text, such as the message of a failure.
+    pub(super) fn redact_text(&self, text: &str, leased: Option<&Leased>) -> String {
+        let text = leased.and_then(|leased| leased.text(text)).map_or_else(|| text.to_owned(), |(clean, _)| clean);
+        let clean = self.enabled.then(|| self.text(&text, 0, &mut Vec::new())).flatten();
+        clean.unwrap_or(text)
+    }
+
+    /// What goes over more than one text of a column, or over several lines of one.
+    fn across<'r>(&'r self, leaves: &mut [Leaf<'_>], tally: &mut Tally<'r>) {
+        let given = self.given.iter().any(Rule::may_span);
+        if !given && !leaves.iter().any(|leaf| self.may_span(leaf.text)) {
+            return;
+        }
+        let mut columns: HashMap<usize, Vec<usize>> = HashMap::new();
+        for (index, leaf) in leaves.iter().enumerate() {
+            columns.entry(leaf.place).or_default().push(index);
+        }
+        for (place, indices) in columns {
+            let column = Column::of(leaves, indices);
+            let mut note = |by, count| tally.add(by, place, count);
+            let spans = self.spans(&column.text, &mut note);
+            column.apply(leaves, spans);
+        }
+    }
+
+    fn may_span(&self, text: &str) -> bool {
+        (self.keys() && keyblock::is_possible(text))
+            || self.builtin.spanning.iter().any(|spanning| spanning.active(self, text))
+    }
+
+    /// What is to be taken out of `text` whatever line ends it holds.
+    fn spans<'r>(&'r self, text: &str, note: &mut dyn FnMut(&'r str, u64)) -> Vec<Span> {
+        let mut spans: Vec<Span> = Vec::new();
+        for rule in self.given.iter().filter(|rule| rule.may_span()) {
+            let found = rule.spans(text);
+            if !found.is_empty() {
+                note(&rule.name, u64::try_from(found.len()).unwrap_or(u64::MAX));
+                spans.extend(found);
+            }
+        }
+        if self.keys() && keyblock::is_possible(text) {
+            let found = keyblock::find(text);
+            if !found.is_empty() {
+                note(PRIVATE_KEY, u64::try_from(found.len()).unwrap_or(u64::MAX));
+                spans.extend(found.into_iter().map(|range| (range.start, range.end, REDACTED.to_owned())));
+            }
+        }
+        for spanning in self.builtin.spanning.iter().filter(|spanning| spanning.active(self, text)) {
+            for groups in spanning.regex.captures_iter(text) {
+                let (Some(whole), Some(before)) = (groups.get(0), groups.get(1)) else { continue };
+                if text.get(before.end()..whole.end()).is_some_and(|secret| secret.trim() != REDACTED) {
+                    note(spanning.name, 1);
+                    spans.push((before.end(), whole.end(), REDACTED.to_owned()));
+                }
+            }
+        }
+        spans.sort_by_key(|(start, end, _)| (*start, *end));
+        spans
+    }
+
+    /// What goes over a part of a line. All texts are searched at once for what the rules need; few lines are looked at.
+    fn within<'r>(&'r self, leaves: &mut [Leaf<'_>], tally: &mut Tally<'r>) {
+        let mut found = Vec::new();
+        if self.given_set.is_some() {
+            for leaf in leaves.iter_mut() {
+                if let Some(clean) = self.given(leaf.text, &mut found) {
+                    *leaf.text = clean;
+                    found.drain(..).for_each(|(by, count)| tally.add(by, leaf.place, count));
+                }
+            }
+        }
+        let length = leaves.iter().fold(0_usize, |sum, leaf| sum.saturating_add(leaf.text.len()).saturating_add(1));
+        let mut sheet = String::with_capacity(length);
+        for leaf in leaves.iter() {
+            sheet.push_str(leaf.text);
+            sheet.push('\n');
+        }
+        let mut lines = self.suspicious(&sheet).into_iter().peekable();
+        let mut start: usize = 0;
+        for leaf in leaves {
+            let end = start.saturating_add(leaf.text.len());
+            let mut own = Vec::new();
+            while let Some(line) = lines.next_if(|line| line.start <= end) {
+                own.push(line.start.saturating_sub(start)..line.end.saturating_sub(start));
+            }
+            if !own.is_empty()
+                && let Some(clean) = self.lines(leaf.text, &own, 0, &mut found)
+            {
+                *leaf.text = clean;
+                found.drain(..).for_each(|(by, count)| tally.add(by, leaf.place, count));
+            }
+            start = end.saturating_add(1);
+        }
+    }
+
+    /// The lines that a rule may concern, in order.
+    fn suspicious(&self, text: &str) -> Vec<Range<usize>> {
+        let mut lines = self.builtin.prefilter.lines(text);
+        lines.extend(disguise::lines(text));
+        lines.sort_unstable_by_key(|line| line.start);
+        lines.dedup();
+        lines
+    }
+
+    /// A whole text by all rules; `None` when there is nothing to take out.
+    pub(super) fn text<'r>(&'r self, text: &str, layer: usize, found: &mut Vec<(&'r str, u64)>) -> Option<String> {
+        let mut clean: Option<String> = None;
+        if self.may_span(text) || self.given.iter().any(Rule::may_span) {
+            let spans = self.spans(text, &mut |by, count| found.push((by, count)));
+            clean = super::column::cut(text, &spans);
+        }
+        if let Some(given) = self.given(clean.as_deref().unwrap_or(text), found) {
+            clean = Some(given);
+        }
+        let now = clean.as_deref().unwrap_or(text);
+        let lines = self.suspicious(now);
+        self.lines(now, &lines, layer, found).or(clean)
+    }
+
+    /// `text` with these of its lines clean; `None` when they were.
+    fn lines<'r>(
+        &'r self,
+        text: &str,
+        lines: &[Range<usize>],
+        layer: usize,
+        found: &mut Vec<(&'r str, u64)>,
+    ) -> Option<String> {
+        let mut clean: Option<String> = None;
+        let mut from = 0;
+        for line in lines {
+            let Some(dirty) = text.get(line.clone()) else { continue };
+            if let Some(better) = self.line(dirty, layer, found) {
+                let all = clean.get_or_insert_with(|| String::with_capacity(text.len()));
+                all.push_str(text.get(from..line.start).unwrap_or_default());
+                all.push_str(&better);
+                from = line.end;
+            }
+        }
+        if let Some(all) = &mut clean {
+            all.push_str(text.get(from..).unwrap_or_default());
+        }
+        clean
+    }
+
+    fn line<'r>(&'r self, line: &str, layer: usize, found: &mut Vec<(&'r str, u64)>) -> Option<String> {
+        let mut clean = self.known(line, found);
+        if layer >= LAYERS {
+            return clean;
+        }
+        // A line that hides a secret is answered as it reads.
+        if let Some(plain) = disguise::undone(clean.as_deref().unwrap_or(line))
+            && let Some(plain) = self.text(&plain, layer.saturating_add(1), found)
+        {
+            clean = Some(plain);
+        }
+        if let Some(bare) = self.in_base64(clean.as_deref().unwrap_or(line), layer, found) {
+            clean = Some(bare);
+        }
+        clean
+    }
+
+    /// Without the runs of base64 that have a secret in them.
+    fn in_base64<'r>(&'r self, line: &str, layer: usize, found: &mut Vec<(&'r str, u64)>) -> Option<String> {
+        let (mut clean, mut copied, mut from) = (String::new(), 0, 0);
+        while let Some(run) = disguise::run(line.as_bytes(), from) {
+            from = run.end;
+            for part in disguise::parts(line.as_bytes(), &run) {
+                let inside = line.get(part.clone()).and_then(|part| disguise::decoded(part.as_bytes()));
+                if inside.is_some_and(|inside| self.text(&inside, layer.saturating_add(1), found).is_some()) {
+                    clean.push_str(line.get(copied..part.start).unwrap_or_default());
+                    clean.push_str(REDACTED);
+                    copied = part.end;
+                }
+            }
+        }
+        clean.push_str(line.get(copied..).unwrap_or_default());
+        (copied > 0).then_some(clean)
+    }
+
+    /// By the built-in rules.
+    fn known<'r>(&'r self, text: &str, found: &mut Vec<(&'r str, u64)>) -> Option<String> {
+        let rules = || self.builtin.rules.iter().zip(&self.active).map(|(rule, active)| active.then_some(rule));
+        apply(&self.builtin.set, rules, text, found)
+    }
+
+    /// By the rules of the configuration.
+    fn given<'r>(&'r self, text: &str, found: &mut Vec<(&'r str, u64)>) -> Option<String> {
+        apply(self.given_set.as_ref()?, || self.given.iter().map(Some), text, found)
+    }
+}
+
+/// Applies the rules that `set` says concern the text, until nothing changes any more.
+fn apply<'r, R: Iterator<Item = Option<&'r Rule>>>(
+    set: &RegexSet,
+    rules: impl Fn() -> R,
+    text: &str,
+    found: &mut Vec<(&'r str, u64)>,
+) -> Option<String> {
+    if !set.is_match(text) {
+        return None;
+    }
+    let mut clean: Option<String> = None;
+    for _ in 0..PASSES {
+        let concerned = set.matches(clean.as_deref().unwrap_or(text));
+        let mut changed = false;
+        for (slot, rule) in rules().enumerate() {
+            // What holds of the text as it is now is asked in the next pass.
+            if let Some(rule) = rule.filter(|_| concerned.matched(slot))
+                && let Some((better, count)) = rule.apply(clean.as_deref().unwrap_or(text))
+            {
+                clean = Some(better);
+                changed = true;
+                found.push((&rule.name, count));
+            }
+        }
+        if !changed {
+            break;
+        }
+    }
+    clean
 }
 
 /// The built-in rules: the same for every configuration, and dear, so they are compiled once in a process.
 struct Builtin {
-    rules: Vec<Arc<Rule>>,
+    rules: Vec<Rule>,
     set: RegexSet,
+    prefilter: Prefilter,
+    /// Rules that go over several lines.
+    spanning: Vec<Spanning>,
     flag: Regex,
+}
+
+struct Spanning {
+    name: &'static str,
+    literal: &'static str,
+    regex: Regex,
+}
+
+impl Spanning {
+    /// Whether the text may have one, and the rule is in force.
+    fn active(&self, redactor: &Redactor, text: &str) -> bool {
+        text.contains(self.literal) && !redactor.without.contains(self.name)
+    }
 }
 
 impl Builtin {
@@ -133,224 +422,31 @@ impl Builtin {
     }
 
     fn compile() -> Result<Self, Failure> {
-        let rule = |(name, pattern, replacement): (&str, String, String)| {
-            Rule::compile(name, &pattern, &replacement).map(Arc::new)
-        };
-        let rules = builtin::patterns().into_iter().map(rule).collect::<Result<Vec<_>, _>>()?;
-        Ok(Self { set: together(&rules)?, flag: compile(ARGUMENT, &builtin::flag())?, rules })
+        let shapes = builtin::shapes();
+        let words = shapes.iter().flat_map(|shape| shape.words).copied();
+        let literals = shapes.iter().flat_map(|shape| shape.literals).copied();
+        let prefilter = Prefilter::new(words, literals)?;
+        let rules = shapes.into_iter().map(Rule::known).collect::<Result<Vec<_>, _>>()?;
+        let spanning = builtin::spanning()
+            .into_iter()
+            .map(|(name, literal, pattern)| Ok(Spanning { name, literal, regex: compile(name, &pattern)? }))
+            .collect::<Result<Vec<_>, Failure>>()?;
+        Ok(Self {
+            set: together(rules.iter())?,
+            prefilter,
+            spanning,
+            flag: compile(ARGUMENT, &builtin::flag())?,
+            rules,
+        })
     }
 }
 
-fn together(rules: &[Arc<Rule>]) -> Result<RegexSet, Failure> {
-    RegexSetBuilder::new(rules.iter().map(|rule| rule.regex.as_str()))
+fn together<'a>(rules: impl Iterator<Item = &'a Rule>) -> Result<RegexSet, Failure> {
+    RegexSetBuilder::new(rules.map(|rule| rule.regex.as_str()))
         .size_limit(64 << 20)
         .dfa_size_limit(16 << 20)
         .build()
         .map_err(|error| Failure::new(Code::Config, "redaction.patterns: too large together").because(error))
-}
-
-impl Rule {
-    fn compile(name: &str, pattern: &str, replacement: &str) -> Result<Self, Failure> {
-        let regex = compile(name, pattern)?;
-        if regex.is_match("") {
-            return Err(wrong(name, "it matches the empty text"));
-        }
-        Ok(Self { name: name.to_owned(), regex, replacement: replacement.to_owned() })
-    }
-
-    /// The text with every match replaced and how often that changed something; `None` when it did not.
-    fn apply(&self, text: &str) -> Option<(String, u64)> {
-        let mut clean = String::new();
-        let mut piece = String::new();
-        let (mut from, mut count): (usize, u64) = (0, 0);
-        for groups in self.regex.captures_iter(text) {
-            let Some(found) = groups.get(0).filter(|found| !found.is_empty()) else { continue };
-            piece.clear();
-            groups.expand(&self.replacement, &mut piece);
-            if piece != found.as_str() {
-                clean.push_str(text.get(from..found.start()).unwrap_or_default());
-                clean.push_str(&piece);
-                from = found.end();
-                count = count.saturating_add(1);
-            }
-        }
-        clean.push_str(text.get(from..).unwrap_or_default());
-        (count > 0).then_some((clean, count))
-    }
-}
-
-fn compile(name: &str, pattern: &str) -> Result<Regex, Failure> {
-    let plain = |c: char| c.is_ascii_graphic() || c == ' ';
-    if name.is_empty() || name.len() > 64 || !name.chars().all(plain) {
-        return Err(wrong(name, "a name has 1 to 64 visible ASCII characters"));
-    }
-    if pattern.len() > LONGEST_PATTERN {
-        return Err(wrong(name, "it is too long"));
-    }
-    RegexBuilder::new(pattern)
-        .size_limit(2 << 20)
-        .build()
-        .map_err(|error| wrong(name, "it is not a valid regular expression, or too large").because(error))
-}
-
-fn wrong(name: &str, why: &str) -> Failure {
-    Failure::new(Code::Config, format!("redaction.patterns: `{}`: {why}", name.escape_debug()))
-}
-
-/// One walk over one value.
-struct Walk<'a> {
-    redactor: &'a Redactor,
-    /// By rule, then by field, then for depth.
-    counts: Vec<u64>,
-    /// The keys above, in lower case.
-    path: Vec<String>,
-    depth: usize,
-    /// How many more texts may be lines of a private key whose beginning was in an earlier text.
-    key_lines: usize,
-}
-
-impl Walk<'_> {
-    fn value(&mut self, value: &mut Value) {
-        match value {
-            Value::Null | Value::Bool(_) | Value::Number(_) => {}
-            Value::String(text) => self.text(text),
-            Value::Array(_) | Value::Object(_) if self.depth >= DEEPEST => {
-                self.hide(value, self.counts.len().saturating_sub(1))
-            }
-            Value::Array(items) => {
-                self.depth = self.depth.saturating_add(1);
-                self.items(items);
-                self.depth = self.depth.saturating_sub(1);
-            }
-            Value::Object(members) => {
-                self.depth = self.depth.saturating_add(1);
-                self.members(members);
-                self.depth = self.depth.saturating_sub(1);
-            }
-        }
-    }
-
-    /// A list may be a command line: `["--password", "…"]`.
-    fn items(&mut self, items: &mut [Value]) {
-        let redactor = self.redactor;
-        let slot = redactor.rules.iter().position(|rule| rule.name == ARGUMENT).unwrap_or_default();
-        let mut follows_flag = false;
-        for item in items {
-            let secret = follows_flag && item.as_str().is_some_and(|text| !text.starts_with('-'));
-            follows_flag = item.as_str().is_some_and(|text| {
-                text.starts_with('-') && redactor.flag.as_ref().is_some_and(|flag| flag.is_match(text))
-            });
-            if secret { self.hide(item, slot) } else { self.value(item) }
-        }
-    }
-
-    /// `{"name": "DB_PASSWORD", "value": "…"}` is as much a field as `{"DB_PASSWORD": "…"}`.
-    fn members(&mut self, members: &mut serde_json::Map<String, Value>) {
-        let named = members.get("value").and_then(|_| members.get("name").or_else(|| members.get("key")));
-        let named = named.and_then(Value::as_str).map(str::to_owned);
-        for (key, value) in members.iter_mut() {
-            let mut field = self.field(key);
-            if let (None, "value", Some(name)) = (field, key.as_str(), &named) {
-                field = self.field(name);
-            }
-            match field {
-                Some(field) if may_be_secret(value) => {
-                    self.hide(value, self.redactor.rules.len().saturating_add(field))
-                }
-                _ => {
-                    let above = self.path.len();
-                    self.enter(key);
-                    self.value(value);
-                    self.path.truncate(above);
-                }
-            }
-        }
-    }
-
-    /// The pattern that names the member `key` of the object at hand.
-    fn field(&mut self, key: &str) -> Option<usize> {
-        let above = self.path.len();
-        self.enter(key);
-        let found = self.redactor.fields.find(&self.path);
-        self.path.truncate(above);
-        found
-    }
-
-    fn enter(&mut self, key: &str) {
-        self.path.extend(key.split('.').map(str::to_ascii_lowercase));
-    }
-
-    fn hide(&mut self, value: &mut Value, slot: usize) {
-        if value.as_str() != Some(REDACTED) {
-            *value = Value::from(REDACTED);
-            self.count(slot, 1);
-        }
-    }
-
-    fn text(&mut self, text: &mut String) {
-        let redactor = self.redactor;
-        if let Some(key) = redactor.key {
-            if self.key_lines > 0 && is_key_line(text) {
-                self.key_lines = self.key_lines.saturating_sub(1);
-                REDACTED.clone_into(text);
-                return self.count(key, 1);
-            }
-            if text.contains("PRIVATE KEY") {
-                self.key_lines = if ends_within_key(text) { KEY_LINES } else { 0 };
-            }
-        }
-        if !redactor.set.is_match(text) {
-            return;
-        }
-        for _ in 0..PASSES {
-            let concerned = redactor.set.matches(text);
-            let mut changed = false;
-            for (slot, rule) in redactor.rules.iter().enumerate() {
-                // Once the text is another, what the set said of it no longer holds.
-                if (changed || concerned.matched(slot))
-                    && let Some((clean, count)) = rule.apply(text)
-                {
-                    *text = clean;
-                    changed = true;
-                    self.count(slot, count);
-                }
-            }
-            if !changed {
-                return;
-            }
-        }
-    }
-
-    fn count(&mut self, slot: usize, more: u64) {
-        if let Some(count) = self.counts.get_mut(slot) {
-            *count = count.saturating_add(more);
-        }
-    }
-}
-
-/// Nothing, yes and no are not secrets, and neither is what is gone already.
-fn may_be_secret(value: &Value) -> bool {
-    match value {
-        Value::Null | Value::Bool(_) => false,
-        Value::String(text) => !text.is_empty(),
-        Value::Array(items) => !items.is_empty(),
-        Value::Object(members) => !members.is_empty(),
-        Value::Number(_) => true,
-    }
-}
-
-fn ends_within_key(text: &str) -> bool {
-    let begin = text.rfind("-----BEGIN ").filter(|at| text.get(*at..).is_some_and(|rest| rest.contains("PRIVATE KEY")));
-    begin.is_some_and(|at| text.get(at..).is_some_and(|rest| !rest.contains("-----END ")))
-}
-
-/// Nothing but the base64 alphabet; the last line is short and made of whole groups of four (RFC 7468 section 3).
-fn is_key_line(text: &str) -> bool {
-    let text = text.trim();
-    let base64 = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'+' | b'/' | b'=');
-    (text.len() >= 16 || (!text.is_empty() && text.len().is_multiple_of(4)))
-        && text.len() <= 128
-        && text.bytes().all(base64)
 }
 
 #[cfg(test)]

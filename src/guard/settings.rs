@@ -9,16 +9,18 @@ use serde::{Deserialize, Serialize};
 pub struct RedactionSection {
     /// Default: true.
     pub enabled: bool,
-    /// Patterns for free text, added to the built-in ones; one that is named like a built-in one replaces it.
+    /// Patterns for free text, applied before the built-in ones, which stay in force. Default: none.
     pub patterns: Vec<Pattern>,
     /// Paths of structured values, added to the built-in ones: `*.password`, `env.AWS_*`. Parts are joined by dots; `*` as the
     /// first part stands for any number of parts, `*` as a later one for one, `*` within a part for any characters.
     pub fields: Vec<FieldPattern>,
+    /// Built-in patterns, by name, and built-in paths that are not in force. Default: none.
+    pub without: Vec<String>,
 }
 
 impl Default for RedactionSection {
     fn default() -> Self {
-        Self { enabled: true, patterns: Vec::new(), fields: Vec::new() }
+        Self { enabled: true, patterns: Vec::new(), fields: Vec::new(), without: Vec::new() }
     }
 }
 
@@ -26,8 +28,7 @@ impl Default for RedactionSection {
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Pattern {
-    /// Named in the audit log. Built in: private_key, cookie, authorization, connection_string, password_field,
-    /// command_argument, jwt, aws_key, bearer_token, password_hash, and the tokens of well-known vendors.
+    /// Named in the audit log.
     pub name: String,
     /// Syntax of the regex crate: linear time, no look-around, no back-references.
     pub pattern: String,

@@ -15,7 +15,7 @@ pub(super) fn make_harmless(value: &mut Value) {
         }
         Value::Array(items) => items.iter_mut().for_each(make_harmless),
         Value::Object(members) => {
-            if members.keys().any(|key| key.chars().any(is_harmful)) {
+            if members.keys().any(|key| may_be_harmful(key) && key.chars().any(is_harmful)) {
                 rename(members);
             }
             members.values_mut().for_each(make_harmless);
@@ -34,8 +34,14 @@ fn rename(members: &mut Map<String, Value>) {
     }
 }
 
+/// Whether there is anything but plain characters; said at the speed of memory, since nearly all text is plain.
+fn may_be_harmful(text: &str) -> bool {
+    let odd = |byte: &u8| (*byte < 0x20 && *byte != b'\n' && *byte != b'\t') || *byte >= 0x7f;
+    text.as_bytes().chunks(4096).any(|chunk| chunk.iter().fold(false, |found, byte| found | odd(byte)))
+}
+
 fn escaped(text: &str) -> Option<String> {
-    text.chars().any(is_harmful).then(|| {
+    (may_be_harmful(text) && text.chars().any(is_harmful)).then(|| {
         let mut harmless = String::with_capacity(text.len().saturating_add(16));
         for c in text.chars() {
             if is_harmful(c) { harmless.extend(c.escape_unicode()) } else { harmless.push(c) }

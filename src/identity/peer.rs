@@ -51,6 +51,12 @@ impl PeerIdentity {
         }
     }
 
+    /// Where the channel comes from, for the operational log: an address, or a user of this machine.
+    #[must_use]
+    pub fn origin(&self) -> String {
+        self.address().map_or_else(|| self.subject(), |address| address.to_string())
+    }
+
     /// The subject for the audit log: a distinguished name, or a uid.
     #[must_use]
     pub fn subject(&self) -> String {

@@ -37,7 +37,7 @@ use self::wire::Learned;
 use crate::error::{Code, Failure};
 
 pub use argv::split;
-pub use door::{Answer, Body, Door, Post, address};
+pub use door::{Answer, Body, Door, LOCAL, Post, address};
 pub use tokens::{Mint, Tokens, read_private};
 
 /// Longest line a client may send; the door accepts no longer body either.

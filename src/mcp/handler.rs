@@ -196,16 +196,17 @@ async fn refuse(door: &Door, caller: &Caller, text: &'static str) -> ErrorData {
 }
 
 /// Sends the call down the pipeline and its progress to the client, if the client asked for it. Every step is with the
-/// transport before the result is: the two go out on ways of their own.
+/// transport before the result is: the two go out on ways of their own. The path of a call lies in a place of its own,
+/// because the protocol library moves what it is given several times before it begins.
 async fn pass(door: &Door, call: Call, context: &RequestContext<RoleServer>) -> Result<Released, Failure> {
     let Some(token) = context.meta.get_progress_token() else {
-        return door.pass(call, &Progress::unheard()).await;
+        return Box::pin(door.pass(call, &Progress::unheard())).await;
     };
     let (progress, steps) = Progress::channel(PROGRESS_QUEUE);
     let over = Notify::new();
     let mut forwarding = pin!(forward(steps, &over, token, &context.peer).fuse());
     // Side by side: a client that does not take its progress must not keep the call from its time limit.
-    let mut passing = pin!(door.pass(call, &progress));
+    let mut passing = Box::pin(door.pass(call, &progress));
     let result = loop {
         tokio::select! {
             biased;
@@ -240,7 +241,7 @@ async fn forward(mut steps: Receiver<Step>, over: &Notify, token: ProgressToken,
 }
 
 fn success(released: Released) -> CallToolResult {
-    let notices: Vec<String> = released.notices().to_vec();
+    let notices = released.notices();
     let (structured, text) = released.into_parts();
     let mut result = CallToolResult::structured(structured);
     result.content = vec![ContentBlock::text(text)];

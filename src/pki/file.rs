@@ -70,6 +70,21 @@ pub fn guarded_directory(path: &Path) -> Result<(), Open> {
     path.metadata().map_or(Ok(()), |found| judge(path, &found, false))
 }
 
+/// Whether nobody but root and the user of this process can make or replace anything in a directory, nor put another in
+/// its place, or in that of one above it. `path` is absolute and has no symbolic links.
+///
+/// # Errors
+/// Why somebody else can.
+pub fn guarded_tree(path: &Path) -> Result<(), Open> {
+    guarded_directory(path)?;
+    for above in path.ancestors().skip(1) {
+        if let Ok(found) = above.metadata() {
+            judge(above, &found, found.mode() & STICKY != 0)?;
+        }
+    }
+    Ok(())
+}
+
 fn directory_of(path: &Path) -> PathBuf {
     let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty());
     parent.unwrap_or(Path::new(".")).to_owned()

@@ -13,10 +13,10 @@ use crate::error::{Code, Failure};
 use crate::identity::Scopes;
 
 pub use decision::{Decision, DecisionPoint};
-pub use permit::{Judged, Permit};
+pub use permit::{Judged, Permit, SHORTEST_LEASE};
 pub use request::Request;
 pub use scopes::ScopeMap;
-pub use sensitive::SensitiveList;
+pub use sensitive::{SENSITIVE, SensitiveList};
 pub use settings::{QueriesSection, ScopesSection, SensitiveSection};
 
 /// Everything that has a say.
@@ -48,8 +48,11 @@ impl Policy {
     /// Why a tool is hidden from a caller.
     ///
     /// # Errors
-    /// [`Code::SensitiveDisabled`] or [`Code::InsufficientScope`].
+    /// [`Code::SensitiveDisabled`] or [`Code::InsufficientScope`]; [`Code::UnknownTool`] for one that is never run.
     pub fn visibility(&self, spec: &ToolSpec, scopes: &Scopes) -> Result<(), Failure> {
+        if spec.impact.limit().is_none() {
+            return Err(Failure::new(Code::UnknownTool, "queries of high impact are never run"));
+        }
         if !self.sensitive.opens(spec) {
             return Err(Failure::new(Code::SensitiveDisabled, "this query is switched off"));
         }

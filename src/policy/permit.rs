@@ -1,8 +1,14 @@
 //! A permission as a value. Holding one proves that the call was judged and that the decision is in the audit log.
 
+use std::sync::{Mutex, PoisonError};
+
 use crate::audit::{Entry, Record, Trail};
 use crate::call::{Arguments, Resource};
 use crate::error::{Code, Failure};
+use crate::secret::Secret;
+
+/// Bytes of the shortest secret that can be leased, blanks at its ends not counted.
+pub const SHORTEST_LEASE: usize = 4;
 
 /// A call that was judged and allowed. It permits nothing yet: [`Judged::record`] makes the permit.
 #[derive(Debug)]
@@ -21,7 +27,8 @@ impl Judged {
         let record =
             record.take().ok_or_else(|| Failure::new(Code::AuditUnavailable, "the call has no audit record"))?;
         let entry = trail.begin(record.permitted(&self.by).on(&self.resource.to_string())).await?;
-        Ok((Permit { arguments: self.arguments, resource: self.resource, by: self.by }, entry))
+        let leased = Mutex::default();
+        Ok((Permit { arguments: self.arguments, resource: self.resource, by: self.by, leased }, entry))
     }
 }
 
@@ -32,9 +39,29 @@ pub struct Permit {
     arguments: Arguments,
     resource: Resource,
     by: Vec<String>,
+    leased: Mutex<Vec<Secret<Vec<u8>>>>,
 }
 
 impl Permit {
+    /// Notes a secret that is leased for this call, before anybody gets it: nothing leaves the call with it in.
+    ///
+    /// # Errors
+    /// [`Code::Internal`] when it is shorter than [`SHORTEST_LEASE`] bytes: it could not be told from other text.
+    pub fn lease(&self, secret: &Secret<Vec<u8>>) -> Result<(), Failure> {
+        if secret.expose().trim_ascii().len() < SHORTEST_LEASE {
+            let text = format!("a secret of less than {SHORTEST_LEASE} bytes cannot be kept out of an answer");
+            return Err(Failure::new(Code::Internal, "a secret could not be leased").because(text));
+        }
+        self.leased.lock().unwrap_or_else(PoisonError::into_inner).push(secret.clone());
+        Ok(())
+    }
+
+    /// The secrets that were leased for this call so far.
+    #[must_use]
+    pub fn leased(&self) -> Vec<Secret<Vec<u8>>> {
+        self.leased.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
     /// The arguments that were judged.
     #[must_use]
     pub fn arguments(&self) -> &Arguments {

@@ -9,6 +9,17 @@ use super::{Decision, DecisionPoint, Request};
 use crate::call::ToolSpec;
 use crate::error::{Code, Failure};
 
+/// Queries that are sensitive whatever they declare: environments, credentials, who may do what on the host.
+pub const SENSITIVE: [&str; 7] = [
+    "get_auth_logs",
+    "get_env_vars",
+    "get_event_log",
+    "get_open_files",
+    "get_ssh_config",
+    "get_sudo_config",
+    "get_user_accounts",
+];
+
 /// Which sensitive queries the configuration opens.
 #[derive(Clone, Default, Debug)]
 pub struct SensitiveList {
@@ -29,7 +40,8 @@ impl SensitiveList {
     /// Whether the tool is harmless or opened by name.
     #[must_use]
     pub fn opens(&self, spec: &ToolSpec) -> bool {
-        !spec.sensitive || self.allowed.contains(&*spec.name)
+        let sensitive = spec.sensitive || SENSITIVE.contains(&&*spec.name);
+        !sensitive || self.allowed.contains(&*spec.name)
     }
 }
 
@@ -102,6 +114,14 @@ mod tests {
         assert!(!opens(true, &["get_file", "GET_FILES", "get_*", "*"], &[]));
         assert!(!opens(true, &["get_files"], &["get_files"]));
         assert!(!opens(true, &["get_files", "get_files"], &["get_files"]));
+    }
+
+    #[test]
+    fn a_query_that_is_known_to_be_sensitive_is_so_even_if_it_does_not_say_it() {
+        for name in SENSITIVE {
+            assert!(!SensitiveList::default().opens(&spec(name, false)), "{name}");
+            assert!(SensitiveList::new(&section(true, &[name], &[])).opens(&spec(name, false)), "{name}");
+        }
     }
 
     #[test]

@@ -24,9 +24,18 @@ impl Default for ScopesSection {
         ];
         let logs = ["get_journal_logs", "get_syslog", "get_app_logs", "get_kernel_logs"];
         let hooks = ["get_cron_jobs", "get_systemd_timers", "get_systemd_units"];
-        let sensitive = ["get_auth_logs", "get_event_log"];
-        let families: [(&str, &[&str]); 4] =
-            [("core", &core), ("logs", &logs), ("hooks", &hooks), ("sensitive", &sensitive)];
+        let sbom = ["get_packages", "get_containers", "get_container_images", "get_dependencies"];
+        let sensitive = [
+            "get_user_accounts",
+            "get_sudo_config",
+            "get_ssh_config",
+            "get_env_vars",
+            "get_open_files",
+            "get_auth_logs",
+            "get_event_log",
+        ];
+        let families: [(&str, &[&str]); 5] =
+            [("core", &core), ("logs", &logs), ("hooks", &hooks), ("sbom", &sbom), ("sensitive", &sensitive)];
         let owned =
             |(scope, tools): (&str, &[&str])| (scope.to_owned(), tools.iter().map(|&tool| tool.to_owned()).collect());
         Self(families.map(owned).into())

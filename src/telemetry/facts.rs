@@ -40,17 +40,17 @@ impl HandshakeRefused<'_> {
 }
 
 /// A connection is closed because of what it sent: much, and nothing of it a request.
-pub struct ConnectionCut {
+pub struct ConnectionCut<'a> {
     /// From where it came.
-    pub address: IpAddr,
+    pub from: &'a str,
     /// How long it was open.
     pub lasted: Duration,
 }
 
-impl ConnectionCut {
+impl ConnectionCut<'_> {
     /// Logs.
     pub fn emit(&self) {
-        tracing::info!(address = %self.address, lasted = ?self.lasted, "connection cut: too many bytes without a request");
+        tracing::info!(from = self.from, lasted = ?self.lasted, "connection cut: too many bytes without a request");
     }
 }
 
@@ -141,32 +141,32 @@ impl KeysFetched<'_> {
 }
 
 /// A client connected.
-pub struct ConnectionOpened {
+pub struct ConnectionOpened<'a> {
     /// From where.
-    pub address: IpAddr,
+    pub from: &'a str,
 }
 
-impl ConnectionOpened {
+impl ConnectionOpened<'_> {
     /// Logs and counts.
     pub fn emit(&self) {
         METRICS.connection_opened();
-        tracing::debug!(address = %self.address, "connection opened");
+        tracing::debug!(from = self.from, "connection opened");
     }
 }
 
 /// A connection that was opened has ended.
-pub struct ConnectionClosed {
+pub struct ConnectionClosed<'a> {
     /// From where it came.
-    pub address: IpAddr,
+    pub from: &'a str,
     /// How long it was open.
     pub lasted: Duration,
 }
 
-impl ConnectionClosed {
+impl ConnectionClosed<'_> {
     /// Logs and counts.
     pub fn emit(&self) {
         METRICS.connection_closed();
-        tracing::debug!(address = %self.address, lasted = ?self.lasted, "connection closed");
+        tracing::debug!(from = self.from, lasted = ?self.lasted, "connection closed");
     }
 }
 

@@ -19,7 +19,7 @@ use super::activity::Limits;
 use super::bodies::Bodies;
 use super::connection::Connection;
 use super::https::Front;
-use super::slots::Slots;
+use super::slots::{Slot, Slots};
 use super::strangers::{Reason, Stranger, Strangers};
 use super::stream::Stream;
 use super::tls;
@@ -91,7 +91,8 @@ async fn shake_hands(
     let slot = slots.take(address, http.max_connections, http.max_connections_per_address)?;
     let failed = |cause: io::Error| Failure::new(Code::HandshakeFailed, "the TLS handshake failed").because(cause);
     tcp.set_nodelay(true).map_err(failed)?;
-    let shaking = TlsAcceptor::from(Arc::clone(&front.tls.config)).accept(tcp);
+    let tls = front.tls.as_ref().ok_or_else(|| Failure::new(Code::Internal, "this listener has no certificate"))?;
+    let shaking = TlsAcceptor::from(Arc::clone(&tls.config)).accept(tcp);
     let stream = match tokio::time::timeout(front.handshake_timeout, shaking).await {
         Ok(Ok(stream)) => stream,
         Ok(Err(error)) => return Err(reason(error)),
@@ -105,7 +106,19 @@ async fn shake_hands(
     let max_age = Duration::from_secs(http.max_connection_age);
     let clock = front.door.clock.clone();
     let connection = Arc::new(Connection::new(address, chain, certificate, max_age, bodies, clock));
-    connection.verified(&front.tls);
+    connection.verified(tls);
+    Ok(watched(front, stream, connection, slot, strangers))
+}
+
+/// The stream of a connection that was accepted, within its limits.
+pub(super) fn watched<T>(
+    front: &Front,
+    stream: T,
+    connection: Arc<Connection>,
+    slot: Slot,
+    strangers: &Strangers,
+) -> Stream<T> {
+    let http = &front.http;
     let (header, idle) = (Duration::from_secs(http.header_timeout), Duration::from_secs(http.idle_timeout));
     let last_call = front.door.query_timeout.saturating_add(idle);
     // What a client may send ahead: HTTP/2's window for bodies, and headers.
@@ -113,6 +126,7 @@ async fn shake_hands(
     // A body may come in pieces as small as what a read is taken to cost.
     let body = http.max_body_bytes.saturating_mul(2);
     let [idle_bytes, body_bytes] = [ahead, body].map(|bytes| u64::try_from(bytes).unwrap_or(u64::MAX));
+    let max_age = Duration::from_secs(http.max_connection_age);
     let limits = Limits { first: header, header, idle, max_age, last_call, idle_bytes, body_bytes };
     let (door, peer, strangers) = (Arc::clone(&front.door), Arc::clone(connection.peer()), strangers.clone());
     let report = Box::new(move |failure: Failure| {
@@ -123,7 +137,7 @@ async fn shake_hands(
             Refused { code: failure.code() }.emit();
         }
     });
-    Ok(Stream::new(stream, connection, limits, slot, report))
+    Stream::new(stream, connection, limits, slot, report)
 }
 
 fn reason(error: io::Error) -> Failure {

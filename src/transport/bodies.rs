@@ -1,5 +1,5 @@
 //! Bytes of request bodies are bounded together: each has its cap, and many at once would still be more than there is room for.
-//! So they are counted as they arrive, for the daemon and for each certificate, until the request they belong to is answered.
+//! So they are counted as they arrive, for a listener and for each sender, until the request they belong to is answered.
 
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
@@ -10,8 +10,17 @@ use super::HttpSection;
 use crate::error::{Code, Failure};
 use crate::identity::Thumbprint;
 
-/// One certificate may take this part of the room, so that it takes several to fill it.
+/// One sender may take this part of the room, so that it takes several to fill it.
 const PART: usize = 4;
+
+/// Whose bodies are counted together.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub(super) enum Sender {
+    /// The holders of a certificate.
+    Certificate(Thumbprint),
+    /// A user of this machine.
+    User(u32),
+}
 
 /// How many bytes may be held at once.
 #[derive(Clone, Copy)]
@@ -31,28 +40,28 @@ impl From<&HttpSection> for Room {
 #[derive(Clone, Default)]
 pub(super) struct Bodies {
     total: Arc<AtomicUsize>,
-    by_certificate: Arc<Mutex<HashMap<Thumbprint, Weak<AtomicUsize>>>>,
+    by_sender: Arc<Mutex<HashMap<Sender, Weak<AtomicUsize>>>>,
 }
 
 impl Bodies {
-    /// The account of this certificate, which all its connections share.
-    pub(super) fn account(&self, certificate: Thumbprint) -> Account {
-        let mut accounts = self.by_certificate.lock().unwrap_or_else(PoisonError::into_inner);
+    /// The account of this sender, which all its connections share.
+    pub(super) fn account(&self, sender: Sender) -> Account {
+        let mut accounts = self.by_sender.lock().unwrap_or_else(PoisonError::into_inner);
         accounts.retain(|_, account| account.strong_count() > 0);
-        let own = match accounts.entry(certificate) {
+        let own = match accounts.entry(sender) {
             Entry::Occupied(known) => known.get().upgrade(),
             Entry::Vacant(_) => None,
         };
         let own = own.unwrap_or_else(|| {
             let own = Arc::default();
-            accounts.insert(certificate, Arc::downgrade(&own));
+            accounts.insert(sender, Arc::downgrade(&own));
             own
         });
         Account { total: Arc::clone(&self.total), own }
     }
 }
 
-/// What the holders of one certificate have sent and what is still held of it.
+/// What one sender has sent and what is still held of it.
 pub(super) struct Account {
     total: Arc<AtomicUsize>,
     own: Arc<AtomicUsize>,
@@ -84,7 +93,7 @@ impl Share<'_> {
             Err(Failure::new(Code::BodiesFull, "too many bytes of requests are held at this time").because(cause))
         };
         if !add(own, bytes, self.room.each) {
-            return full("of this certificate");
+            return full("of this sender");
         }
         if !add(total, bytes, self.room.total) {
             own.fetch_sub(bytes, Ordering::Relaxed);
@@ -121,7 +130,7 @@ mod tests {
     #[test]
     fn a_certificate_has_its_part_over_all_its_connections_and_all_of_them_the_whole() {
         let bodies = Bodies::default();
-        let certificates: Vec<_> = (0_u8..4).map(|n| Thumbprint::of(&[n])).collect();
+        let certificates: Vec<_> = (0_u8..4).map(|n| Sender::Certificate(Thumbprint::of(&[n]))).collect();
         let (first, second) = (bodies.account(certificates[0]), bodies.account(certificates[0]));
         let mut one = first.share(ROOM);
         let mut two = second.share(ROOM);
@@ -144,10 +153,10 @@ mod tests {
     fn certificates_that_are_gone_are_forgotten() {
         let bodies = Bodies::default();
         for n in 0_u8..100 {
-            drop(bodies.account(Thumbprint::of(&[n])));
+            drop(bodies.account(Sender::Certificate(Thumbprint::of(&[n]))));
         }
-        let _kept = bodies.account(Thumbprint::of(b"kept"));
-        assert_eq!(bodies.by_certificate.lock().unwrap().len(), 1);
+        let _kept = bodies.account(Sender::User(7));
+        assert_eq!(bodies.by_sender.lock().unwrap().len(), 1);
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! One TLS connection: who is at the other end, and whether that still holds. Asked anew for every request.
+//! One connection: who is at the other end, and whether that still holds. Asked anew for every request.
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -9,7 +9,7 @@ use http::Version;
 use rustls::pki_types::CertificateDer;
 
 use super::activity::Activity;
-use super::bodies::{Account, Bodies};
+use super::bodies::{Account, Bodies, Sender};
 use super::tls::Material;
 use crate::clock::{Clock, Timestamp};
 use crate::error::{Code, Failure};
@@ -20,36 +20,57 @@ use crate::telemetry::{ConnectionClosed, ConnectionCut, ConnectionOpened};
 /// No generation: the connection has yet to be judged.
 const UNJUDGED: u64 = 0;
 
-/// A connection whose handshake succeeded.
+/// A connection whose other end is known.
 pub(super) struct Connection {
-    chain: Vec<CertificateDer<'static>>,
-    certificate: Arc<Certificate>,
+    /// What proved it; over a unix socket the kernel did, once and for all.
+    chain: Option<Chain>,
     peer: Arc<PeerIdentity>,
-    judged: AtomicU64,
-    /// When the first certificate of the chain runs out; from then on a verdict about the chain holds no longer.
-    chain_expires: Timestamp,
     activity: Arc<Activity>,
     bodies: Account,
     max_age: Duration,
+}
+
+/// The certificates that a handshake verified, and the verdict about them.
+struct Chain {
+    certificates: Vec<CertificateDer<'static>>,
+    certificate: Arc<Certificate>,
+    judged: AtomicU64,
+    /// When the first certificate of the chain runs out; from then on a verdict about the chain holds no longer.
+    expires: Timestamp,
 }
 
 impl Connection {
     /// From the chain that the handshake verified.
     pub(super) fn new(
         address: IpAddr,
-        chain: Vec<CertificateDer<'static>>,
+        certificates: Vec<CertificateDer<'static>>,
         certificate: Certificate,
         max_age: Duration,
         bodies: &Bodies,
         clock: Clock,
     ) -> Self {
-        let bodies = bodies.account(certificate.thumbprint);
+        let bodies = bodies.account(Sender::Certificate(certificate.thumbprint));
         let certificate = Arc::new(certificate);
-        let peer = Arc::new(PeerIdentity::Certificate { address, certificate: Arc::clone(&certificate) });
-        let activity = Arc::new(Activity::new(clock));
-        let chain_expires = chain.iter().filter_map(|one| pki::not_after(one)).min().unwrap_or(certificate.not_after);
-        ConnectionOpened { address }.emit();
-        Self { chain, certificate, peer, judged: AtomicU64::new(UNJUDGED), chain_expires, activity, bodies, max_age }
+        let peer = PeerIdentity::Certificate { address, certificate: Arc::clone(&certificate) };
+        let expires = certificates.iter().filter_map(|one| pki::not_after(one)).min().unwrap_or(certificate.not_after);
+        let chain = Chain { certificates, certificate, judged: AtomicU64::new(UNJUDGED), expires };
+        Self::opened(Some(chain), peer, max_age, bodies, clock)
+    }
+
+    /// Over a unix socket, with the user that the kernel names.
+    pub(super) fn local(
+        (uid, gid, pid): (u32, u32, Option<i32>),
+        max_age: Duration,
+        bodies: &Bodies,
+        clock: Clock,
+    ) -> Self {
+        let peer = PeerIdentity::Unix { uid, gid, pid };
+        Self::opened(None, peer, max_age, bodies.account(Sender::User(uid)), clock)
+    }
+
+    fn opened(chain: Option<Chain>, peer: PeerIdentity, max_age: Duration, bodies: Account, clock: Clock) -> Self {
+        ConnectionOpened { from: &peer.origin() }.emit();
+        Self { chain, peer: Arc::new(peer), activity: Arc::new(Activity::new(clock)), bodies, max_age }
     }
 
     /// Who is at the other end.
@@ -58,7 +79,7 @@ impl Connection {
         &self.peer
     }
 
-    /// What is held of the bodies that came with this certificate.
+    /// What is held of the bodies that came from this sender.
     #[must_use]
     pub(super) fn bodies(&self) -> &Account {
         &self.bodies
@@ -72,9 +93,7 @@ impl Connection {
 
     /// Says that it is closed because of what came in.
     pub(super) fn cut(&self) {
-        if let Some(address) = self.peer.address() {
-            ConnectionCut { address, lasted: self.activity.age() }.emit();
-        }
+        ConnectionCut { from: &self.peer.origin(), lasted: self.activity.age() }.emit();
     }
 
     /// Whether the connection has reached its greatest age and should end.
@@ -97,24 +116,39 @@ impl Connection {
 
     /// Takes the handshake's own verdict over, so that the first request need not verify the chain again.
     pub(super) fn verified(&self, tls: &Material) {
-        if tls.admit(&self.certificate).is_ok() {
-            self.judged.store(tls.generation, Ordering::Release);
+        if let Some(chain) = &self.chain
+            && tls.admit(&chain.certificate).is_ok()
+        {
+            chain.judged.store(tls.generation, Ordering::Release);
         }
     }
 
-    /// Whether the certificate is still good: in time, and under the newest authorities, lists and allowlist.
+    /// Whether what proved the other end is still good: a certificate is in time, and under the newest authorities, lists
+    /// and allowlist. A listener without TLS has connections without a chain, and no other has.
     ///
     /// # Errors
     /// Why it is not.
-    pub(super) fn check(&self, tls: &Material, now: Timestamp) -> Result<(), Failure> {
+    pub(super) fn check(&self, tls: Option<&Material>, now: Timestamp) -> Result<(), Failure> {
+        match (&self.chain, tls) {
+            (Some(chain), Some(tls)) => chain.check(tls, now),
+            (None, None) => Ok(()),
+            (Some(_), None) | (None, Some(_)) => {
+                Err(Failure::new(Code::Internal, "the connection does not belong to its listener"))
+            }
+        }
+    }
+}
+
+impl Chain {
+    fn check(&self, tls: &Material, now: Timestamp) -> Result<(), Failure> {
         if now < self.certificate.not_before || now >= self.certificate.not_after {
             return Err(Failure::new(Code::CertificateExpired, "the client certificate is not valid at this time"));
         }
         let judged = self.judged.load(Ordering::Acquire) == tls.generation;
-        if judged && now < self.chain_expires && !tls.outdated(now) {
+        if judged && now < self.expires && !tls.outdated(now) {
             return Ok(());
         }
-        tls.verify(&self.chain, now)?;
+        tls.verify(&self.certificates, now)?;
         tls.admit(&self.certificate)?;
         self.judged.store(tls.generation, Ordering::Release);
         Ok(())
@@ -123,8 +157,6 @@ impl Connection {
 
 impl Drop for Connection {
     fn drop(&mut self) {
-        if let Some(address) = self.peer.address() {
-            ConnectionClosed { address, lasted: self.activity.age() }.emit();
-        }
+        ConnectionClosed { from: &self.peer.origin(), lasted: self.activity.age() }.emit();
     }
 }

@@ -1,4 +1,5 @@
-//! HTTPS with client certificates: what a request passes before it is a call, in order, and the server around it.
+//! What a request passes before it is a call, in order, and the server around it: HTTPS with client certificates. A unix
+//! socket has the same path, see [`super::unix`].
 
 use std::io;
 use std::net::{SocketAddr, TcpListener};
@@ -10,7 +11,7 @@ use axum::body::Body;
 use axum::extract::{Request, State};
 use axum::response::Response;
 use axum::{Extension, Router};
-use axum_server::Handle;
+use axum_server::{Address, Handle};
 use bytes::Bytes;
 use http::header::{
     ACCESS_CONTROL_ALLOW_HEADERS, ACCESS_CONTROL_ALLOW_METHODS, ACCESS_CONTROL_ALLOW_ORIGIN,
@@ -18,7 +19,8 @@ use http::header::{
 };
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Version};
 use http_body_util::Full;
-use hyper_util::rt::TokioTimer;
+use hyper_util::rt::{TokioExecutor, TokioTimer};
+use hyper_util::server::conn::auto::Builder;
 use serde_json::Value;
 
 use super::accept::Acceptor;
@@ -43,8 +45,8 @@ use crate::pipeline::Door;
 pub struct Front {
     /// The path of a call.
     pub door: Arc<Door>,
-    /// What proves a channel.
-    pub tls: Arc<Material>,
+    /// What proves a channel; over a unix socket the kernel does.
+    pub tls: Option<Arc<Material>>,
     /// Longest handshake.
     pub handshake_timeout: Duration,
     /// Limits of HTTP.
@@ -60,13 +62,13 @@ pub struct Front {
 }
 
 /// A running server.
-pub struct Server {
+pub struct Server<A: Address = SocketAddr> {
     /// Where it listens.
-    pub address: SocketAddr,
-    front: Arc<ArcSwap<Front>>,
-    strangers: Strangers,
-    handle: Handle<SocketAddr>,
-    task: tokio::task::JoinHandle<io::Result<()>>,
+    pub address: A,
+    pub(super) front: Arc<ArcSwap<Front>>,
+    pub(super) strangers: Strangers,
+    pub(super) handle: Handle<A>,
+    pub(super) task: tokio::task::JoinHandle<io::Result<()>>,
 }
 
 impl Server {
@@ -84,30 +86,18 @@ impl Server {
             .map_err(failed)?
             .acceptor(Acceptor::new(Arc::clone(&front), strangers.clone()))
             .handle(handle.clone());
-        let timer = TokioTimer::new();
-        let builder = server.http_builder();
-        // More headers than are allowed come through, so that they are refused here, with a record; far more do not.
-        let most_header_bytes = http.max_header_bytes.saturating_mul(2).max(16_384);
-        builder
-            .http1()
-            .timer(timer.clone())
-            // It would run from one request to the next and so be the idle time; the stream tells them apart.
-            .header_read_timeout(None)
-            .max_headers(hygiene::MOST_HEADERS.saturating_mul(2))
-            .max_buf_size(most_header_bytes);
-        builder
-            .http2()
-            .timer(timer)
-            .keep_alive_interval(Duration::from_secs(20))
-            .keep_alive_timeout(Duration::from_secs(10))
-            .max_concurrent_streams(http.max_concurrent_streams)
-            .max_pending_accept_reset_streams(20)
-            .max_local_error_reset_streams(Some(64))
-            .max_send_buf_size(256 * 1024)
-            .max_header_list_size(u32::try_from(most_header_bytes).unwrap_or(u32::MAX));
-        let routes = Router::new().fallback(enter).with_state((Arc::clone(&front), strangers.clone()));
+        limit(server.http_builder(), &http);
+        let routes = routes(&front, &strangers);
         let task = tokio::spawn(server.serve(routes.into_make_service()));
         Ok(Self { address, front, strangers, handle, task })
+    }
+}
+
+impl<A: Address + Send + Sync + 'static> Server<A> {
+    /// What requests are judged by; another one may be put in its place at any time.
+    #[must_use]
+    pub fn front(&self) -> &Arc<ArcSwap<Front>> {
+        &self.front
     }
 
     /// Takes no more connections, lets running requests end for at most `grace`, then closes.
@@ -122,6 +112,34 @@ impl Server {
         let now = self.front.load().door.clock.instant();
         settle(&self.front, self.strangers.settle(Some(now))).await;
     }
+}
+
+/// The limits of the HTTP library itself.
+pub(super) fn limit(builder: &mut Builder<TokioExecutor>, http: &HttpSection) {
+    let timer = TokioTimer::new();
+    // More headers than are allowed come through, so that they are refused here, with a record; far more do not.
+    let most_header_bytes = http.max_header_bytes.saturating_mul(2).max(16_384);
+    builder
+        .http1()
+        .timer(timer.clone())
+        // It would run from one request to the next and so be the idle time; the stream tells them apart.
+        .header_read_timeout(None)
+        .max_headers(hygiene::MOST_HEADERS.saturating_mul(2))
+        .max_buf_size(most_header_bytes);
+    builder
+        .http2()
+        .timer(timer)
+        .keep_alive_interval(Duration::from_secs(20))
+        .keep_alive_timeout(Duration::from_secs(10))
+        .max_concurrent_streams(http.max_concurrent_streams)
+        .max_pending_accept_reset_streams(20)
+        .max_local_error_reset_streams(Some(64))
+        .max_send_buf_size(256 * 1024)
+        .max_header_list_size(u32::try_from(most_header_bytes).unwrap_or(u32::MAX));
+}
+
+pub(super) fn routes(front: &Arc<ArcSwap<Front>>, strangers: &Strangers) -> Router {
+    Router::new().fallback(enter).with_state((Arc::clone(front), strangers.clone()))
 }
 
 async fn settle(front: &ArcSwap<Front>, left: Vec<Folded>) {
@@ -159,7 +177,7 @@ async fn route(outside: Outside<'_>, request: Request) -> Response {
     let Outside { front, connection, .. } = outside;
     let (mut parts, body) = request.into_parts();
     let checked = connection
-        .check(&front.tls, front.door.clock.now())
+        .check(front.tls.as_deref(), front.door.clock.now())
         .and_then(|()| hygiene::check_size(&parts, front.http.max_header_bytes))
         .and_then(|()| hygiene::check_framing(&parts.headers))
         .and_then(|()| front.names.check(&parts));
@@ -199,12 +217,12 @@ async fn call(outside: Outside<'_>, parts: &mut http::request::Parts, body: Body
         Ok(presented) => presented,
         Err(failure) => return Err(Box::new(outside.refuse(&failure).await)),
     };
-    let caller = match front
+    let (caller, recorded) = match front
         .door
         .identify_if_due(outside.connection.peer(), &presented, |code| outside.due(code, false))
         .await
     {
-        Ok(caller) => caller,
+        Ok(known) => known,
         // The pipeline has recorded it, or it is counted.
         Err(failure) => return Err(Box::new(reply::refusal(&failure, Value::Null, &front.challenge))),
     };
@@ -235,6 +253,9 @@ async fn call(outside: Outside<'_>, parts: &mut http::request::Parts, body: Body
     request.extensions_mut().insert(passage);
     let response = front.endpoint.answer(request).await;
     drop(share);
+    if let Err(failure) = recorded.kept().await {
+        return Err(inside.refuse(&failure, Value::Null).await);
+    }
     Ok(inside.watch(response.map(Body::new)).await)
 }
 

@@ -1,6 +1,7 @@
 //! Carrying the path over sockets: from bytes to a peer, from a request to a call, and back.
 
 mod accept;
+pub mod activation;
 mod activity;
 mod bearer;
 mod bodies;
@@ -11,6 +12,7 @@ pub mod fuzzing;
 mod https;
 mod hygiene;
 mod message;
+mod owner;
 mod params;
 mod probe;
 mod publish;
@@ -18,6 +20,7 @@ mod reply;
 mod resource;
 mod settings;
 mod slots;
+pub mod socket;
 pub mod stdio;
 mod strangers;
 mod stream;
@@ -25,6 +28,7 @@ pub mod tls;
 pub mod trust;
 mod turned;
 mod unheard;
+mod unix;
 
 pub use bearer::Challenge;
 pub use https::{Front, Server};
@@ -33,4 +37,5 @@ pub use probe::{Probes, Readiness};
 pub use publish::Published;
 pub use settings::{
     HttpSection, MetricsSection, PipeSection, SocketMode, SocketSection, TlsSection, TlsVersion, TransportKind,
+    Transports,
 };

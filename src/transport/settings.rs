@@ -23,18 +23,58 @@ pub enum TransportKind {
     Http,
 }
 
-/// The unix socket. No effect in this version.
+/// The ways by which callers reach the daemon: one, or several in a list.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, JsonSchema)]
+#[serde(untagged)]
+pub enum Transports {
+    /// One.
+    One(TransportKind),
+    /// Several at once.
+    Several(Vec<TransportKind>),
+}
+
+impl Transports {
+    /// As they are written.
+    #[must_use]
+    pub fn all(&self) -> &[TransportKind] {
+        match self {
+            Self::One(one) => std::slice::from_ref(one),
+            Self::Several(several) => several,
+        }
+    }
+
+    /// Whether `kind` is among them.
+    #[must_use]
+    pub fn uses(&self, kind: TransportKind) -> bool {
+        self.all().contains(&kind)
+    }
+}
+
+impl Default for Transports {
+    fn default() -> Self {
+        Self::One(TransportKind::default())
+    }
+}
+
+/// The unix socket, and what is asked of those who use it.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct SocketSection {
-    /// Default: /run/doorward/doorward.sock
+    /// Absolute, in a directory that only root and the user of the daemon can write to. Default: /run/doorward/doorward.sock
     pub path: PathBuf,
-    /// File mode in octal. Default: 0600.
+    /// File mode in octal: who can write to the socket can connect. Default: 0600.
     pub mode: SocketMode,
-    /// Owner by name.
+    /// Owner by name or number. Default: the user of the daemon.
     pub owner: Option<String>,
-    /// Group by name.
+    /// Group by name or number. Default: the group of the daemon.
     pub group: Option<String>,
+    /// Whether `mode` may let in users beside the owner and the group. Default: false.
+    pub allow_others: bool,
+    /// Whether callers present a token as over https; without one they are known by their uid. Default: true if `auth` says how
+    /// tokens are verified.
+    pub require_token: Option<bool>,
+    /// The scopes of a caller without a token. Default: every one of `scopes` but sensitive.
+    pub scopes: Option<Vec<String>>,
 }
 
 impl Default for SocketSection {
@@ -44,6 +84,9 @@ impl Default for SocketSection {
             mode: SocketMode("0600".to_owned()),
             owner: None,
             group: None,
+            allow_others: false,
+            require_token: None,
+            scopes: None,
         }
     }
 }
@@ -53,6 +96,20 @@ impl Default for SocketSection {
 #[serde(transparent)]
 #[schemars(extend("type" = ["string", "integer"], "format" = "file-mode"))]
 pub struct SocketMode(pub String);
+
+impl SocketMode {
+    /// The nine permission bits; none for what is no mode, which the reading of the file refuses.
+    #[must_use]
+    pub fn bits(&self) -> u32 {
+        u32::from_str_radix(&self.0, 8).unwrap_or_default() & 0o777
+    }
+
+    /// Whether it has a right for users beside the owner and the group.
+    #[must_use]
+    pub fn is_open(&self) -> bool {
+        self.bits() & 0o007 != 0
+    }
+}
 
 /// The Windows named pipe. No effect in this version.
 #[derive(Clone, Default, PartialEq, Eq, Debug, Serialize, Deserialize, JsonSchema)]
@@ -118,7 +175,7 @@ pub enum TlsVersion {
     Tls13,
 }
 
-/// HTTP over TLS.
+/// HTTP, over TLS or a unix socket.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct HttpSection {
@@ -133,7 +190,8 @@ pub struct HttpSection {
     /// Bytes of a request body, and of a line over stdio. Default: 262144.
     #[schemars(range(min = 1))]
     pub max_body_bytes: usize,
-    /// Bytes of all request bodies that are held at once; one certificate may take a quarter, and in any case one body.
+    /// Bytes of all request bodies that a transport holds at once; one certificate or user may take a quarter, and in any case one
+    /// body.
     /// Default: 33554432.
     #[schemars(range(min = 1))]
     pub max_body_bytes_total: usize,
@@ -152,10 +210,10 @@ pub struct HttpSection {
     /// Seconds a connection may live. Default: 3600.
     #[schemars(range(min = 1))]
     pub max_connection_age: u64,
-    /// Connections in total. Default: 1024.
+    /// Connections of a transport in total. Default: 1024.
     #[schemars(range(min = 1))]
     pub max_connections: usize,
-    /// Connections from one address. Default: 128.
+    /// Connections from one address, or of one user over a unix socket. Default: 128.
     #[schemars(range(min = 1))]
     pub max_connections_per_address: usize,
     /// HTTP/2 streams of one connection. Default: 64.
@@ -184,13 +242,13 @@ impl Default for HttpSection {
     }
 }
 
-/// `/health`, `/ready` and `/metrics` on a listener of their own, without certificate or token; over https there are only the
-/// first two, behind the certificate.
+/// `/health`, `/ready` and `/metrics` on a listener of their own, without certificate or token; over https and a unix socket there
+/// are only the first two.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct MetricsSection {
     /// Whether there is this listener; without it there are no metrics. Default: true with https.
-    pub enabled: bool,
+    pub enabled: Option<bool>,
     /// Default: 127.0.0.1:9464.
     #[schemars(extend("format" = "address-port"))]
     pub bind: SocketAddr,
@@ -198,6 +256,6 @@ pub struct MetricsSection {
 
 impl Default for MetricsSection {
     fn default() -> Self {
-        Self { enabled: true, bind: SocketAddr::from(([127, 0, 0, 1], 9464)) }
+        Self { enabled: None, bind: SocketAddr::from(([127, 0, 0, 1], 9464)) }
     }
 }

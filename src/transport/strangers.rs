@@ -27,6 +27,8 @@ pub(super) enum Stranger {
     Network(IpAddr),
     /// The holder of a certificate whose requests were.
     Certificate(Thumbprint),
+    /// A user of this machine.
+    User(u32),
 }
 
 impl Stranger {
@@ -93,7 +95,7 @@ impl Strangers {
     ) -> bool {
         let most = match stranger {
             Stranger::Network(_) => LINES,
-            Stranger::Certificate(_) => LINES_OF_CERTIFICATE,
+            Stranger::Certificate(_) | Stranger::User(_) => LINES_OF_CERTIFICATE,
         };
         let mut seen = self.lock();
         let stranger = Some(stranger);
@@ -117,11 +119,15 @@ impl Strangers {
         false
     }
 
-    /// The same for a request that came with a certificate. Its count stands for all who hold that, wherever they are.
+    /// The same for a request that came with a certificate, or from a user. Its count stands for all who hold that
+    /// certificate, wherever they are.
     pub(super) fn due_from(&self, peer: &PeerIdentity, reason: Reason, now: Instant) -> bool {
-        let PeerIdentity::Certificate { certificate, .. } = peer else { return true };
-        let client = || Client { ip: None, ..Client::from(peer) };
-        self.due(Stranger::Certificate(certificate.thumbprint), reason, client, now)
+        let stranger = match peer {
+            PeerIdentity::Certificate { certificate, .. } => Stranger::Certificate(certificate.thumbprint),
+            PeerIdentity::Unix { uid, .. } => Stranger::User(*uid),
+            PeerIdentity::Stdio { .. } => return true,
+        };
+        self.due(stranger, reason, || Client { ip: None, ..Client::from(peer) }, now)
     }
 
     /// What is left of the windows that are over, or of all; these windows end.
@@ -170,6 +176,7 @@ mod tests {
         let client = || match stranger {
             Stranger::Network(address) => Client::at(address),
             Stranger::Certificate(_) => Client { subject: Some("CN=bot".into()), ..Client::default() },
+            Stranger::User(uid) => Client::from(&PeerIdentity::Unix { uid, gid: 0, pid: None }),
         };
         strangers.due(stranger.clone(), reason, client, now)
     }
@@ -203,6 +210,7 @@ mod tests {
         let (strangers, now) = (Strangers::default(), start());
         let bot = || Stranger::Certificate(Thumbprint::of(b"bot"));
         let missing = anonymous(Code::TokenMissing);
+        assert!(ask(&strangers, Stranger::User(1), missing, now) && ask(&strangers, Stranger::User(2), missing, now));
         let lines = (0..1000).filter(|_| ask(&strangers, bot(), missing, now)).count();
         assert_eq!(lines, 64);
         assert!(ask(&strangers, bot(), anonymous(Code::TokenSignature), now));

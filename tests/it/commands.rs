@@ -11,9 +11,10 @@ use crate::world::premises::{Premises, free_ports};
 use crate::world::program::{DOORWARD, Ended, bash, command, doorward, finish, there_is};
 
 /// Verb, and what its help must say of it.
-const VERBS: [(&str, &str); 9] = [
+const VERBS: [(&str, &str); 10] = [
     ("serve", "SIGHUP"),
     ("check", "print all findings"),
+    ("doctor", "checklist for production"),
     ("schema", "JSON Schema"),
     ("pki", "certificates"),
     ("token", "tokens"),
@@ -62,6 +63,10 @@ fn the_status_tells_done_refused_misused_and_failed_apart() {
     let port = busy.local_addr().unwrap().port();
     let table = [
         (0, "schema".to_owned()),
+        (1, "doctor --config doorward.yaml".to_owned()),
+        (1, "doctor --config wrong.yaml".to_owned()),
+        (2, "doctor --config doorward.yaml --accept nothing".to_owned()),
+        (3, "doctor --config absent.yaml".to_owned()),
         (0, "check --config doorward.yaml".to_owned()),
         (1, "check --config wrong.yaml".to_owned()),
         (1, "serve --config wrong.yaml".to_owned()),

@@ -8,7 +8,7 @@ const ROWS: &[&[&str]] = &[
     &["clock", "error", "secret"],
     &["identity"],
     &["telemetry"],
-    &["net", "exec"],
+    &["net", "exec", "sandbox"],
     &["pki"],
     &["audit", "cluster"],
     &["authn"],
@@ -47,6 +47,11 @@ const HOMES: &[(&str, &[&str])] = &[
     ("prometheus_client", &["telemetry"]),
     ("tracing_subscriber", &["telemetry"]),
     ("clap", &["cli"]),
+    ("landlock", &["sandbox"]),
+    ("libc", &["sandbox"]),
+    ("seccompiler", &["sandbox"]),
+    ("listenfd", &["transport"]),
+    ("toml", &["toolsets"]),
 ];
 
 /// Longest file, tests left out.

@@ -11,18 +11,23 @@
     reason = "a test fails by panicking"
 )]
 
+mod access;
 mod alarm;
 mod audit_commands;
 mod audit_page;
+mod budget;
 mod clients;
 mod commands;
 mod coverage;
 mod cve;
+mod doctor;
 mod documents;
 mod forge;
+mod hardening;
 mod host_logs;
 mod http;
 mod intermediate;
+mod inventory;
 mod key_commands;
 mod keys;
 mod layers;
@@ -31,18 +36,23 @@ mod oauth;
 mod principal;
 mod process;
 mod properties;
+mod redaction;
 mod refusals;
 mod reload;
 mod replay;
 mod review;
 mod rmcp_client;
+mod sandbox;
 mod secrets;
+mod sensitive;
 mod siem;
 mod stdio;
 mod syslog;
 mod tamper;
 mod teleport;
 mod torture;
+mod transports;
 mod trust;
+mod unix;
 mod versions;
 mod world;

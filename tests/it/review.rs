@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use doorward::admission::{Gate, ResourcesSection};
-use doorward::audit::{Basis, Sink, Trail};
+use doorward::audit::{Basis, Receipt, Sink, Trail};
 use doorward::authn::{Authenticator, Local, Presented};
 use doorward::call::{Arguments, Call, CallId, Impact, Output, Progress, Resource, ToolSpec};
 use doorward::clock::Clock;
@@ -213,9 +213,9 @@ struct Lines(Mutex<Vec<Value>>);
 
 #[async_trait]
 impl Sink for Lines {
-    async fn keep(&self, line: Vec<u8>, _: bool) -> Result<(), Failure> {
+    async fn post(&self, line: Vec<u8>, _: bool) -> Result<Receipt, Failure> {
         self.leave(line);
-        Ok(())
+        Ok(Receipt::kept_already())
     }
     fn leave(&self, line: Vec<u8>) {
         self.0.lock().unwrap().push(serde_json::from_slice(&line).unwrap());

@@ -66,7 +66,7 @@ impl Cluster {
         let path = root.join("doorward.yaml");
         fs::write(&path, here(root, port, keys_port)).unwrap();
         let source = Source { path: Some(path), environment: Environment::default() };
-        let daemon = match Daemon::start(source, clock, Listeners { main: Some(main), probes: None }).await {
+        let daemon = match Daemon::start(source, clock, Listeners { main: Some(main), ..Listeners::default() }).await {
             Ok(daemon) => daemon,
             Err(failure) => panic!("{failure}: {:?}", failure.cause()),
         };

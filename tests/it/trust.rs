@@ -265,7 +265,7 @@ async fn a_reload_cannot_open_the_door_to_every_certificate_while_outsiders_reac
     drop(listener);
     let everywhere = TcpListener::bind("0.0.0.0:0").unwrap();
     let source = Source { path: Some(estate.path("doorward.yaml")), environment: Environment::default() };
-    let listeners = Listeners { main: Some(everywhere), probes: None };
+    let listeners = Listeners { main: Some(everywhere), ..Listeners::default() };
     let daemon = Daemon::start(source, Clock::system(), listeners).await.unwrap();
     daemon.reload().await.unwrap();
     let text = fs::read_to_string(estate.path("doorward.yaml")).unwrap();

@@ -61,7 +61,7 @@ async fn play(args: Args, clock: Clock) -> Outcome {
     let documents = BTreeMap::from([("/jwks.json".to_owned(), estate.jwks()?)]);
     let _keys = Published::start(keys_listener, &estate.path("server.crt"), &estate.path("server.key"), documents)?;
     let source = Source { path: Some(estate.path("doorward.yaml")), environment: Environment::default() };
-    let listeners = Listeners { main: Some(door_listener), probes: None };
+    let listeners = Listeners { main: Some(door_listener), ..Listeners::default() };
     let daemon = Daemon::start(source, clock.clone(), listeners).await?;
     daemon.ready(Duration::from_secs(10)).await?;
     let trace = Trace::from_now(estate.path("audit.jsonl"), PATIENCE).await;

@@ -29,26 +29,32 @@ impl Check<'_> {
         self.lifetimes();
         self.idle();
         self.scope_names();
-        if self.https() {
-            self.needs_of_https();
+        if self.config.verifies_tokens() {
+            self.needs_of_tokens();
         }
     }
 
-    fn needs_of_https(&mut self) {
+    fn needs_of_tokens(&mut self) {
         let (auth, jwt) = (&self.config.auth, &self.config.auth.jwt);
-        if !auth.enabled {
+        let who = if self.https() { "https needs" } else { "auth.enabled needs" };
+        if self.https() && auth.enabled == Some(false) {
             self.find("auth.enabled", "tokens cannot be switched off over https", "remove the key");
         }
         if jwt.issuer.is_none() {
-            self.find("auth.jwt.issuer", "is missing; https needs it", "name the issuer (iss) whose tokens count");
+            let missing = format!("is missing; {who} it");
+            self.find("auth.jwt.issuer", missing, "name the issuer (iss) whose tokens count");
         }
         if jwt.audience.is_none() {
-            self.find("auth.jwt.audience", "is missing; https needs it", "name this server as its tokens do (aud)");
+            let missing = format!("is missing; {who} it");
+            self.find("auth.jwt.audience", missing, "name this server as its tokens do (aud)");
         }
         if !SOURCES.iter().any(|source| self.wrote(&format!("auth.jwt.{source}"))) {
-            self.find("auth.jwt", "no source of keys; https needs one", "give one of jwks_uri, public_key, secret");
+            let missing = format!("no source of keys; {who} one");
+            self.find("auth.jwt", missing, "give one of jwks_uri, public_key, secret");
         }
-        self.audience();
+        if self.https() {
+            self.audience();
+        }
         if let Some(path) = &jwt.public_key {
             self.file("auth.jwt.public_key", path);
             self.public_key(path);

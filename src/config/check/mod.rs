@@ -5,7 +5,10 @@ mod auth;
 mod files;
 mod hosts;
 mod queries;
+mod sandbox;
+mod socket;
 mod syslog;
+mod toolsets;
 mod transport;
 
 use std::path::Path;
@@ -39,6 +42,8 @@ pub(super) fn check(given: &Given<'_>) -> Vec<Finding> {
     check.transport();
     check.auth();
     check.queries();
+    check.sandbox();
+    check.toolsets();
     check.findings
 }
 
@@ -50,7 +55,11 @@ struct Check<'a> {
 
 impl Check<'_> {
     fn https(&self) -> bool {
-        self.config.transport == TransportKind::Https
+        self.config.transport.uses(TransportKind::Https)
+    }
+
+    fn unix(&self) -> bool {
+        self.config.transport.uses(TransportKind::Unix)
     }
 
     /// Whether somebody wrote this key, rightly or wrongly.

@@ -11,16 +11,7 @@ use crate::guard::{FieldPattern, Pattern, RedactionSection, Redactor};
 use crate::pki::store;
 
 /// Queries that operators name already and that come with later versions.
-const TO_COME: &[&str] = &[
-    "get_dns_config",
-    "get_env_vars",
-    "get_kernel_modules",
-    "get_listening_ports",
-    "get_open_files",
-    "get_ssh_config",
-    "get_sudo_config",
-    "get_user_accounts",
-];
+const TO_COME: &[&str] = &["get_dns_config", "get_kernel_modules", "get_listening_ports"];
 
 impl Check<'_> {
     pub(super) fn queries(&mut self) {
@@ -74,6 +65,14 @@ impl Check<'_> {
     fn redaction(&mut self) {
         let redaction = &self.config.redaction;
         // What is built in compiles, and takes its time.
+        for (index, name) in redaction.without.iter().enumerate() {
+            let known = Redactor::builtin_names();
+            if !known.contains(name.as_str()) {
+                let advice = nearest(name, known.into_iter());
+                let advice = advice.map(|near| format!("did you mean {near}?")).unwrap_or_default();
+                self.find_at(&KeyPath::from("redaction.without").item(index), "is not built in", &advice);
+            }
+        }
         if redaction.patterns.is_empty() && redaction.fields.is_empty() {
             return;
         }
@@ -114,7 +113,7 @@ impl Check<'_> {
         if audit.enabled == Some(false) && self.https() {
             self.find("audit.enabled", "the audit log cannot be switched off over https", "remove the key");
         }
-        let used = self.https() || audit.enabled == Some(true);
+        let used = self.https() || self.unix() || audit.enabled == Some(true);
         if used
             && self.config.audits()
             && let Err(problem) = files::journal(&audit.path)
@@ -164,11 +163,13 @@ fn plain(section: &RedactionSection) -> Result<(), String> {
 
 /// Whether the redactor itself takes these.
 fn compiles(patterns: Vec<Pattern>, fields: Vec<FieldPattern>) -> Result<(), String> {
-    Redactor::new(&RedactionSection { enabled: true, patterns, fields }).map(|_| ()).map_err(|failure| {
-        let text = failure.public();
-        let keys = ["redaction.patterns: ", "redaction.fields: ", "redaction: "];
-        keys.into_iter().find_map(|key| text.strip_prefix(key)).unwrap_or(text).to_owned()
-    })
+    Redactor::new(&RedactionSection { patterns, fields, ..RedactionSection::default() }).map(|_| ()).map_err(
+        |failure| {
+            let text = failure.public();
+            let keys = ["redaction.patterns: ", "redaction.fields: ", "redaction: "];
+            keys.into_iter().find_map(|key| text.strip_prefix(key)).unwrap_or(text).to_owned()
+        },
+    )
 }
 
 /// Names with dots between them, and not stars alone.

@@ -9,42 +9,66 @@ use crate::transport::{TransportKind, trust};
 
 impl Check<'_> {
     pub(super) fn transport(&mut self) {
-        match self.config.transport {
-            TransportKind::Stdio | TransportKind::Https => {}
-            TransportKind::Http => self.find(
-                "transport",
-                "there is no plaintext HTTP, ever: anyone on the way could read the tokens",
-                "use https with client certificates, or stdio",
-            ),
-            TransportKind::Unix => self.find(
-                "transport",
-                "the unix socket is not served in this version",
-                "use stdio for local callers, or https",
-            ),
-            TransportKind::Pipe if cfg!(windows) => {
-                self.find("transport", "named pipes are not served in this version", "use stdio, or https");
-            }
-            TransportKind::Pipe => {
-                self.find("transport", "named pipes exist on Windows only", "use stdio for local callers, or https");
-            }
-        }
+        self.kinds();
         self.unread();
         self.tls();
         self.http();
         self.metrics();
+        self.socket();
+    }
+
+    /// Each transport by itself, and what they make together.
+    fn kinds(&mut self) {
+        let kinds = self.config.transport.all();
+        for kind in kinds {
+            match kind {
+                TransportKind::Stdio | TransportKind::Unix | TransportKind::Https => {}
+                TransportKind::Http => self.find(
+                    "transport",
+                    "there is no plaintext HTTP, ever: anyone on the way could read the tokens",
+                    "use https with client certificates, or stdio",
+                ),
+                TransportKind::Pipe if cfg!(windows) => {
+                    self.find("transport", "named pipes are not served in this version", "use stdio, or https");
+                }
+                TransportKind::Pipe => self.find(
+                    "transport",
+                    "named pipes exist on Windows only",
+                    "use stdio or unix for local callers, or https",
+                ),
+            }
+        }
+        if kinds.is_empty() {
+            self.find("transport", "nobody could call", "name at least one transport");
+        }
+        if (1..kinds.len())
+            .any(|at| kinds.get(..at).zip(kinds.get(at)).is_some_and(|(before, one)| before.contains(one)))
+        {
+            self.find("transport", "names a transport twice", "");
+        }
+        if kinds.len() > 1 && kinds.contains(&TransportKind::Stdio) {
+            self.find(
+                "transport",
+                "stdio goes with no other transport: the end of the input would be the end of all of them",
+                "let clients start doorward serve for stdio by themselves, beside the daemon",
+            );
+        }
     }
 
     /// What guards https must not look as if it guarded stdio too; least of all where https was meant and not written.
     fn unread(&mut self) {
         let transport = KeyPath::from("transport");
-        if self.config.transport != TransportKind::Stdio || self.given.left_out.contains(&transport) {
+        if self.given.left_out.iter().any(|out| out.is_within(&transport)) {
             return;
+        }
+        if !self.config.transport.uses(TransportKind::Stdio) {
+            return self.unread_by_sockets();
         }
         // The one key of `http` that bounds a line as it bounds a body.
         let bounds =
             |node: &Node| matches!(&node.kind, Kind::Map(keys) if keys.iter().all(|e| e.key == "max_body_bytes"));
         let bound = self.given.tree.at(&KeyPath::from("http")).is_some_and(bounds);
-        let sections = ["tls", "http", "auth", "metrics"].into_iter();
+        let sections = ["tls", "http", "auth", "metrics", "socket"].into_iter();
         let written: Vec<&str> =
             sections.filter(|section| self.wrote(section) && !(*section == "http" && bound)).collect();
         let sections = written.join(", ");
@@ -63,6 +87,28 @@ impl Check<'_> {
                     &at,
                     format!("over stdio nothing reads {sections}, and no certificate or token is asked for"),
                 );
+            }
+        }
+    }
+
+    fn unread_by_sockets(&mut self) {
+        let silent = |switch: Option<bool>| switch.is_none();
+        for (section, unread, why) in [
+            ("tls", !self.https(), "https is not among the transports, and no other asks for a certificate"),
+            ("socket", !self.unix(), "unix is not among the transports"),
+            (
+                "auth",
+                !self.config.verifies_tokens() && silent(self.config.auth.enabled),
+                "auth.jwt says nothing, so callers over the socket are known by their uid",
+            ),
+            (
+                "metrics",
+                !self.config.probes() && silent(self.config.metrics.enabled),
+                "without https there are probes only with metrics.enabled: true",
+            ),
+        ] {
+            if unread && self.wrote(section) {
+                self.note_at(&KeyPath::from(section), format!("nothing reads it: {why}"));
             }
         }
     }
@@ -166,7 +212,7 @@ impl Check<'_> {
 
     fn metrics(&mut self) {
         let (metrics, tls) = (&self.config.metrics, &self.config.tls);
-        if !metrics.enabled {
+        if metrics.enabled == Some(false) {
             return;
         }
         if !metrics.bind.ip().is_loopback() {

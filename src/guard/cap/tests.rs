@@ -3,6 +3,7 @@
 use proptest::prelude::*;
 use serde_json::json;
 
+use super::super::size::length;
 use super::*;
 
 fn caps(items: usize, lines: usize, bytes: usize) -> Caps {
@@ -10,7 +11,8 @@ fn caps(items: usize, lines: usize, bytes: usize) -> Caps {
 }
 
 fn cut(caps: &Caps, mut value: Value) -> (Value, Vec<String>) {
-    let told = caps.cut(&mut value).unwrap();
+    let (text, told) = caps.cut(&mut value).unwrap();
+    assert_eq!(text, value.to_string());
     (value, told)
 }
 
@@ -31,15 +33,24 @@ fn long_lists_lose_their_ends_and_it_is_said_where() {
     let value = json!({"processes": (0..1040).collect::<Vec<_>>(), "a/b": [[1, 2, 3]]});
     let (value, told) = cut(&caps(2, 10, 1000), value);
     assert_eq!(value, json!({"processes": [0, 1], "a/b": [[1, 2]]}));
-    assert_eq!(told, ["items: 1 of 3 left out at /a~1b/0", "items: 1038 of 1040 left out at /processes"]);
+    assert_eq!(
+        told,
+        [
+            "items: 1 of 3 left out at /a~1b/0 (limits.max_array_items is 2)",
+            "items: 1038 of 1040 left out at /processes (limits.max_array_items is 2)",
+        ]
+    );
 }
 
 #[test]
 fn long_texts_lose_their_last_lines() {
     let (value, told) = cut(&caps(9, 2, 1000), json!({"log": "one\ntwo\nthree\nfour\n", "short": "one\ntwo\n"}));
     assert_eq!(value, json!({"log": "one\ntwo", "short": "one\ntwo\n"}));
-    assert_eq!(told, ["lines: 2 of 4 left out at /log"]);
-    assert_eq!(cut(&caps(9, 0, 1000), json!("one")), (json!(""), vec!["lines: 1 of 1 left out at the top".to_owned()]));
+    assert_eq!(told, ["lines: 2 of 4 left out at /log (limits.max_output_lines is 2)"]);
+    assert_eq!(
+        cut(&caps(9, 0, 1000), json!("one")),
+        (json!(""), vec!["lines: 1 of 1 left out at the top (limits.max_output_lines is 0)".to_owned()])
+    );
 }
 
 #[test]
@@ -57,7 +68,13 @@ fn the_largest_parts_pay_for_the_bytes() {
 fn one_large_item_is_cut_rather_than_dropped() {
     let (value, told) = cut(&caps(10, 10, 100), json!(["a", "x".repeat(500), "b"]));
     assert_eq!(value.as_array().unwrap().len(), 2);
-    assert_eq!(told, ["bytes: 411 of 500 left out at /1", "items: 1 of 3 left out at the top"]);
+    assert_eq!(
+        told,
+        [
+            "bytes: 411 of 500 left out at /1 (limits.max_output_bytes is 100)",
+            "items: 1 of 3 left out at the top (limits.max_output_bytes is 100)",
+        ]
+    );
 }
 
 #[test]
@@ -81,7 +98,7 @@ fn cutting_a_large_value_takes_little_time() {
     let mut value = json!({"a": (vec![row.clone(); 3000]), "b": {"c": (vec![row; 3000])}});
     let clock = crate::clock::Clock::system();
     let begun = clock.instant();
-    let told = caps(10_000, 100, 100_000).cut(&mut value).unwrap();
+    let (_, told) = caps(10_000, 100, 100_000).cut(&mut value).unwrap();
     assert!(!told.is_empty() && value.to_string().len() <= 100_000);
     // Linear work is some 100 ms in a debug build; the quadratic kind would be minutes.
     assert!(clock.instant().duration_since(begun).as_secs() < 20);
@@ -134,7 +151,7 @@ proptest! {
         let caps = caps(items, lines, bytes);
         let mut after = value.clone();
         match caps.cut(&mut after) {
-            Ok(told) => {
+            Ok((_, told)) => {
                 prop_assert!(after.to_string().len() <= bytes);
                 prop_assert!(within(&caps, &after));
                 prop_assert!(is_beginning(&value, &after));

@@ -1,4 +1,4 @@
-//! The far end: one HTTPS address that takes POSTs. A trait, so that a test can stand in for it.
+//! The far end: one HTTPS address, or one unix socket, that takes POSTs. A trait, so that a test can stand in for it.
 
 use std::time::Duration;
 
@@ -34,11 +34,14 @@ pub trait Post: Send + Sync {
     async fn post(&self, headers: HeaderMap, body: Bytes) -> Result<Answer, Failure>;
 }
 
-/// A door behind https.
+/// The endpoint of a door behind a unix socket. The name is the one that the door answers to there.
+pub const LOCAL: &str = "http://localhost/mcp";
+
+/// A door behind https or a unix socket.
 pub struct Door {
     /// The connections to it.
     pub outbound: Outbound,
-    /// Its address, as [`address`] gives it.
+    /// Its address, as [`address`] gives it, or [`LOCAL`].
     pub url: String,
     /// Longest time until an answer begins.
     pub limit: Duration,

@@ -78,7 +78,7 @@ impl Relay {
         cancelled: Option<&CancellationToken>,
     ) -> Result<(), Refusal> {
         let token = self.tokens.next().await.map_err(|failure| Refusal::from(failure).while_trying("no token"))?;
-        let headers = self.learned.lock().unwrap_or_else(PoisonError::into_inner).headers(message, &token)?;
+        let headers = self.learned.lock().unwrap_or_else(PoisonError::into_inner).headers(message, token.as_ref())?;
         drop(token);
         let answer = self.door.post(headers, Bytes::from(text)).await;
         let Answer { status, headers, body } = answer

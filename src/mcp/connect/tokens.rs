@@ -20,6 +20,8 @@ pub type Mint = Box<dyn Fn() -> Result<Secret<String>, Failure> + Send + Sync>;
 
 /// A source of tokens.
 pub enum Tokens {
+    /// None is sent: the door knows the user by the socket.
+    Absent,
     /// Signed here, with a key this process holds.
     Minted(Mint),
     /// What a command prints: an absolute path and its arguments.
@@ -36,28 +38,30 @@ pub enum Tokens {
 }
 
 impl Tokens {
-    /// A token for one request.
+    /// A token for one request, if one is sent at all.
     ///
     /// # Errors
     /// When there is none to be had, or what came is no bearer token (RFC 6750 section 2.1).
-    pub(super) async fn next(&self) -> Result<Secret<String>, Failure> {
-        match self {
+    pub(super) async fn next(&self) -> Result<Option<Secret<String>>, Failure> {
+        let token = match self {
+            Self::Absent => return Ok(None),
             Self::Minted(mint) => mint(),
-            Self::Command { argv, limit } => bearer(&exec::output(argv, *limit, TOKEN_BYTES).await?),
+            Self::Command { argv, limit } => bearer(&exec::output_of_own(argv, *limit, TOKEN_BYTES).await?),
             Self::File(path) => {
                 let path = path.clone();
                 let read = tokio::task::spawn_blocking(move || read_private(&path, TOKEN_BYTES)).await;
                 bearer(&read.map_err(|error| Failure::new(Code::Internal, "the token was not read").because(error))??)
             }
             Self::Granted(source) => source.next().await,
-        }
+        };
+        token.map(Some)
     }
 
     /// Hears that the door did not take a token.
     pub(super) fn refused(&self) {
         match self {
             Self::Granted(source) => source.forget(),
-            Self::Minted(_) | Self::Command { .. } | Self::File(_) => {}
+            Self::Absent | Self::Minted(_) | Self::Command { .. } | Self::File(_) => {}
         }
     }
 }
@@ -122,9 +126,9 @@ mod tests {
     async fn a_file_is_read_again_for_each_token() {
         let file = file(b"first\n", 0o600);
         let tokens = Tokens::File(file.path().to_owned());
-        assert_eq!(tokens.next().await.unwrap().expose(), "first");
+        assert_eq!(tokens.next().await.unwrap().unwrap().expose(), "first");
         std::fs::write(file.path(), " second== \n").unwrap();
-        assert_eq!(tokens.next().await.unwrap().expose(), "second==");
+        assert_eq!(tokens.next().await.unwrap().unwrap().expose(), "second==");
     }
 
     #[tokio::test]

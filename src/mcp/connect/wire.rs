@@ -43,14 +43,16 @@ impl Learned {
     ///
     /// # Errors
     /// [`Code::InvalidRequest`] when its protocol version cannot be a header, [`Code::TokenMissing`] when the token cannot.
-    pub(super) fn headers(&self, message: &Message, token: &Secret<String>) -> Result<HeaderMap, Failure> {
+    pub(super) fn headers(&self, message: &Message, token: Option<&Secret<String>>) -> Result<HeaderMap, Failure> {
         let mut headers = HeaderMap::new();
         headers.insert(ACCEPT, HeaderValue::from_static("application/json, text/event-stream"));
         headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
-        let mut authorization = HeaderValue::try_from(format!("Bearer {}", token.expose()))
-            .map_err(|_| Failure::new(Code::TokenMissing, "the token cannot be sent in a header"))?;
-        authorization.set_sensitive(true);
-        headers.insert(AUTHORIZATION, authorization);
+        if let Some(token) = token {
+            let mut authorization = HeaderValue::try_from(format!("Bearer {}", token.expose()))
+                .map_err(|_| Failure::new(Code::TokenMissing, "the token cannot be sent in a header"))?;
+            authorization.set_sensitive(true);
+            headers.insert(AUTHORIZATION, authorization);
+        }
         match own_version(message) {
             Some(version) => self.modern(message, version, &mut headers)?,
             None if message.method == "initialize" => {}
@@ -114,7 +116,7 @@ mod tests {
     }
 
     fn headers(learned: &Learned, message: &Value) -> HeaderMap {
-        learned.headers(&parse(message), &Secret::from("tok")).unwrap()
+        learned.headers(&parse(message), Some(&Secret::from("tok"))).unwrap()
     }
 
     fn names(headers: &HeaderMap) -> Vec<(&str, &str)> {
@@ -137,6 +139,8 @@ mod tests {
         assert_eq!(headers[CONTENT_TYPE], "application/json");
         assert_eq!(headers[AUTHORIZATION], "Bearer tok");
         assert!(headers[AUTHORIZATION].is_sensitive());
+        let ping = parse(&json!({ "jsonrpc": "2.0", "id": 1, "method": "ping" }));
+        assert!(!Learned::default().headers(&ping, None).unwrap().contains_key(AUTHORIZATION));
         assert_eq!(names(&headers), []);
     }
 
@@ -186,7 +190,7 @@ mod tests {
     fn a_version_that_cannot_be_a_header_is_refused() {
         let meta = json!({ "io.modelcontextprotocol/protocolVersion": "1\r\nx: y" });
         let message = json!({ "jsonrpc": "2.0", "id": 1, "method": "m", "params": { "_meta": meta } });
-        let failure = Learned::default().headers(&parse(&message), &Secret::from("tok")).unwrap_err();
+        let failure = Learned::default().headers(&parse(&message), Some(&Secret::from("tok"))).unwrap_err();
         assert_eq!(failure.code(), Code::InvalidRequest);
     }
 

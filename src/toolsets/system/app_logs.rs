@@ -8,6 +8,7 @@ use std::time::UNIX_EPOCH;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::Host;
 use super::log_files::{self, Format, Log};
 use super::log_filter::{self, Asked, USUAL, Wanted, shown};
 use super::log_time::Stamps;
@@ -142,10 +143,16 @@ impl HostQuery for Query {
              `file` the list of them, with it the newest lines that fit.",
             Impact::Medium,
         )
+        .reading(["/etc/localtime", "/usr/share/zoneinfo"])
     }
 
     fn narrow(spec: &mut ToolSpec, limits: &LimitsSection) {
         log_filter::narrow(spec, limits);
+    }
+
+    fn reach(spec: &mut ToolSpec, host: &Host) {
+        let paths = &host.section().app_logs;
+        spec.needs.paths.extend(paths.iter().map(|path| path.display().to_string().into()));
     }
 
     fn answer(ask: &Ask<'_>, args: Args) -> Result<Answer, Failure> {
@@ -210,6 +217,7 @@ fn list(ask: &Ask<'_>, directories: Vec<String>, wanted: &Wanted) -> Result<Answ
         let mut folders = vec![(directory.clone(), 0_usize)];
         while let Some((folder, depth)) = folders.pop() {
             ask.go_on()?;
+            let _passing = ask.passing();
             for name in ask.host.list_within(directory, &folder) {
                 looked_at = looked_at.saturating_add(1);
                 if looked_at > LOOKED_AT {
@@ -261,8 +269,10 @@ mod tests {
     use crate::call::Progress;
 
     fn host(root: &Path) -> Host {
-        Host::folder(root)
-            .opened(&SystemSection { app_logs: vec!["/var/log/shop/".into(), "/srv/logs".into(), "/".into()] })
+        Host::folder(root).opened(&SystemSection {
+            app_logs: vec!["/var/log/shop/".into(), "/srv/logs".into(), "/".into()],
+            ..SystemSection::default()
+        })
     }
 
     fn folder() -> tempfile::TempDir {

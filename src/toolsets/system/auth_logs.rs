@@ -232,7 +232,8 @@ impl HostQuery for Query {
             "Logins, failed logins, sudo, su, sessions and changes of accounts, each with user, address and time: from the \
              log of authentication or the journal, or the records of logins, failed logins and last logins.",
             Impact::Medium,
-        );
+        )
+        .reading(["/var/log", "/run/log/journal", "/etc/passwd", "/etc/localtime", "/usr/share/zoneinfo"]).better_with("CAP_DAC_READ_SEARCH");
         ToolSpec { sensitive: true, ..spec }
     }
 
@@ -339,7 +340,7 @@ fn recorded(ask: &Ask<'_>, args: &Args, wanted: &Wanted, path: &str) -> Result<A
     let mut events: Vec<Event> = events.into_iter().zip(&records).filter_map(counts).collect();
     let left = events.len().saturating_sub(wanted.lines);
     events.drain(..left);
-    let note = format!("only the last {cap} bytes of /{path} were read (limits.logs.max_bytes_per_file)");
+    let note = format!("only the last {cap} bytes of /{path} were read, or fewer (limits.logs.max_bytes_per_file)");
     let left_out = wanted.left_out(left, more.then_some(note).into_iter().collect());
     Ok(Answer { events, files: vec![format!("/{path}")], left_out })
 }

@@ -1,12 +1,12 @@
 //! `get_cron_jobs`: what cron and anacron start, from their tables and folders. What they would pass over is said to be so,
 //! for a job that never runs is what is mostly looked for.
 
-use std::io::Read as _;
 use std::os::unix::fs::PermissionsExt as _;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::host::beginning;
 use super::log_files::why;
 use super::query::{Ask, HostQuery};
 use crate::call::{Impact, ToolSpec};
@@ -100,21 +100,22 @@ impl HostQuery for Query {
              tables where the daemon may read them, anacrontab. Timers of systemd are in get_systemd_timers.",
             Impact::Low,
         )
+        .reading(["/etc/crontab", "/etc/cron.d", "/etc/anacrontab", "/etc/crontabs", "/var/spool/cron"]).reading(FOLDERS.map(|(folder, _)| format!("/{folder}")))
     }
 
     fn answer(ask: &Ask<'_>, args: Args) -> Result<Answer, Failure> {
         let mut found = Collected::default();
-        found.table(ask, "etc/crontab", Table::System, None);
+        found.table(ask, "etc/crontab", Table::System, None)?;
         for name in found.names(ask, "etc/cron.d") {
             ask.go_on()?;
-            found.table(ask, &format!("etc/cron.d/{name}"), Table::System, passed_over(&name));
+            found.table(ask, &format!("etc/cron.d/{name}"), Table::System, passed_over(&name))?;
         }
         for (folder, schedule) in FOLDERS {
             for name in found.names(ask, folder) {
                 found.program(ask, &format!("{folder}/{name}"), schedule, passed_over(&name));
             }
         }
-        found.table(ask, "etc/anacrontab", Table::Anacron, None);
+        found.table(ask, "etc/anacrontab", Table::Anacron, None)?;
         for spool in SPOOLS {
             for name in found.names(ask, spool) {
                 ask.go_on()?;
@@ -122,7 +123,7 @@ impl HostQuery for Query {
                 if spool == "var/spool/cron" && name == "crontabs" || name.starts_with("tmp.") {
                     continue;
                 }
-                found.table(ask, &format!("{spool}/{name}"), Table::User(&name), None);
+                found.table(ask, &format!("{spool}/{name}"), Table::User(&name), None)?;
             }
         }
         let pattern = args.pattern.map(|pattern| pattern.to_lowercase());
@@ -189,10 +190,18 @@ impl Collected {
         }
     }
 
-    fn table(&mut self, ask: &Ask<'_>, path: &str, table: Table<'_>, problem: Option<String>) {
+    fn table(&mut self, ask: &Ask<'_>, path: &str, table: Table<'_>, problem: Option<String>) -> Result<(), Failure> {
+        let before = self.jobs.len();
+        let passing = ask.passing();
+        self.lines(ask, path, table, problem);
+        drop(passing);
+        let size = |job: &Job| size_of::<Job>().saturating_add(job.file.len()).saturating_add(job.command.len());
+        ask.keep(self.jobs.iter().skip(before).map(size).sum())
+    }
+
+    fn lines(&mut self, ask: &Ask<'_>, path: &str, table: Table<'_>, problem: Option<String>) {
         let read = ask.host.file(path).and_then(|(file, about)| {
-            let mut bytes = Vec::new();
-            file.take(TABLE_BYTES).read_to_end(&mut bytes)?;
+            let bytes = beginning(file, TABLE_BYTES)?;
             Ok((String::from_utf8_lossy(&bytes).into_owned(), about.len() > TABLE_BYTES))
         });
         match read {

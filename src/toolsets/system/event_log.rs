@@ -217,7 +217,9 @@ impl HostQuery for Query {
             "Records of the kernel's audit log (auditd): logins, authentication, commands, file access and refusals by \
              security modules, with user, process, outcome and rule.",
             Impact::Medium,
-        );
+        )
+        .reading(["/var/log/audit"])
+        .better_with("CAP_DAC_READ_SEARCH");
         ToolSpec { sensitive: true, ..spec }
     }
 

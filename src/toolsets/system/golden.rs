@@ -61,7 +61,7 @@ fn cases() -> Vec<(&'static str, &'static str, &'static str, Value)> {
 fn the_fixture_hosts_answer_as_they_did() {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden/host");
     let update = std::env::var_os("UPDATE").is_some();
-    let section = SystemSection { app_logs: vec!["/var/log/shop".into()] };
+    let section = SystemSection { app_logs: vec!["/var/log/shop".into()], ..SystemSection::default() };
     let mut wrong = Vec::new();
     for (case, file, query, arguments) in cases() {
         let host = Host::fixture(case).opened(&section);

@@ -5,6 +5,7 @@ use std::cmp::Reverse;
 use std::io::ErrorKind;
 
 use super::Host;
+use super::budget;
 use super::journal_file::{Entry, Field, JournalFile, List, Stop};
 use super::log_files::why;
 use super::log_filter::Wanted;
@@ -42,8 +43,8 @@ const KEPT: [&str; 17] = [
     "MESSAGE_ID",
 ];
 
-/// Bytes of a field that are kept.
-const VALUE_BYTES: usize = 8192;
+/// Bytes of a field that are kept: no name is longer, and of a message no more is shown.
+const VALUE_BYTES: usize = 4096 + 1;
 
 /// One condition: one of these holds. Of all conditions each must hold.
 pub(super) struct Condition {
@@ -77,6 +78,13 @@ pub(super) struct Record {
 }
 
 impl Record {
+    /// The memory it takes.
+    fn bytes(&self) -> usize {
+        let size =
+            |field: &Field| size_of::<Field>().saturating_add(field.name.len()).saturating_add(field.value.capacity());
+        self.fields.iter().map(size).fold(size_of::<Self>(), usize::saturating_add)
+    }
+
     /// A field as text, and whether its end is missing; what is not UTF-8 becomes replacement characters.
     pub(super) fn text(&self, name: &str) -> Option<(String, bool)> {
         let field = self.fields.iter().find(|field| field.name == name)?;
@@ -119,11 +127,15 @@ struct Known {
     span: (u64, u64),
 }
 
+/// The most bytes that are read of one file. Beside them there are the fields that are met again and again.
+fn most(ask: &Ask<'_>) -> u64 {
+    ask.limits.logs.max_bytes_per_file.min(budget::room() / 2)
+}
+
 /// Opens a file for all that follows.
-fn open(ask: &Ask<'_>, path: &str) -> Result<JournalFile, String> {
+fn open(ask: &Ask<'_>, path: &str, most: u64) -> Result<JournalFile, String> {
     let (file, about) = ask.host.file(path).map_err(|error| why(&error).to_owned())?;
-    JournalFile::open(file, about.len(), ask.limits.logs.max_bytes_per_file)
-        .map_err(|_| "it is damaged or of an unknown form".to_owned())
+    JournalFile::open(file, about.len(), most).map_err(|_| "it is damaged or of an unknown form".to_owned())
 }
 
 /// `None` when the host has no journal.
@@ -139,7 +151,8 @@ fn journal(ask: &Ask<'_>) -> Result<Option<Journal>, Failure> {
             shut = shut.saturating_add(1);
             continue;
         }
-        match open(ask, &path) {
+        let _passing = ask.passing();
+        match open(ask, &path, most(ask)) {
             Ok(file) => files.push(Known { path, span: (file.oldest, file.newest) }),
             Err(why) => notes.push(format!("/{path} could not be read: {why}")),
         }
@@ -177,7 +190,8 @@ pub(super) fn boots(ask: &Ask<'_>) -> Result<Vec<[u8; 16]>, Failure> {
     let Some(Journal { files, .. }) = journal(ask)? else { return Ok(Vec::new()) };
     for known in files {
         ask.go_on()?;
-        let Ok(mut file) = open(ask, &known.path) else { continue };
+        let _passing = ask.passing();
+        let Ok(mut file) = open(ask, &known.path, most(ask)) else { continue };
         let Ok(lists) = file.with("_BOOT_ID", |_| true) else { continue };
         for list in lists {
             let Ok(Some(last)) = last(&mut file, &list) else { continue };
@@ -204,7 +218,7 @@ fn last(file: &mut JournalFile, list: &List) -> Result<Option<Entry>, Stop> {
 pub(super) fn search(ask: &Ask<'_>, wanted: &Wanted, conditions: &[Condition]) -> Result<Option<Found>, Failure> {
     let Some(Journal { files, mut notes }) = journal(ask)? else { return Ok(None) };
     let mut records: Vec<Record> = Vec::new();
-    let (mut read, mut left, mut more) = (Vec::new(), 0_usize, false);
+    let (mut read, mut left, mut more, mut kept) = (Vec::new(), 0_usize, false, 0_usize);
     for Known { path, span: (oldest, newest) } in files {
         ask.go_on()?;
         let time = |micros: u64| Timestamp::from_millis(i64::try_from(micros / 1000).unwrap_or(i64::MAX));
@@ -218,20 +232,24 @@ pub(super) fn search(ask: &Ask<'_>, wanted: &Wanted, conditions: &[Condition]) -
             continue;
         }
         // It may have been moved away meanwhile.
-        let Ok(mut file) = open(ask, &path) else { continue };
+        let (most, passing) = (most(ask), ask.passing());
+        let Ok(mut file) = open(ask, &path, most) else { continue };
         read.push(format!("/{path}"));
         let mut of_file = Vec::new();
         match go_through(ask, &mut file, wanted, conditions, &mut of_file)? {
             Ok(over) => more |= over,
             Err(Stop::Enough) => notes.push(format!(
-                "only so much of /{path} was read as limits.logs.max_bytes_per_file allows ({} bytes): narrow with unit, \
-                 priority or a later since",
-                ask.limits.logs.max_bytes_per_file
+                "only so much of /{path} was read as limits.logs.max_bytes_per_file allows ({most} bytes): narrow with \
+                 unit, priority or a later since",
             )),
             Err(Stop::Damaged) => notes.push(format!("/{path} is damaged: what could be read of it is here")),
         }
+        drop((file, passing));
         of_file.reverse();
         records.extend(of_file);
+        let bytes: usize = records.iter().map(Record::bytes).sum();
+        ask.keep(bytes.saturating_sub(kept))?;
+        kept = kept.max(bytes);
         records.sort_by_key(|record| record.micros);
         let over = records.len().saturating_sub(wanted.lines);
         left = left.saturating_add(over);
@@ -275,6 +293,7 @@ fn go_through(
         if found.len() >= wanted.lines {
             return Ok(Ok(true));
         }
+        ask.keep(record.bytes())?;
         found.push(record);
     }
 }
@@ -362,6 +381,7 @@ impl Walk {
         for field in &mut fields {
             field.cut |= field.value.len() > VALUE_BYTES;
             field.value.truncate(VALUE_BYTES);
+            field.value.shrink_to_fit();
         }
         let (micros, monotonic_micros, boot) = (entry.realtime, entry.monotonic, entry.boot);
         Ok(Next::Fits(Record { time, micros, monotonic_micros, boot, fields }))

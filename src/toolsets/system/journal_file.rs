@@ -10,6 +10,8 @@ use std::os::unix::fs::FileExt as _;
 use ruzstd::decoding::{FrameDecoder, StreamingDecoder};
 use siphasher::sip::SipHasher;
 
+use super::budget;
+
 /// Bytes that are read at a time.
 const PAGE: u64 = 4096;
 
@@ -24,6 +26,9 @@ const WORK: usize = 2 << 20;
 
 /// Bytes that are unpacked for the price of one object.
 const UNPACKED: usize = 64;
+
+/// Bytes of memory that known fields do not take from the rest.
+const SPARE: u64 = 64 << 10;
 
 /// Fields of one entry that are looked at.
 const FIELDS: u64 = 256;
@@ -216,7 +221,10 @@ impl JournalFile {
             }
             let field = self.data(*at)?;
             // What is said again and again is short; a message is not kept.
-            if field.as_ref().is_none_or(|field| field.value.len() <= 256) && self.known.len() < 8192 {
+            let short = field.as_ref().is_none_or(|field| field.value.len() <= 256);
+            if short && self.known.len() < 8192 && budget::room() > self.pages.budget.saturating_add(SPARE) {
+                let bytes = field.as_ref().map_or(0, |field| field.name.len().saturating_add(field.value.len()));
+                budget::hold(bytes.saturating_add(size_of::<(u64, Option<Field>)>())).map_err(|_| Stop::Enough)?;
                 self.known.insert(*at, field.clone());
             }
             found.extend(field);
@@ -386,6 +394,7 @@ impl Pages {
                 }
             }
             page.truncate(filled);
+            budget::hold(page.len()).map_err(|_| Stop::Enough)?;
             self.kept.insert(number, page);
         }
         Ok(self.kept.get(&number).map(Vec::as_slice).unwrap_or_default())

@@ -7,6 +7,7 @@ use std::io::{ErrorKind, Read as _};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::budget;
 use super::journal_entries::{self, Condition, Way};
 use super::kernel_stat::KernelStat;
 use super::log_files::{self, Format, Log, why};
@@ -130,6 +131,7 @@ impl HostQuery for Query {
              crashes. From the kernel's buffer, or where the daemon may not read that, from the journal or kern.log.",
             Impact::Medium,
         )
+        .reading(["/dev/kmsg", "/var/log", "/run/log/journal", "/etc/localtime", "/usr/share/zoneinfo"]).better_with("CAP_SYSLOG")
     }
 
     fn narrow(spec: &mut ToolSpec, limits: &LimitsSection) {
@@ -183,6 +185,7 @@ fn buffer(ask: &Ask<'_>, args: &Args, wanted: &Wanted) -> Looked {
         }
         Err(error) => return Ok(Err(format!("/dev/kmsg: {}", why(&error)))),
     };
+    let _passing = ask.passing();
     let bytes = match drain(ask, file)? {
         Ok(bytes) => bytes,
         Err(why) => return Ok(Err(why)),
@@ -213,9 +216,9 @@ fn buffer(ask: &Ask<'_>, args: &Args, wanted: &Wanted) -> Looked {
     Ok(Ok(Answer { source: Some(Source::Buffer), entries: newest.into_vec(), files, left_out }))
 }
 
-/// All records there are now; of a buffer that is too large the last ones.
+/// All records there are now; of a buffer that is too large the last ones. Twice as much is held on the way.
 fn drain(ask: &Ask<'_>, mut file: File) -> Result<Result<Vec<u8>, String>, Failure> {
-    let cap = usize::try_from(ask.limits.logs.max_bytes_per_file).unwrap_or(usize::MAX);
+    let cap = usize::try_from(ask.limits.logs.max_bytes_per_file.min(budget::room() / 4)).unwrap_or(usize::MAX);
     let (mut bytes, mut record, mut total) = (Vec::new(), vec![0; RECORD_BYTES], 0_usize);
     while total < BUFFER_BYTES {
         ask.go_on()?;
@@ -237,7 +240,7 @@ fn drain(ask: &Ask<'_>, mut file: File) -> Result<Result<Vec<u8>, String>, Failu
         }
     }
     bytes.drain(..bytes.len().saturating_sub(cap));
-    Ok(Ok(bytes))
+    Ok(budget::hold(bytes.len()).map(|()| bytes).map_err(|error| format!("/dev/kmsg: {}", why(&error))))
 }
 
 /// Documentation/ABI/testing/dev-kmsg: `priority,sequence,microseconds,flags;message`.

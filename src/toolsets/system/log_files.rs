@@ -2,6 +2,7 @@
 //! looked at: the last ones. What could not be read is said.
 
 use std::cmp::Reverse;
+use std::collections::VecDeque;
 use std::fs::File;
 use std::io::{self, Read, Seek as _, SeekFrom};
 
@@ -9,6 +10,8 @@ use flate2::read::MultiGzDecoder;
 use ruzstd::decoding::{FrameDecoder, StreamingDecoder};
 
 use super::Host;
+use super::budget;
+use super::host::beginning;
 use super::log_filter::{Newest, Wanted};
 use super::query::Ask;
 use crate::clock::Timestamp;
@@ -75,6 +78,9 @@ pub(super) fn read<F: Format>(
             notes.push(format!("older lines, in /{path} and before, were not looked at: there was enough"));
             break;
         }
+        // Text that is not UTF-8 becomes three times as long before its bytes are gone.
+        let most = ask.limits.logs.max_bytes_per_file.min(budget::room() / 4);
+        let passing = ask.passing();
         let tail = (log.open)(path).and_then(|(file, about)| {
             let modified = about.modified().ok().and_then(|at| at.duration_since(std::time::UNIX_EPOCH).ok());
             let modified = modified.and_then(|since| i64::try_from(since.as_millis()).ok());
@@ -83,24 +89,26 @@ pub(super) fn read<F: Format>(
             if modified.is_some_and(|at| Timestamp::from_millis(at) < wanted.from) {
                 return Ok(None);
             }
-            tail(ask, file, about.len(), path).map(Some)
+            tail(ask, file, about.len(), path, most).map(Some)
         });
         match tail {
             Ok(Some((text, cut))) => {
                 let mut newest = Newest::new(room);
                 let reached = scan(ask, &text, wanted, format, &mut newest)?;
                 left = left.saturating_add(newest.dropped);
-                let newer = std::mem::replace(&mut entries, newest.into_vec());
+                drop((text, passing));
+                let kept = newest.into_vec();
+                ask.keep(kept.iter().map(|(bytes, _)| *bytes).sum())?;
+                let newer = std::mem::replace(&mut entries, kept.into_iter().map(|(_, entry)| entry).collect());
                 entries.extend(newer);
                 files.push(format!("/{path}"));
                 if reached {
                     break;
                 }
                 if cut {
-                    let bytes = ask.limits.logs.max_bytes_per_file;
-                    notes.push(format!(
-                        "only the last {bytes} bytes of /{path} were read (limits.logs.max_bytes_per_file)"
-                    ));
+                    let capped = most == ask.limits.logs.max_bytes_per_file;
+                    let by = if capped { "limits.logs.max_bytes_per_file" } else { "resources.query_memory_mb" };
+                    notes.push(format!("only the last {most} bytes of /{path} were read ({by})"));
                 }
             }
             Ok(None) => break,
@@ -111,13 +119,13 @@ pub(super) fn read<F: Format>(
     Ok(Found { entries, files, left_out: wanted.left_out(left, notes) })
 }
 
-/// Goes through a text; whether it reaches back before the time in question.
+/// Goes through a text, and keeps entries each with the bytes it takes; whether it reaches back before the time in question.
 fn scan<F: Format>(
     ask: &Ask<'_>,
     text: &str,
     wanted: &Wanted,
     format: &F,
-    newest: &mut Newest<F::Entry>,
+    newest: &mut Newest<(usize, F::Entry)>,
 ) -> Result<bool, Failure> {
     let mut reached = false;
     let mut last = None;
@@ -132,7 +140,7 @@ fn scan<F: Format>(
             Some(time) if !wanted.covers(time) => {}
             _ if wanted.fits(line) => {
                 if let Some(entry) = format.entry(line) {
-                    newest.push(entry);
+                    newest.push((size_of::<F::Entry>().saturating_add(line.len()), entry));
                 }
             }
             _ => {}
@@ -180,9 +188,8 @@ impl Age {
     }
 }
 
-/// The last bytes of a file as text, from the beginning of a line, and whether there is more before them.
-fn tail(ask: &Ask<'_>, mut file: File, size: u64, path: &str) -> io::Result<(String, bool)> {
-    let cap = ask.limits.logs.max_bytes_per_file;
+/// The last `cap` bytes of a file as text, from the beginning of a line, and whether there is more before them.
+fn tail(ask: &Ask<'_>, mut file: File, size: u64, path: &str, cap: u64) -> io::Result<(String, bool)> {
     let packed = path.rsplit_once('.').map(|(_, ending)| ending);
     let (bytes, cut) = match packed {
         Some("gz") => last(ask, MultiGzDecoder::new(file), cap)?,
@@ -194,26 +201,24 @@ fn tail(ask: &Ask<'_>, mut file: File, size: u64, path: &str) -> io::Result<(Str
         _ => {
             let start = size.saturating_sub(cap);
             file.seek(SeekFrom::Start(start))?;
-            let mut bytes = Vec::new();
-            file.take(cap).read_to_end(&mut bytes)?;
-            (bytes, start > 0)
+            (beginning(file, cap)?, start > 0)
         }
     };
-    let text = match String::from_utf8(bytes) {
+    let mut text = match String::from_utf8(bytes) {
         Ok(text) => text,
         Err(error) => String::from_utf8_lossy(error.as_bytes()).into_owned(),
     };
     if !cut {
         return Ok((text, false));
     }
-    let whole = text.split_once('\n').map(|(_, rest)| rest.to_owned());
-    Ok((whole.unwrap_or_default(), true))
+    text.drain(..text.find('\n').map_or(text.len(), |end| end.saturating_add(1)));
+    Ok((text, true))
 }
 
 /// The last `cap` bytes of what a decoder gives.
 fn last(ask: &Ask<'_>, mut decoder: impl Read, cap: u64) -> io::Result<(Vec<u8>, bool)> {
     let keep = usize::try_from(cap).unwrap_or(usize::MAX);
-    let mut kept = Vec::new();
+    let mut kept = VecDeque::new();
     let mut chunk = vec![0; 64 << 10];
     let (mut total, mut cut) = (0_u64, false);
     loop {
@@ -226,17 +231,13 @@ fn last(ask: &Ask<'_>, mut decoder: impl Read, cap: u64) -> io::Result<(Vec<u8>,
         if total > cap.saturating_mul(EXPANSION) {
             return Err(io::ErrorKind::FileTooLarge.into());
         }
-        kept.extend(chunk.iter().take(count));
-        if kept.len() > keep.saturating_mul(2) {
-            kept.drain(..kept.len().saturating_sub(keep));
-            cut = true;
-        }
+        kept.extend(chunk.get(..count).unwrap_or_default());
+        let over = kept.len().saturating_sub(keep);
+        kept.drain(..over);
+        cut |= over > 0;
     }
-    if kept.len() > keep {
-        kept.drain(..kept.len().saturating_sub(keep));
-        cut = true;
-    }
-    Ok((kept, cut))
+    budget::hold(kept.len())?;
+    Ok((kept.into(), cut))
 }
 
 /// Why a file could not be read, in words without paths.
@@ -254,7 +255,19 @@ pub(super) fn why(error: &io::Error) -> &'static str {
 
 #[cfg(test)]
 mod tests {
+    use std::io::Write as _;
+    use std::sync::Arc;
+
+    use flate2::Compression;
+    use flate2::write::GzEncoder;
+    use serde_json::json;
+
+    use super::super::budget::Allowance;
+    use super::super::syslog::Query as Syslog;
     use super::*;
+    use crate::admission::ResourcesSection;
+    use crate::call::Impact;
+    use crate::clock::Clock;
 
     #[test]
     fn rotated_forms_are_told_from_other_logs() {
@@ -277,5 +290,35 @@ mod tests {
         }
         let host = Host::folder(folder.path());
         assert_eq!(rotated(&host, "var/log/syslog"), names.map(|name| format!("var/log/{name}")));
+    }
+
+    #[test]
+    fn of_a_log_larger_than_its_memory_a_query_reads_the_end_whatever_its_bytes() {
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::create_dir_all(folder.path().join("var/log")).unwrap();
+        let now = Clock::system().now();
+        let mut lines = Vec::new();
+        for number in 0..40_000 {
+            lines.extend(format!("{now} host program: {number} ").bytes().chain([0xff; 40]).chain([b'\n']));
+        }
+        let packed = File::create(folder.path().join("var/log/syslog.1.gz")).unwrap();
+        let mut packed = GzEncoder::new(packed, Compression::fast());
+        packed.write_all(&lines[..1 << 20]).unwrap();
+        packed.finish().unwrap();
+        std::fs::write(folder.path().join("var/log/syslog"), lines).unwrap();
+        let host = Host::folder(folder.path());
+        let section = ResourcesSection { query_memory_mb: 1, ..ResourcesSection::default() };
+        let allowance = Allowance::of(Impact::Medium, &section);
+        let read = |arguments: serde_json::Value| {
+            budget::within(allowance, &Arc::default(), || super::super::query::ask::<Syslog>(&host, arguments))
+        };
+        let answer = read(json!({"lines": 1000})).unwrap();
+        let entries = answer["entries"].as_array().unwrap();
+        assert!(entries.len() == 1000 && entries[999]["message"].as_str().unwrap().starts_with("39999 "), "{answer}");
+        let answer = read(json!({"pattern": " 0 "})).unwrap();
+        assert_eq!(answer["entries"], json!([]));
+        assert_eq!(answer["files"], json!(["/var/log/syslog", "/var/log/syslog.1.gz"]));
+        let said = answer["left_out"].to_string();
+        assert!(said.contains(" bytes of /var/log/syslog were read (resources.query_memory_mb)"), "{said}");
     }
 }

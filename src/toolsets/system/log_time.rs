@@ -1,12 +1,11 @@
 //! The times that log lines begin with, in the forms that are met in the field, and the host's own time zone for those
 //! that name none. A time that no calendar has is no time.
 
-use std::io::Read as _;
-
 use tz::TimeZone;
 use tz::datetime::DateTime;
 
 use super::Host;
+use super::host::beginning;
 use crate::clock::Timestamp;
 
 /// The largest file of time zone rules that is read, in bytes; the largest of the tz database has some 4000.
@@ -45,9 +44,7 @@ impl Stamps {
     pub(super) fn of(host: &Host) -> Self {
         let rules = || {
             let (file, _) = host.file("etc/localtime").ok()?;
-            let mut bytes = Vec::new();
-            file.take(ZONE_BYTES).read_to_end(&mut bytes).ok()?;
-            TimeZone::from_tz_data(&bytes).ok()
+            TimeZone::from_tz_data(&beginning(file, ZONE_BYTES).ok()?).ok()
         };
         Self { zone: rules().unwrap_or_else(TimeZone::utc), now: host.now() }
     }

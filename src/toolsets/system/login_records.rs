@@ -2,10 +2,12 @@
 //! found out from the records themselves.
 
 use std::fs::File;
-use std::io::{Read as _, Seek as _, SeekFrom};
+use std::io::{Seek as _, SeekFrom};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::os::unix::fs::FileExt as _;
 
+use super::budget;
+use super::host::beginning;
 use crate::clock::Timestamp;
 
 /// What a record says.
@@ -86,12 +88,14 @@ impl Layout {
 
 /// The records in the last `cap` bytes of a file, and whether there are more before them; `None` when they make no sense.
 pub(super) fn records(mut file: File, size: u64, cap: u64) -> std::io::Result<Option<(Vec<Record>, bool)>> {
+    // Beside the bytes there will be what is made of them: records, then events.
+    let cap = cap.min(budget::room() / 4);
     // A place where records of either size begin.
     let step = 9600;
     let start = size.saturating_sub(cap).div_ceil(step).saturating_mul(step).min(size);
     file.seek(SeekFrom::Start(start))?;
-    let mut bytes = Vec::new();
-    file.take(cap).read_to_end(&mut bytes)?;
+    let bytes = beginning(file, cap)?;
+    budget::hold(bytes.len().saturating_mul(2))?;
     for layout in LAYOUTS {
         let found: Result<Vec<Option<Record>>, ()> = bytes
             .chunks(layout.size)

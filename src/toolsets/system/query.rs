@@ -1,19 +1,22 @@
-//! What a host query is, and the one adapter that makes a tool of it: it runs beside the runtime's threads, and a query
-//! that hangs in the kernel costs a few threads, never the daemon.
+//! What a host query is, and the one adapter that makes a tool of it: it runs beside the runtime's threads, within what its
+//! impact class may take, and a query that hangs in the kernel costs a few threads, never the daemon.
 
 use std::collections::HashMap;
 use std::marker::PhantomData;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use async_trait::async_trait;
 use schemars::JsonSchema;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
-use tokio::sync::Semaphore;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::Host;
-use crate::call::{Arguments, Output, Progress, Resource, ToolSpec};
+use super::budget::{self, Allowance, Passing};
+use crate::admission::ResourcesSection;
+use crate::call::{Arguments, Impact, Output, Progress, Resource, ToolSpec};
 use crate::error::{Code, Failure};
 use crate::guard::LimitsSection;
 use crate::policy::Permit;
@@ -30,11 +33,18 @@ pub(super) trait HostQuery: Send + Sync + 'static {
     /// Its answer, each field with its unit.
     type Answer: Serialize + JsonSchema + Send + 'static;
 
+    /// Whether it reads so little, and only what the kernel has in memory, that a thread and an account of its own would
+    /// cost more than the answer.
+    const AT_ONCE: bool = false;
+
     /// Its declaration.
     fn spec() -> ToolSpec;
 
     /// Brings the declared bounds under the configured ones.
     fn narrow(_spec: &mut ToolSpec, _limits: &LimitsSection) {}
+
+    /// Adds to the declaration what it needs of the machine because of how the host's queries are configured.
+    fn reach(_spec: &mut ToolSpec, _host: &Host) {}
 
     /// Reads and answers. It may block; between files it asks [`Ask::go_on`].
     ///
@@ -51,35 +61,63 @@ pub(super) struct Ask<'a> {
     pub(super) limits: &'a LimitsSection,
     /// Where to say how far it is.
     pub(super) progress: &'a Progress,
-    stopped: &'a AtomicBool,
 }
 
 impl Ask<'_> {
-    /// Whether anybody still waits for the answer.
+    /// Whether anybody still waits for the answer, and the query is within what it may take. Over its share of the processor
+    /// it waits here.
     ///
     /// # Errors
-    /// [`Code::Cancelled`] when nobody does.
+    /// [`Code::Cancelled`] when nobody waits, [`Code::OverBudget`].
     pub(super) fn go_on(&self) -> Result<(), Failure> {
-        if self.stopped.load(Ordering::Relaxed) {
-            return Err(Failure::new(Code::Cancelled, "the query was called off"));
-        }
-        Ok(())
+        budget::check()
+    }
+
+    /// Counts the bytes that are kept of what only passed through.
+    ///
+    /// # Errors
+    /// As [`Ask::go_on`].
+    pub(super) fn keep(&self, bytes: usize) -> Result<(), Failure> {
+        budget::hold(bytes).or_else(|_| budget::check())
+    }
+
+    /// What is read while this lives only passes through: it counts as memory until this is dropped, and not to the end.
+    pub(super) fn passing(&self) -> Passing {
+        budget::passing()
     }
 }
 
 /// Makes a tool of a query.
-pub(super) fn tool<Q: HostQuery>(host: &Arc<Host>, limits: &Arc<LimitsSection>, threads: &Threads) -> Box<dyn Tool> {
-    Box::new(HostTool::<Q>::new(host, limits, threads))
+pub(super) fn tool<Q: HostQuery>(
+    host: &Arc<Host>,
+    limits: &Arc<LimitsSection>,
+    resources: &ResourcesSection,
+    threads: &Threads,
+) -> Box<dyn Tool> {
+    Box::new(HostTool::<Q>::new(host, limits, resources, threads))
 }
 
-/// The threads that each query may take. Kept over a reload: a thread that hangs is not given back by one.
+/// The threads that each query may take, and the places of each impact class. Kept over a reload: a thread that hangs is
+/// not given back by one.
 #[derive(Clone, Default, Debug)]
-pub struct Threads(Arc<Mutex<HashMap<String, Arc<Semaphore>>>>);
+pub struct Threads(Arc<Mutex<Kept>>);
+
+#[derive(Default, Debug)]
+struct Kept {
+    threads: HashMap<String, Arc<Semaphore>>,
+    places: HashMap<Impact, Arc<Semaphore>>,
+}
 
 impl Threads {
     fn of(&self, query: &str) -> Arc<Semaphore> {
-        let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        Arc::clone(all.entry(query.to_owned()).or_insert_with(|| Arc::new(Semaphore::new(THREADS))))
+        let mut kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        Arc::clone(kept.threads.entry(query.to_owned()).or_insert_with(|| Arc::new(Semaphore::new(THREADS))))
+    }
+
+    fn places(&self, impact: Impact) -> Option<Arc<Semaphore>> {
+        let many = impact.at_once()?;
+        let mut kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        Some(Arc::clone(kept.places.entry(impact).or_insert_with(|| Arc::new(Semaphore::new(many)))))
     }
 }
 
@@ -88,30 +126,64 @@ struct HostTool<Q> {
     host: Arc<Host>,
     limits: Arc<LimitsSection>,
     threads: Arc<Semaphore>,
+    places: Option<Arc<Semaphore>>,
+    patience: Duration,
+    allowance: Allowance,
     query: PhantomData<fn() -> Q>,
 }
 
 impl<Q: HostQuery> HostTool<Q> {
-    fn new(host: &Arc<Host>, limits: &Arc<LimitsSection>, threads: &Threads) -> Self {
+    fn new(host: &Arc<Host>, limits: &Arc<LimitsSection>, resources: &ResourcesSection, threads: &Threads) -> Self {
         let mut spec = Q::spec();
         Q::narrow(&mut spec, limits);
-        let threads = threads.of(&spec.name);
-        Self { spec, host: Arc::clone(host), limits: Arc::clone(limits), threads, query: PhantomData }
+        Q::reach(&mut spec, host);
+        let time = spec.impact.limit().unwrap_or_default().min(Duration::from_millis(resources.query_timeout));
+        Self {
+            host: Arc::clone(host),
+            limits: Arc::clone(limits),
+            threads: threads.of(&spec.name),
+            places: threads.places(spec.impact),
+            // Who gets a place any later than this would hardly have the time to use it.
+            patience: time.checked_div(2).unwrap_or_default(),
+            allowance: Allowance::of(spec.impact, resources),
+            spec,
+            query: PhantomData,
+        }
+    }
+
+    /// A place among the queries of this class, for as long as somebody waits for the answer: threads that hang keep
+    /// nobody else's.
+    async fn place(&self) -> Result<Option<OwnedSemaphorePermit>, Failure> {
+        let Some(places) = &self.places else { return Ok(None) };
+        match tokio::time::timeout(self.patience, Arc::clone(places).acquire_owned()).await {
+            Ok(Ok(place)) => Ok(Some(place)),
+            Ok(Err(error)) => Err(Failure::new(Code::Internal, "no place for this query").because(error)),
+            Err(_) => {
+                let many = self.spec.impact.at_once().unwrap_or_default();
+                let text = format!("{many} queries of this impact class are running, which is the limit; try again");
+                Err(Failure::new(Code::TooManyCalls, text))
+            }
+        }
     }
 
     async fn answer(&self, arguments: &Arguments, progress: &Progress) -> Result<Output, Failure> {
         let args: Q::Args = arguments.to()?;
+        if Q::AT_ONCE {
+            let (host, limits) = (&self.host, &self.limits);
+            return Output::structured(&Q::answer(&Ask { host, limits, progress }, args)?);
+        }
+        let _place = self.place().await?;
         let thread = Arc::clone(&self.threads).acquire_owned().await;
         let thread = thread.map_err(|error| Failure::new(Code::Internal, "no thread for this query").because(error))?;
         let (host, limits, progress) = (Arc::clone(&self.host), Arc::clone(&self.limits), progress.clone());
         let waiting = Waiting::default();
-        let stopped = Arc::clone(&waiting.stopped);
+        let (stopped, allowance) = (Arc::clone(&waiting.stopped), self.allowance);
         let task = tokio::task::spawn_blocking(move || {
             // The thread's place is given back when the thread is, not when the caller goes away.
             let _thread = thread;
-            let ask = Ask { host: &host, limits: &limits, progress: &progress, stopped: &stopped };
-            ask.go_on()?;
-            Q::answer(&ask, args)
+            budget::within(allowance, &stopped, || {
+                Q::answer(&Ask { host: &host, limits: &limits, progress: &progress }, args)
+            })
         });
         match task.await {
             Ok(answer) => Output::structured(&answer?),
@@ -169,7 +241,7 @@ pub(super) fn ask_within<Q: HostQuery>(
     Q::narrow(&mut spec, limits);
     let raw = arguments.as_object().cloned().unwrap_or_default();
     let args = crate::call::ArgumentSchema::compile(&spec)?.parse(raw)?.to()?;
-    let answer = Q::answer(&Ask { host, limits, progress, stopped: &AtomicBool::new(false) }, args)?;
+    let answer = Q::answer(&Ask { host, limits, progress }, args)?;
     let answer = Output::structured(&answer)?.into_structured();
     let schema = serde_json::Value::Object((*spec.output_schema).clone());
     let validator = jsonschema::draft202012::options().should_validate_formats(true).build(&schema).unwrap();
@@ -185,13 +257,12 @@ pub(super) fn ask_within<Q: HostQuery>(
 #[cfg(test)]
 mod tests {
     use std::sync::Condvar;
-    use std::time::Duration;
 
     use serde::Deserialize;
     use serde_json::{Map, json};
 
     use super::*;
-    use crate::call::{ArgumentSchema, Impact};
+    use crate::call::ArgumentSchema;
 
     #[derive(Deserialize, JsonSchema)]
     #[serde(deny_unknown_fields)]
@@ -261,7 +332,15 @@ mod tests {
     }
 
     fn made<Q: HostQuery>() -> (HostTool<Q>, Arguments) {
-        let tool = HostTool::new(&Arc::new(Host::this()), &Arc::default(), &Threads::default());
+        made_within(&Host::this(), &ResourcesSection::default(), &Threads::default())
+    }
+
+    fn made_within<Q: HostQuery>(
+        host: &Host,
+        resources: &ResourcesSection,
+        threads: &Threads,
+    ) -> (HostTool<Q>, Arguments) {
+        let tool = HostTool::new(&Arc::new(host.clone()), &Arc::default(), resources, threads);
         let arguments = ArgumentSchema::compile(&tool.spec).unwrap().parse(Map::new()).unwrap();
         (tool, arguments)
     }
@@ -286,12 +365,13 @@ mod tests {
 
     #[test]
     fn what_hangs_holds_its_threads_over_a_reload() {
-        let (host, limits, threads) = (Arc::new(Host::this()), Arc::default(), Threads::default());
-        let before = HostTool::<Endless>::new(&host, &limits, &threads);
+        let (host, section, threads) = (Host::this(), ResourcesSection::default(), Threads::default());
+        let (before, _) = made_within::<Endless>(&host, &section, &threads);
         let _held = before.threads.try_acquire_many(5).unwrap();
-        let after = HostTool::<Endless>::new(&host, &limits, &threads);
+        let (after, _) = made_within::<Endless>(&host, &section, &threads);
         assert_eq!(after.threads.available_permits(), THREADS - 5);
-        assert_eq!(HostTool::<Hanging>::new(&host, &limits, &threads).threads.available_permits(), THREADS);
+        let (other, _) = made_within::<Hanging>(&host, &section, &threads);
+        assert_eq!(other.threads.available_permits(), THREADS);
     }
 
     #[tokio::test]
@@ -311,6 +391,62 @@ mod tests {
         let failure = broken.answer(&arguments, &Progress::unheard()).await.unwrap_err();
         assert_eq!((failure.code(), failure.public()), (Code::ToolFailed, "the query broke off"));
         assert_eq!(broken.threads.available_permits(), THREADS);
+    }
+
+    /// Reads one file twice.
+    struct Reader;
+
+    impl HostQuery for Reader {
+        type Args = Nothing;
+        type Answer = Done;
+
+        fn spec() -> ToolSpec {
+            ToolSpec::query::<Nothing, Done>("read", "Read", "Reads.", Impact::Medium)
+        }
+
+        fn answer(ask: &Ask<'_>, _args: Nothing) -> Result<Done, Failure> {
+            // What a query makes of a read that failed does not matter.
+            let (first, second) = (ask.host.find("file"), ask.host.find("file"));
+            Ok(Done { done: first.is_some() && second.is_some() })
+        }
+    }
+
+    #[tokio::test]
+    async fn a_query_over_its_memory_fails_and_says_so() {
+        let root = tempfile::tempdir().unwrap();
+        std::fs::write(root.path().join("file"), vec![b'x'; 600 << 10]).unwrap();
+        let (host, unheard) = (Host::folder(root.path()), Progress::unheard());
+        for (query_memory_mb, fits) in [(2, true), (1, false)] {
+            let section = ResourcesSection { query_memory_mb, ..ResourcesSection::default() };
+            let (reader, arguments) = made_within::<Reader>(&host, &section, &Threads::default());
+            match reader.answer(&arguments, &unheard).await {
+                Ok(output) => assert!(fits && output.into_structured() == json!({"done": true})),
+                Err(failure) => assert!(!fits && failure.code() == Code::OverBudget, "{failure:?}"),
+            }
+        }
+    }
+
+    #[tokio::test]
+    async fn a_class_has_so_many_places_and_gives_them_back_when_nobody_waits() {
+        let (threads, unheard) = (Threads::default(), Progress::unheard());
+        let section = ResourcesSection { query_timeout: 200, ..ResourcesSection::default() };
+        let (reader, arguments) = made_within::<Reader>(&Host::this(), &section, &threads);
+        let places = threads.places(Impact::Medium).unwrap();
+        assert_eq!((places.available_permits(), threads.places(Impact::Minimal).is_none()), (3, true));
+        let held = places.try_acquire_many(3).unwrap();
+        let failure = reader.answer(&arguments, &unheard).await.unwrap_err();
+        assert_eq!(failure.code(), Code::TooManyCalls);
+        assert!(failure.public().starts_with("3 queries"), "{failure}");
+        let (uptime, none) = made_within::<super::super::uptime::Query>(&Host::this(), &section, &threads);
+        assert!(uptime.answer(&none, &unheard).await.is_ok(), "another class has places of its own");
+        drop(held);
+        assert!(reader.answer(&arguments, &unheard).await.is_ok());
+
+        // A thread that hangs keeps no place.
+        let (endless, _) = made_within::<Endless>(&Host::this(), &section, &threads);
+        let wait = Duration::from_millis(20);
+        assert!(tokio::time::timeout(wait, endless.answer(&arguments, &unheard)).await.is_err());
+        assert_eq!(threads.places(Impact::Low).unwrap().available_permits(), 10);
     }
 
     #[test]

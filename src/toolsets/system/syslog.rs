@@ -154,6 +154,7 @@ impl HostQuery for Query {
              alone: ask get_journal_logs then.",
             Impact::Medium,
         )
+        .reading(["/var/log", "/etc/localtime", "/usr/share/zoneinfo"])
     }
 
     fn narrow(spec: &mut ToolSpec, limits: &LimitsSection) {

@@ -7,7 +7,9 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::Host;
+use super::budget;
 use super::command::Silent;
+use crate::call::ToolSpec;
 
 /// What a unit does.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize, JsonSchema)]
@@ -87,7 +89,7 @@ fn said<T: serde::de::DeserializeOwned>(host: &Host, arguments: &[&str], notes: 
     // sd_booted(3): without this folder nobody would answer.
     host.names("run/systemd/system").ok()?;
     let why = match host.command("systemctl", arguments) {
-        Ok(said) => match serde_json::from_slice(&said) {
+        Ok(said) => match budget::hold(said.len()).map(|()| serde_json::from_slice(&said)).ok()? {
             Ok(said) => return Some(said),
             Err(_) => "what it says is not understood: systemd before 246 cannot answer in JSON".to_owned(),
         },
@@ -96,6 +98,14 @@ fn said<T: serde::de::DeserializeOwned>(host: &Host, arguments: &[&str], notes: 
     };
     notes.push(format!("systemctl could not be asked: {why}"));
     None
+}
+
+/// Declares that systemctl is started and asks systemd, where one runs.
+pub(super) fn reach(spec: &mut ToolSpec, host: &Host) {
+    if host.has("run/systemd/system") {
+        spec.needs.programs = true;
+        spec.needs.servers = true;
+    }
 }
 
 /// Whether files show that units run: systemd keeps a link for each one that does.

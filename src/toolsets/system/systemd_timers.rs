@@ -5,10 +5,11 @@ use std::time::UNIX_EPOCH;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::Host;
 use super::quantity::moment;
 use super::query::{Ask, HostQuery};
 use super::systemd_state::{self, Origin, Timer as Live};
-use super::unit_files::{Enablement, Tree, UnitFile};
+use super::unit_files::{self, Enablement, Tree, UnitFile};
 use crate::call::{Impact, ToolSpec};
 use crate::error::Failure;
 
@@ -111,6 +112,11 @@ impl HostQuery for Query {
              next. Jobs of cron are in get_cron_jobs.",
             Impact::Medium,
         )
+        .reading(unit_files::PATHS).reading(["/var/lib/systemd/timers"])
+    }
+
+    fn reach(spec: &mut ToolSpec, host: &Host) {
+        systemd_state::reach(spec, host);
     }
 
     fn answer(ask: &Ask<'_>, args: Args) -> Result<Answer, Failure> {

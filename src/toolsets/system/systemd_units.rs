@@ -5,9 +5,10 @@ use std::collections::BTreeSet;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::Host;
 use super::query::{Ask, HostQuery};
 use super::systemd_state::{self, Activity, Loaded, Origin};
-use super::unit_files::{Enablement, Tree, UnitFile};
+use super::unit_files::{self, Enablement, Tree, UnitFile};
 use crate::call::{Impact, ToolSpec};
 use crate::error::{Code, Failure};
 
@@ -182,6 +183,11 @@ impl HostQuery for Query {
              what they do now. To find what is broken ask with active: failed.",
             Impact::Medium,
         )
+        .reading(unit_files::PATHS)
+    }
+
+    fn reach(spec: &mut ToolSpec, host: &Host) {
+        systemd_state::reach(spec, host);
     }
 
     fn answer(ask: &Ask<'_>, args: Args) -> Result<Answer, Failure> {

@@ -3,7 +3,6 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::kernel_stat::KernelStat;
 use super::load::Load;
 use super::quantity::{decimal, moment};
 use super::query::{Ask, HostQuery};
@@ -36,24 +35,25 @@ impl HostQuery for Query {
     type Args = Args;
     type Answer = Answer;
 
+    const AT_ONCE: bool = true;
+
     fn spec() -> ToolSpec {
         ToolSpec::query::<Args, Answer>(
             "get_uptime",
             "Uptime",
             "How long the host has been running, when it started, and its load averages.",
-            Impact::Low,
+            Impact::Minimal,
         )
     }
 
     fn answer(ask: &Ask<'_>, _args: Args) -> Result<Answer, Failure> {
-        let (uptime_seconds, idle_seconds) = parse(&ask.host.read("proc/uptime")?)
+        let (uptime_seconds, idle_seconds) = parse(&ask.host.uptime()?)
             .ok_or_else(|| Failure::new(Code::ToolFailed, "proc/uptime of this host makes no sense"))?;
-        let stat = ask.host.find("proc/stat").and_then(|text| KernelStat::parse(&text));
         Ok(Answer {
             uptime_seconds,
             idle_seconds,
-            boot_time: stat.and_then(|stat| moment(stat.boot_seconds?.saturating_mul(1000))),
-            load: ask.host.find("proc/loadavg").and_then(|text| Load::parse(&text)),
+            boot_time: ask.host.booted().and_then(|seconds| moment(seconds.saturating_mul(1000))),
+            load: ask.host.load().ok().and_then(|text| Load::parse(&text)),
         })
     }
 }
@@ -70,6 +70,7 @@ mod tests {
     use serde_json::json;
 
     use super::super::Host;
+    use super::super::kernel_stat::KernelStat;
     use super::super::query::ask;
     use super::*;
 
@@ -88,6 +89,19 @@ mod tests {
                 },
             })
         );
+    }
+
+    #[test]
+    fn this_machine_says_what_its_files_say() {
+        let host = Host::this();
+        let answer = ask::<Query>(&host, json!({})).unwrap();
+        let stat = KernelStat::parse(&host.read("proc/stat").unwrap()).unwrap();
+        let boot = stat.boot_seconds.unwrap();
+        // Where the second ends is a matter of rounding.
+        let told = [boot, boot + 1, boot - 1].map(|seconds| moment(seconds * 1000));
+        assert!(told.contains(&answer["boot_time"].as_str().map(str::to_owned)), "{answer} {boot}");
+        let file = parse(&host.read("proc/uptime").unwrap()).unwrap();
+        assert!((file.0 - answer["uptime_seconds"].as_f64().unwrap()).abs() < 10.0, "{answer} {file:?}");
     }
 
     #[test]

@@ -7,9 +7,11 @@ pub mod der;
 pub mod h2;
 pub mod issuer;
 pub mod journal;
+pub mod piped;
 pub mod premises;
 pub mod program;
 pub mod rsyslogd;
+pub mod sshd;
 pub mod talk;
 pub mod tokens;
 pub mod wire;
@@ -63,6 +65,8 @@ impl Deref for World {
 pub struct Choice {
     /// Put into the configuration after its own lines; same keys must not be repeated at the root.
     pub more: String,
+    /// The transports, if not https alone.
+    pub transport: Option<String>,
     /// Lines below `auth.jwt`, each with its own indentation of four spaces.
     pub jwt: String,
     /// Lines below `tls`, indented by two.
@@ -98,7 +102,7 @@ impl World {
         let (estate, main) = Estate::make(&choice);
         let source =
             Source { path: Some(estate.path("doorward.yaml")), environment: choice.environment.into_iter().collect() };
-        let listeners = Listeners { main: Some(main), probes: None };
+        let listeners = Listeners { main: Some(main), ..Listeners::default() };
         let daemon = match Daemon::start(source, estate.clock.clone(), listeners).await {
             Ok(daemon) => daemon,
             Err(failure) => panic!("{failure}: {:?}", failure.cause()),
@@ -230,6 +234,7 @@ fn configuration(root: &Path, port: u16, keys_port: u16, choice: &Choice) -> Str
     let root = root.display();
     let Choice { jwt, tls, http, scopes, .. } = choice;
     let more = choice.more.replace("{root}", &root.to_string());
+    let transport = choice.transport.as_deref().unwrap_or("https");
     let audience = format!("https://localhost:{port}/mcp");
     let key_source = choice.key_source.clone().unwrap_or_else(|| {
         format!("    jwks_uri: https://localhost:{keys_port}/jwks.json\n    jwks_ca: {{root}}/ca/ca.crt")
@@ -240,7 +245,7 @@ fn configuration(root: &Path, port: u16, keys_port: u16, choice: &Choice) -> Str
         None => "  enabled: false".to_owned(),
     };
     format!(
-        "transport: https
+        "transport: {transport}
 tls:
   bind: 127.0.0.1:{port}
   cert: {root}/server.crt

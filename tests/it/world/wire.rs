@@ -128,7 +128,7 @@ pub async fn endure<S: AsyncRead + AsyncWrite>(stream: S, first: &[u8], drip: &[
 ///
 /// # Errors
 /// When the connection breaks before there is one.
-pub async fn exchange(stream: &mut TlsStream<TcpStream>, bytes: &[u8]) -> std::io::Result<Answer> {
+pub async fn exchange<S: AsyncRead + AsyncWrite + Unpin>(stream: &mut S, bytes: &[u8]) -> std::io::Result<Answer> {
     let (mut reader, mut writer) = tokio::io::split(stream);
     let writing = async {
         if writer.write_all(bytes).await.is_ok() {

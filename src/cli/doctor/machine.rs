@@ -1,0 +1,149 @@
+//! What the machine shows: the daemon that runs, who guards its files, how old they are.
+
+use std::fs;
+use std::path::Path;
+
+use rustix::process::getuid;
+
+use crate::clock::Timestamp;
+use crate::config::Config;
+
+/// Configurations of programs that notice when a file changes.
+const MONITORS: [&str; 9] = [
+    "/etc/aide.conf",
+    "/etc/aide/aide.conf",
+    "/etc/falco/falco.yaml",
+    "/etc/ima/ima-policy",
+    "/etc/osquery/osquery.conf",
+    "/etc/samhain/samhainrc",
+    "/etc/tripwire/tw.cfg",
+    "/var/lib/samhain/samhain_file",
+    "/var/ossec/etc/ossec.conf",
+];
+
+/// Rules of the kernel's audit, which watch the paths they name.
+const RULES: [&str; 2] = ["/etc/audit/audit.rules", "/etc/audit/rules.d"];
+
+/// Bytes of a file that are looked at.
+const MOST: u64 = 1 << 20;
+
+/// What there is to see.
+pub(super) struct Machine {
+    /// The daemon that serves this configuration.
+    pub(super) serving: Option<Serving>,
+    /// Who asks.
+    pub(super) uid: u32,
+    /// What watches the configuration.
+    pub(super) monitor: Option<String>,
+    /// Days since the configuration was changed.
+    pub(super) config_days: Option<u64>,
+    /// Days since the key of tokens was changed, where it is a file.
+    pub(super) key_days: Option<u64>,
+}
+
+/// A daemon.
+#[derive(Debug)]
+pub(super) struct Serving {
+    pub(super) pid: u32,
+    pub(super) uid: u32,
+    /// Whether it has any capability.
+    pub(super) privileged: bool,
+    /// Whether it is behind a filter of system calls.
+    pub(super) filtered: bool,
+}
+
+impl Machine {
+    /// Looks around; what cannot be read is not there.
+    pub(super) fn look(path: Option<&Path>, config: &Config, now: Timestamp) -> Self {
+        let days = |path: &Path| {
+            let changed = fs::metadata(path).ok()?.modified().ok()?;
+            let changed = changed.duration_since(std::time::UNIX_EPOCH).ok()?;
+            let seconds = u64::try_from(now.seconds()).ok()?.saturating_sub(changed.as_secs());
+            seconds.checked_div(86_400)
+        };
+        Self {
+            serving: path.and_then(serving),
+            uid: getuid().as_raw(),
+            monitor: path.and_then(monitor),
+            config_days: path.and_then(days),
+            key_days: config.auth.jwt.public_key.as_deref().and_then(days),
+        }
+    }
+}
+
+fn serving(config: &Path) -> Option<Serving> {
+    let pids = fs::read_dir("/proc").ok()?.filter_map(|entry| entry.ok()?.file_name().to_str()?.parse::<u32>().ok());
+    pids.into_iter().find_map(|pid| {
+        let words = fs::read(format!("/proc/{pid}/cmdline")).ok()?;
+        let words: Vec<String> =
+            words.split(|byte| *byte == 0).map(|word| String::from_utf8_lossy(word).into_owned()).collect();
+        serves(&words, config).then(|| of(pid, &fs::read_to_string(format!("/proc/{pid}/status")).ok()?)).flatten()
+    })
+}
+
+/// `doorward serve` with this very configuration.
+fn serves(words: &[String], config: &Path) -> bool {
+    let is_door =
+        words.first().is_some_and(|program| Path::new(program).file_name().is_some_and(|name| name == "doorward"));
+    let same = |word: &String| {
+        let named = Path::new(word.strip_prefix("--config=").unwrap_or(word));
+        named == config
+            || named.canonicalize().is_ok_and(|named| config.canonicalize().is_ok_and(|config| named == config))
+    };
+    is_door && words.get(1).is_some_and(|verb| verb == "serve") && words.iter().skip(2).any(same)
+}
+
+fn of(pid: u32, status: &str) -> Option<Serving> {
+    let field = |name: &str| status.lines().find_map(|line| line.strip_prefix(name)).map(str::trim);
+    Some(Serving {
+        pid,
+        uid: field("Uid:")?.split_whitespace().nth(1)?.parse().ok()?,
+        privileged: u64::from_str_radix(field("CapPrm:")?, 16).ok()? != 0,
+        filtered: field("Seccomp:") == Some("2"),
+    })
+}
+
+fn monitor(config: &Path) -> Option<String> {
+    if let Some(found) = MONITORS.into_iter().find(|path| Path::new(path).exists()) {
+        return Some(found.to_owned());
+    }
+    let config = config.canonicalize().ok()?;
+    let folder = config.parent()?.display().to_string();
+    let inside =
+        |path: &str| fs::read_dir(path).ok().into_iter().flatten().filter_map(|entry| Some(entry.ok()?.path()));
+    let rules = RULES.into_iter().flat_map(|path| inside(path).chain([path.into()]));
+    let watches = |path: &Path| {
+        let small = path.metadata().is_ok_and(|metadata| metadata.is_file() && metadata.len() <= MOST);
+        small && fs::read_to_string(path).is_ok_and(|text| text.contains(&folder))
+    };
+    rules.into_iter().find(|path| watches(path)).map(|path| path.display().to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_a_door_with_this_configuration_is_the_one() {
+        let folder = tempfile::tempdir().unwrap();
+        let config = folder.path().join("c.yaml");
+        fs::write(&config, "").unwrap();
+        let name = config.display().to_string();
+        let serves = |line: &str| serves(&line.split(' ').map(str::to_owned).collect::<Vec<_>>(), &config);
+        assert!(serves(&format!("/usr/bin/doorward serve --config {name}")));
+        assert!(serves(&format!("doorward serve --config={name}")));
+        assert!(serves(&format!("doorward serve -c {}/./c.yaml", folder.path().display())));
+        for line in ["doorward serve", "doorward check --config c.yaml", "sh serve --config c.yaml", ""] {
+            assert!(!serves(&line.replace("c.yaml", &name)), "{line}");
+        }
+        assert!(!serves("doorward serve --config /elsewhere/c.yaml"));
+    }
+
+    #[test]
+    fn a_status_tells_who_it_is_and_what_it_may() {
+        let status = "Name:\tx\nUid:\t0\t33\t0\t0\nCapPrm:\t0000000000000400\nSeccomp:\t2\nSeccomp_filters:\t2\n";
+        let serving = of(7, status).unwrap();
+        assert_eq!((serving.pid, serving.uid, serving.privileged, serving.filtered), (7, 33, true, true));
+        assert!(of(7, "Name: x").is_none());
+    }
+}

@@ -1,0 +1,155 @@
+//! What has the form of a secret and is none: words that stand where a secret could, references to one, and paths.
+
+use std::collections::HashSet;
+use std::sync::LazyLock;
+
+use base64::Engine as _;
+use base64::alphabet::STANDARD;
+use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
+use regex::{Captures, Match};
+
+/// Words that follow `password:` or `token:` in prose, in messages of programs, in code and in nsswitch.conf(5). No word
+/// is here that somebody could take for a password.
+const WORDS: &str = "\
+    yes no true false null none nil undefined nan unset empty missing absent required optional requisite sufficient \
+    invalid unknown unexpected expired changed updated unchanged incorrect wrong accepted rejected denied failed ok on off \
+    enabled disabled locked never always prompt ask a an the this that these your my our its his her their must should may \
+    can cannot could will would is are was were be been has have had not for to of in into from with without and or if it \
+    as at by on please enter type use using used see when where which what who how string str text bytes byte boolean bool \
+    int integer number float double char varchar object any array list map option optional(string) files compat systemd sss \
+    ldap nis nisplus winbind db authentication authorization password passwd passphrase secret token tokens expiry \
+    expecting expected length mismatch policy manipulation error lookup does did do only both each every set get read \
+    found called given refresh access bearer basic digest hidden redacted masked";
+
+static INNOCENT: LazyLock<HashSet<&'static str>> = LazyLock::new(|| WORDS.split_whitespace().collect());
+
+/// After these a `token:` is one of a grammar.
+const PARSERS: [&str; 9] =
+    ["unexpected", "unknown", "invalid", "illegal", "bad", "next", "end", "syntax", "unrecognized"];
+
+/// An assignment whose value is no secret; the second group is the name, what follows the first is the value.
+pub(super) fn assignment(text: &str, found: &Captures<'_>) -> bool {
+    let (Some(whole), Some(before), Some(name)) = (found.get(0), found.get(1), found.get(2)) else { return false };
+    let value = whole.as_str().get(before.len()..).unwrap_or_default();
+    let quoted = value.starts_with(['"', '\'', '\\']);
+    let bare = value.trim_matches(|c: char| matches!(c, '"' | '\'' | '\\' | ',' | ';' | '`'));
+    let nothing = quoted && bare.is_empty();
+    if nothing || is_reference(bare) || is_constant(bare) || (!quoted && opens_something(text, before.end(), bare)) {
+        return true;
+    }
+    // What is in quotes and what follows a bare `=` was meant as a value.
+    let prose = before.as_str().ends_with([' ', '\t']) && !quoted;
+    prose && (is_innocent_word(bare) || of_a_grammar(text, name)) || is_exemption(text, name)
+}
+
+/// A word of the list, perhaps with what ends a sentence or a type behind it.
+fn is_innocent_word(bare: &str) -> bool {
+    let bare = bare.trim_start_matches(['(', '[', '&']);
+    let length = bare.find(|c: char| !c.is_ascii_alphabetic()).unwrap_or(bare.len());
+    let (word, rest) = bare.split_at_checked(length).unwrap_or_default();
+    let of_type = rest.starts_with('<') && rest.contains('>');
+    let ended =
+        rest.chars().all(|c| matches!(c, '.' | ',' | ';' | ':' | '!' | '?' | ')' | ']' | '}' | '"' | '\'' | '>'));
+    (ended || of_type) && INNOCENT.contains(word.to_ascii_lowercase().as_str())
+}
+
+/// `true` and the like are no secrets whatever stands around them.
+fn is_constant(value: &str) -> bool {
+    let length = value.find(|c: char| !c.is_ascii_alphabetic()).unwrap_or(value.len());
+    let (word, rest) = value.split_at_checked(length).unwrap_or_default();
+    let ended = rest.is_empty() || rest.starts_with([',', ';', ')', '}', ']']);
+    let constants = ["yes", "no", "true", "false", "null", "none", "nil", "undefined"];
+    ended && constants.iter().any(|constant| word.eq_ignore_ascii_case(constant))
+}
+
+/// A bracket that opens a list, a block or a description such as `<your password>`, or the beginning of a YAML block.
+fn opens_something(text: &str, at: usize, bare: &str) -> bool {
+    let described = || {
+        let rest = text.get(at..).and_then(|rest| rest.strip_prefix('<')).unwrap_or_default();
+        let inner = rest.split_once('>').map_or("", |(inner, _)| inner);
+        !inner.is_empty() && inner.len() < 40 && inner.chars().all(|c| c.is_ascii_alphabetic() || " _-".contains(c))
+    };
+    matches!(bare, "{" | "[" | "(" | "|" | ">" | "|-" | ">-" | "{}" | "[]" | "{{") || described()
+}
+
+/// `NOPASSWD:` of sudoers(5).
+fn is_exemption(text: &str, name: Match<'_>) -> bool {
+    text.get(..name.start()).is_some_and(|before| before.ends_with("NO")) && name.as_str() == "PASSWD"
+}
+
+/// `${NAME}`, `$(command)`, `{{ name }}`, `<name>`, `%s`, `****`: where a secret would stand. A default within is none.
+fn is_reference(value: &str) -> bool {
+    let name =
+        |text: &str| text.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'.' | b'-' | b' '));
+    let within = |open: &str, close: &str| value.strip_prefix(open).and_then(|rest| rest.strip_suffix(close));
+    let marks = |text: &str| !text.is_empty() && text.chars().all(|c| matches!(c, '*' | 'x' | 'X' | '.' | '•'));
+    [("${", "}"), ("{{", "}}"), ("<", ">"), ("${{", "}}"), ("%(", ")s")]
+        .iter()
+        .any(|(open, close)| within(open, close).is_some_and(|inner| !inner.is_empty() && name(inner)))
+        || value == "%s"
+        || ["os.environ", "os.getenv", "process.env", "System.getenv", "ENV[", "getenv("]
+            .iter()
+            .any(|call| value.starts_with(call))
+        || value.strip_prefix('$').is_some_and(|rest| {
+            !rest.is_empty()
+                && rest.bytes().all(|byte| byte.is_ascii_uppercase() || byte.is_ascii_digit() || byte == b'_')
+        })
+        || (value.len() >= 3 && marks(value))
+}
+
+/// Whether the word before says that the token is one of a grammar.
+fn of_a_grammar(text: &str, name: Match<'_>) -> bool {
+    let before = text.get(..name.start()).unwrap_or_default();
+    let word = before.rsplit(|c: char| !c.is_alphanumeric()).find(|word| !word.is_empty()).unwrap_or_default();
+    name.as_str().eq_ignore_ascii_case("token") && PARSERS.iter().any(|parser| word.eq_ignore_ascii_case(parser))
+}
+
+/// Whether no JSON Web Key is told of.
+pub(super) fn not_key(text: &str, _: &Captures<'_>) -> bool {
+    !text.contains("kty")
+}
+
+/// A path after `PWD=`.
+pub(super) fn directory(_: &str, found: &Captures<'_>) -> bool {
+    let value = found.get(2).map_or("", |value| value.as_str());
+    let drive = value.as_bytes().get(1) == Some(&b':')
+        && value.as_bytes().get(2).is_some_and(|byte| matches!(byte, b'\\' | b'/'));
+    value.starts_with(['/', '~', '$']) || drive || is_reference(value)
+}
+
+/// A flag that asks for something else than the secret itself.
+pub(super) fn flag(_: &str, found: &Captures<'_>) -> bool {
+    let name = found.get(2).map_or("", |flag| flag.as_str()).trim_start_matches('-').to_ascii_lowercase();
+    let value = found.get(0).zip(found.get(1)).and_then(|(whole, before)| whole.as_str().get(before.len()..));
+    ["no", "ask", "prompt", "without", "with", "require", "force", "reset"]
+        .iter()
+        .any(|word| name.strip_prefix(word).is_some_and(|rest| rest.starts_with(['-', '_'])))
+        || value.is_some_and(is_reference)
+}
+
+/// A word after `bearer` that is a word: without a digit or of a few letters.
+pub(super) fn bearer(_: &str, found: &Captures<'_>) -> bool {
+    let word = found.get(2).map_or("", |token| token.as_str());
+    let digit = word.bytes().any(|byte| byte.is_ascii_digit());
+    let (lower, upper) =
+        (word.bytes().any(|b| b.is_ascii_lowercase()), word.bytes().skip(1).any(|b| b.is_ascii_uppercase()));
+    let mixed = lower && upper && word.len() >= 12;
+    !(digit || mixed) && word.len() < 20
+}
+
+/// Whether the text is not base64 of `user:password`.
+pub(super) fn not_basic(_: &str, found: &Captures<'_>) -> bool {
+    !is_basic(found.get(2).map_or("", |text| text.as_str()))
+}
+
+/// Whether `text` is base64 of printable text with a colon in it.
+pub(super) fn is_basic(text: &str) -> bool {
+    let engine = GeneralPurpose::new(
+        &STANDARD,
+        GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent),
+    );
+    let standard = text.replace('-', "+").replace('_', "/");
+    let decoded = engine.decode(standard).unwrap_or_default();
+    let printable = std::str::from_utf8(&decoded).is_ok_and(|text| !text.chars().any(char::is_control));
+    printable && decoded.contains(&b':')
+}

@@ -1,0 +1,114 @@
+//! One rule about text: a regular expression that runs in linear time, what stands in its place, and what it must leave.
+
+use regex::{Captures, Regex, RegexBuilder};
+
+use super::builtin::Shape;
+use crate::error::{Code, Failure};
+
+const LONGEST_PATTERN: usize = 4096;
+/// Bytes of a text beyond its own length that are read again behind what turned out to be no secret. From there on it is
+/// taken out like one: reading again and again would let a text be made that takes for ever.
+const READ_AGAIN: usize = 65_536;
+
+/// A compiled rule.
+pub(super) struct Rule {
+    pub(super) name: String,
+    pub(super) regex: Regex,
+    replacement: String,
+    innocent: Option<fn(&str, &Captures<'_>) -> bool>,
+}
+
+impl Rule {
+    /// A rule of the configuration.
+    ///
+    /// # Errors
+    /// [`Code::Config`] naming the pattern.
+    pub(super) fn given(name: &str, pattern: &str, replacement: &str) -> Result<Self, Failure> {
+        let regex = compile(name, pattern)?;
+        if regex.is_match("") {
+            return Err(wrong(name, "it matches the empty text"));
+        }
+        Ok(Self { name: name.to_owned(), regex, replacement: replacement.to_owned(), innocent: None })
+    }
+
+    /// One that is built in.
+    ///
+    /// # Errors
+    /// [`Code::Config`], which a test keeps from happening.
+    pub(super) fn known(shape: Shape) -> Result<Self, Failure> {
+        let Shape { name, pattern, replacement, innocent, .. } = shape;
+        Ok(Self { innocent, ..Self::given(name, &pattern, &replacement)? })
+    }
+
+    /// The text with every match replaced and how often that changed something; `None` when it did not.
+    pub(super) fn apply(&self, text: &str) -> Option<(String, u64)> {
+        let most = text.len().saturating_add(READ_AGAIN);
+        let mut clean = String::new();
+        let mut piece = String::new();
+        let (mut at, mut from, mut count, mut spared): (usize, usize, u64, usize) = (0, 0, 0, 0);
+        while let Some(groups) = self.regex.captures_at(text, at) {
+            let Some(found) = groups.get(0).filter(|found| !found.is_empty()) else { break };
+            at = found.end();
+            if spared < most && self.innocent.is_some_and(|innocent| innocent(text, &groups)) {
+                // What is no secret may have one behind it: only what names it is passed over.
+                at = groups.get(1).map_or(at, |before| before.end()).max(found.start().saturating_add(1));
+                spared = spared.saturating_add(found.len());
+                continue;
+            }
+            piece.clear();
+            groups.expand(&self.replacement, &mut piece);
+            if piece != found.as_str() {
+                clean.push_str(text.get(from..found.start()).unwrap_or_default());
+                clean.push_str(&piece);
+                from = found.end();
+                count = count.saturating_add(1);
+            }
+        }
+        clean.push_str(text.get(from..).unwrap_or_default());
+        (count > 0).then_some((clean, count))
+    }
+
+    /// The matches that hold a line end, and what stands in their place.
+    pub(super) fn spans(&self, text: &str) -> Vec<(usize, usize, String)> {
+        let mut spans = Vec::new();
+        for groups in self.regex.captures_iter(text) {
+            let Some(found) = groups.get(0).filter(|found| found.as_str().contains('\n')) else { continue };
+            let mut piece = String::new();
+            groups.expand(&self.replacement, &mut piece);
+            if piece != found.as_str() {
+                spans.push((found.start(), found.end(), piece));
+            }
+        }
+        spans
+    }
+
+    /// Whether a match may hold a line end. Said of more patterns than it is true of.
+    pub(super) fn may_span(&self) -> bool {
+        let pattern = self.regex.as_str();
+        ["\\n", "\\s", "\\W", "\\D", "\\P", "\\x", "\\u", "\\v", "[^", "[[:", "(?", "\n"]
+            .iter()
+            .any(|sign| pattern.contains(sign))
+    }
+}
+
+/// Compiles a pattern that is neither too long nor too large.
+///
+/// # Errors
+/// [`Code::Config`] naming it.
+pub(super) fn compile(name: &str, pattern: &str) -> Result<Regex, Failure> {
+    let plain = |c: char| c.is_ascii_graphic() || c == ' ';
+    if name.is_empty() || name.len() > 64 || !name.chars().all(plain) {
+        return Err(wrong(name, "a name has 1 to 64 visible ASCII characters"));
+    }
+    if pattern.len() > LONGEST_PATTERN {
+        return Err(wrong(name, "it is too long"));
+    }
+    RegexBuilder::new(pattern)
+        .size_limit(2 << 20)
+        .build()
+        .map_err(|error| wrong(name, "it is not a valid regular expression, or too large").because(error))
+}
+
+fn wrong(name: &str, why: &str) -> Failure {
+    Failure::new(Code::Config, format!("redaction.patterns: `{}`: {why}", name.escape_debug()))
+}

@@ -1,0 +1,205 @@
+//! One walk over a value: what is a secret by the name of its field goes at once, the texts are gathered for the rules.
+
+use std::collections::HashMap;
+
+use serde_json::{Map, Value};
+
+use super::builtin::{ARGUMENT, BASIC, PRIVATE_KEY};
+use super::innocent;
+use super::redact::{REDACTED, Redactor, Tally};
+
+/// Bytes of a name that a `value` may have beside it.
+const LONGEST_NAME: usize = 256;
+/// Values that are nested deeper than this are taken out whole.
+pub(super) const DEEPEST: usize = 128;
+/// Where values are, the indices of lists left out; the first is the top.
+#[derive(Default)]
+struct Place {
+    above: usize,
+    key: String,
+    /// The pattern that names it.
+    field: Option<usize>,
+    /// Its name without secrets, if it had any.
+    clean: Option<String>,
+    /// The places below, in the order in which they were first met, which is that of every object of a list.
+    below: Vec<usize>,
+    by_key: HashMap<String, usize>,
+}
+
+/// A text of the value.
+pub(super) struct Leaf<'v> {
+    pub(super) text: &'v mut String,
+    /// Texts at the same place are a column: the lines of a log, one in each item of a list.
+    pub(super) place: usize,
+}
+
+/// The walk.
+pub(super) struct Walk<'r, 'v> {
+    redactor: &'r Redactor,
+    pub(super) tally: Tally<'r>,
+    places: Vec<Place>,
+    pub(super) leaves: Vec<Leaf<'v>>,
+    depth: usize,
+}
+
+impl<'r, 'v> Walk<'r, 'v> {
+    pub(super) fn over(redactor: &'r Redactor, value: &'v mut Value) -> Self {
+        let places = vec![Place::default()];
+        let mut walk = Self { redactor, tally: Tally::default(), places, leaves: Vec::new(), depth: 0 };
+        walk.value(value, 0);
+        walk
+    }
+
+    fn value(&mut self, value: &'v mut Value, place: usize) {
+        if matches!(value, Value::Array(_) | Value::Object(_)) && self.depth >= DEEPEST {
+            return self.hide(value, "depth", place);
+        }
+        match value {
+            Value::Null | Value::Bool(_) | Value::Number(_) => {}
+            Value::String(text) => self.leaves.push(Leaf { text, place }),
+            Value::Array(items) => {
+                self.depth = self.depth.saturating_add(1);
+                self.items(items, place);
+                self.depth = self.depth.saturating_sub(1);
+            }
+            Value::Object(members) => {
+                self.depth = self.depth.saturating_add(1);
+                self.members(members, place);
+                self.depth = self.depth.saturating_sub(1);
+            }
+        }
+    }
+
+    /// A list may be a command line: `["--password", "…"]`.
+    fn items(&mut self, items: &'v mut [Value], place: usize) {
+        let flag = self.redactor.flag();
+        let mut follows_flag = false;
+        for item in items {
+            let secret = follows_flag && item.as_str().is_some_and(|text| !text.starts_with('-'));
+            follows_flag = item.as_str().is_some_and(|text| {
+                text.starts_with('-') && text.len() <= 64 && flag.is_some_and(|flag| flag.is_match(text))
+            });
+            if secret { self.hide(item, ARGUMENT, place) } else { self.value(item, place) }
+        }
+    }
+
+    fn members(&mut self, members: &'v mut Map<String, Value>, place: usize) {
+        let mut below: Vec<usize> = Vec::with_capacity(members.len());
+        for (position, key) in members.keys().enumerate() {
+            let child = self.below(place, position, key);
+            below.push(child);
+        }
+        if below.iter().any(|child| self.places.get(*child).is_some_and(|child| child.clean.is_some())) {
+            self.rename(members, &below);
+            below = members.keys().map(|key| self.below(place, usize::MAX, key)).collect();
+        }
+        // `{"name": "DB_PASSWORD", "value": "…"}` is as much a field as `{"DB_PASSWORD": "…"}`.
+        let other = members.get("value").and_then(|_| members.get("name").or_else(|| members.get("key")));
+        let other = other.and_then(Value::as_str).filter(|name| name.len() <= LONGEST_NAME).map(str::to_owned);
+        let other = other.and_then(|name| {
+            let child = self.below(place, usize::MAX, &name);
+            self.places.get(child).and_then(|child| child.field)
+        });
+        let web_key = self.redactor.keys() && members.contains_key("kty");
+        for ((key, value), child) in members.iter_mut().zip(below) {
+            let field = self.places.get(child).and_then(|child| child.field);
+            let field = if key == "value" { field.or(other) } else { field };
+            match field {
+                Some(field) if may_be_secret(value) => self.hide(value, self.redactor.fields().name(field), child),
+                _ if web_key && is_private_part(key) && value.is_string() => self.hide(value, PRIVATE_KEY, child),
+                _ if self.is_basic(key, value) => self.hide(value, BASIC, child),
+                _ => self.value(value, child),
+            }
+        }
+    }
+
+    /// Where Docker and npm keep user and password in base64.
+    fn is_basic(&self, key: &str, value: &Value) -> bool {
+        matches!(key, "auth" | "_auth") && self.redactor.basic() && value.as_str().is_some_and(innocent::is_basic)
+    }
+
+    /// The place of the member `key`, which was the one at `position` the last time.
+    fn below(&mut self, place: usize, position: usize, key: &str) -> usize {
+        if let Some(above) = self.places.get(place) {
+            let usual = above.below.get(position).copied();
+            if let Some(child) = usual.filter(|child| self.places.get(*child).is_some_and(|child| child.key == key)) {
+                return child;
+            }
+            if let Some(child) = above.by_key.get(key) {
+                return *child;
+            }
+        }
+        let child = self.places.len();
+        let clean = self.name(key);
+        let named = self.redactor.fields().named(key);
+        let field = self.redactor.fields().find(&named, || {
+            let path = [self.keys(place), vec![key]].concat();
+            path.iter().flat_map(|key| key.split('.')).map(str::to_ascii_lowercase).collect()
+        });
+        self.places.push(Place { above: place, key: key.to_owned(), field, clean, ..Place::default() });
+        if let Some(above) = self.places.get_mut(place) {
+            above.below.push(child);
+            above.by_key.insert(key.to_owned(), child);
+        }
+        child
+    }
+
+    /// The name of a member without secrets, if it has any.
+    fn name(&mut self, key: &str) -> Option<String> {
+        let mut found = Vec::new();
+        let clean = self.redactor.text(key, 0, &mut found);
+        found.into_iter().for_each(|(by, count)| self.tally.add(by, 0, count));
+        clean
+    }
+
+    /// Two names that are alike without their secrets stay two.
+    fn rename(&self, members: &mut Map<String, Value>, below: &[usize]) {
+        for ((key, value), child) in std::mem::take(members).into_iter().zip(below) {
+            let mut name = self.places.get(*child).and_then(|child| child.clean.clone()).unwrap_or(key);
+            while members.contains_key(&name) {
+                name.push('_');
+            }
+            members.insert(name, value);
+        }
+    }
+
+    /// The names from the top to the place.
+    fn keys(&self, place: usize) -> Vec<&str> {
+        let mut keys = Vec::new();
+        let mut at = place;
+        while let Some(place) = self.places.get(at).filter(|_| at > 0) {
+            keys.push(place.key.as_str());
+            at = place.above;
+        }
+        keys.reverse();
+        keys
+    }
+
+    /// The names from the top to the place, with dots between them.
+    pub(super) fn path(&self, place: usize) -> String {
+        self.keys(place).join(".")
+    }
+
+    fn hide(&mut self, value: &mut Value, by: &'r str, place: usize) {
+        if value.as_str() != Some(REDACTED) {
+            *value = Value::from(REDACTED);
+            self.tally.add(by, place, 1);
+        }
+    }
+}
+
+/// Nothing, yes and no are not secrets, and neither is what is gone already.
+fn may_be_secret(value: &Value) -> bool {
+    match value {
+        Value::Null | Value::Bool(_) => false,
+        Value::String(text) => !text.is_empty(),
+        Value::Array(items) => !items.is_empty(),
+        Value::Object(members) => !members.is_empty(),
+        Value::Number(_) => true,
+    }
+}
+
+/// The private members of a JSON Web Key (RFC 7518 section 6).
+fn is_private_part(key: &str) -> bool {
+    matches!(key, "d" | "k" | "p" | "q" | "dp" | "dq" | "qi" | "oth")
+}
