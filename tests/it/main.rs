@@ -25,6 +25,7 @@ mod documents;
 mod forge;
 mod hardening;
 mod host_figures;
+mod host_logs;
 mod host_network;
 mod http;
 mod intermediate;

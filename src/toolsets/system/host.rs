@@ -1,5 +1,10 @@
 //! A host is a folder: every file is read below one root, up to a cap, and no path leads out of it.
 
+mod files;
+mod processes;
+#[cfg(test)]
+mod tests;
+
 use std::fs::File;
 use std::io::{self, BufRead as _, BufReader, Read as _};
 use std::ops::ControlFlow;
@@ -8,16 +13,19 @@ use std::path::{Component, Path, PathBuf};
 use std::str::FromStr;
 use std::sync::Arc;
 
-use rustix::fs::{Dir, FileType, Mode, OFlags, ResolveFlags, fstat, openat2, readlinkat};
+use rustix::fs::{FileType, Mode, OFlags, ResolveFlags, fstat, openat2, readlinkat};
 use rustix::io::Errno;
 
 use super::SystemSection;
 use super::budget;
 use super::kernel_stat::KernelStat;
+use super::quantity::fixed;
 use super::reread::Reread;
+use crate::clock::{Clock, Timestamp};
 use crate::error::{Code, Failure};
-use crate::sandbox::descriptor::{self, Access, Descriptor};
-use crate::sandbox::lookout;
+
+use files::listed;
+pub(super) use files::{beginning, regular};
 
 /// The largest file that is read whole: `/proc/cpuinfo` of a machine with 2048 processors fits.
 const FILE_BYTES: usize = 4 << 20;
@@ -210,20 +218,6 @@ impl Host {
         }
     }
 
-    /// What the sandbox keeps shut, and has a lookout for.
-    fn through_the_lookout(&self, path: &str, cap: usize, denied: io::Error) -> io::Result<(Vec<u8>, bool)> {
-        let pid = path.strip_prefix("proc/").and_then(|rest| rest.strip_suffix("/environ")?.parse().ok());
-        let room = usize::try_from(budget::room()).unwrap_or(usize::MAX);
-        match pid.filter(|_| self.root == Path::new("/")).and_then(|pid| lookout::environment(pid, cap.min(room))) {
-            Some(found) => {
-                let (bytes, more) = found?;
-                budget::hold(bytes.len())?;
-                Ok((bytes, more))
-            }
-            None => Err(denied),
-        }
-    }
-
     /// The first `cap` bytes of a regular file as text, and whether there are more. What is no regular file is not even
     /// opened: users can put links where this looks, and of some devices the opening alone has effects.
     pub(super) fn text(&self, path: &str, cap: usize) -> io::Result<(String, bool)> {
@@ -251,42 +245,14 @@ impl Host {
         self.open(path, OFlags::empty()).map_or_else(|error| error.kind() == io::ErrorKind::PermissionDenied, |_| true)
     }
 
-    /// Gives `take` every open file of a process, in the order of the kernel, until it breaks off. What the sandbox keeps
-    /// shut is asked of the lookout.
-    pub(super) fn open_files(&self, pid: u32, mut take: impl FnMut(Descriptor) -> ControlFlow<()>) -> io::Result<()> {
-        let told = |mut one: Descriptor| {
-            if !self.is_this() {
-                // Links in a folder are like any others; the files beside them say it.
-                let info = self.find(&format!("proc/{pid}/fdinfo/{}", one.number));
-                one.access = info.as_deref().and_then(Access::of_flags);
-            }
-            take(one)
-        };
-        match self.directory(&format!("proc/{pid}/fd")).and_then(|directory| descriptor::each(directory, told)) {
-            Err(error) if error.kind() == io::ErrorKind::PermissionDenied && self.is_this() => {
-                let _ = lookout::descriptors(pid).ok_or(error)??.into_iter().try_for_each(take);
-                Ok(())
-            }
-            found => found,
-        }
-    }
-
     /// The names in a directory, sorted; none when it cannot be read.
     pub(super) fn list(&self, path: &str) -> Vec<String> {
         self.names(path).unwrap_or_default()
     }
 
-    /// The names in a directory, sorted, up to a number that no honest host reaches.
+    /// The same, and why it cannot be read.
     pub(super) fn names(&self, path: &str) -> io::Result<Vec<String>> {
-        let directory = Dir::new(self.open(path, OFlags::DIRECTORY)?)?;
-        let mut names: Vec<String> = directory
-            .filter_map(|entry| entry.ok()?.file_name().to_str().ok().map(str::to_owned))
-            .filter(|name| name != "." && name != "..")
-            .take(ENTRIES)
-            .collect();
-        budget::hold(names.iter().map(|name| size_of::<String>().saturating_add(name.len())).sum())?;
-        names.sort_unstable();
-        Ok(names)
+        listed(self.open(path, OFlags::DIRECTORY)?)
     }
 
     /// Where a link leads, in words; `None` of what is no link.
@@ -305,6 +271,16 @@ impl Host {
     /// The last name in where a link leads: the driver of a device, for one.
     pub(super) fn link_name(&self, path: &str) -> Option<String> {
         self.link(path)?.rsplit('/').next().map(str::to_owned).filter(|name| !name.is_empty())
+    }
+
+    /// The time of day; of a folder, the moment its files were taken at, if they tell when and how long the host ran.
+    pub(super) fn now(&self) -> Timestamp {
+        let taken = || {
+            let boot = KernelStat::parse(&self.find("proc/stat")?)?.boot_seconds?;
+            let uptime = fixed(self.line("proc/uptime")?.split_whitespace().next()?, 3)?;
+            Some(Timestamp::from_millis(i64::try_from(boot.checked_mul(1000)?.checked_add(uptime)?).ok()?))
+        };
+        (!self.is_this()).then(taken).flatten().unwrap_or_else(|| Clock::system().now())
     }
 
     /// The room on the file system that is mounted at `mount_point`. This can hang when its server is gone.
@@ -333,23 +309,6 @@ impl Host {
     }
 }
 
-/// The first `cap` bytes of what was opened, and whether there are more, if it is a regular file.
-pub(super) fn regular(file: OwnedFd, cap: usize) -> io::Result<(Vec<u8>, bool)> {
-    let about = fstat(&file)?;
-    if FileType::from_raw_mode(about.st_mode) != FileType::RegularFile {
-        return Err(io::Error::new(io::ErrorKind::InvalidInput, "it is no regular file"));
-    }
-    // The kernel gives some of its files the size 0 or 4096 whatever is in them.
-    let room = usize::try_from(about.st_size).unwrap_or(0).clamp(4096, cap.max(4096)).saturating_add(1);
-    let mut bytes = Vec::with_capacity(room);
-    let most = u64::try_from(cap).unwrap_or(u64::MAX).min(budget::room()).saturating_add(1);
-    File::from(file).take(most).read_to_end(&mut bytes)?;
-    budget::hold(bytes.len())?;
-    let more = bytes.len() > cap;
-    bytes.truncate(cap);
-    Ok((bytes, more))
-}
-
 fn statvfs(path: &Path) -> io::Result<Space> {
     let found = rustix::fs::statvfs(path)?;
     let bytes = |blocks: u64| blocks.saturating_mul(found.f_frsize);
@@ -360,113 +319,4 @@ fn statvfs(path: &Path) -> io::Result<Space> {
         inodes: found.f_files,
         inodes_free: found.f_ffree,
     })
-}
-
-#[cfg(test)]
-mod tests {
-    use std::os::unix::fs::symlink;
-
-    use super::*;
-
-    #[test]
-    fn no_path_and_no_link_leads_out_of_the_folder() {
-        let outer = tempfile::tempdir().unwrap();
-        let root = outer.path().join("root");
-        std::fs::create_dir_all(root.join("proc")).unwrap();
-        std::fs::write(outer.path().join("secret"), "secret").unwrap();
-        std::fs::write(root.join("proc/inside"), "inside").unwrap();
-        symlink("../../secret", root.join("proc/up")).unwrap();
-        symlink(outer.path().join("secret"), root.join("proc/absolute")).unwrap();
-        symlink("/proc/inside", root.join("proc/rooted")).unwrap();
-        let host = Host::folder(&root);
-        for path in ["../secret", "proc/../../secret", "/etc/passwd", "./proc/inside", "proc/up", "proc/absolute"] {
-            assert_eq!(host.read(path).unwrap_err().code(), Code::ToolFailed, "{path}");
-        }
-        assert_eq!(host.read("proc/inside").unwrap(), "inside");
-        assert_eq!(host.read("proc/rooted").unwrap(), "inside");
-        assert_eq!(host.list("proc"), ["absolute", "inside", "rooted", "up"]);
-        assert!(host.list("proc/..").is_empty());
-        assert!(Host::this().read("../etc/passwd").is_err());
-    }
-
-    #[test]
-    fn a_file_over_the_cap_is_a_failure_not_half_an_answer() {
-        let root = tempfile::tempdir().unwrap();
-        std::fs::write(root.path().join("large"), vec![b'x'; FILE_BYTES + 1]).unwrap();
-        let host = Host::folder(root.path());
-        assert!(host.read("large").unwrap_err().public().contains("too large"));
-        assert_eq!(host.start("large", 3).unwrap(), (b"xxx".to_vec(), true));
-        assert!(host.read("").is_err());
-    }
-
-    #[test]
-    fn a_long_file_is_read_line_by_line_and_no_further_than_the_cap() {
-        let root = tempfile::tempdir().unwrap();
-        let long = "y".repeat(usize::try_from(LINE_BYTES).unwrap() + 9);
-        std::fs::write(root.path().join("lines"), format!("one\n{long}\n\nlast")).unwrap();
-        let host = Host::folder(root.path());
-        let mut lengths = Vec::new();
-        let mut take = |line: &str| {
-            lengths.push(line.len());
-            ControlFlow::Continue(())
-        };
-        assert!(host.each_line("lines", &mut take).unwrap());
-        assert_eq!(lengths, [3, usize::try_from(LINE_BYTES).unwrap(), 0, 4]);
-        assert!(!host.each_line("lines", |_| ControlFlow::Break(())).unwrap());
-        let sparse = File::create(root.path().join("sparse")).unwrap();
-        sparse.set_len(STREAM_BYTES + 1).unwrap();
-        assert!(!host.each_line("sparse", |_| ControlFlow::Continue(())).unwrap());
-        assert!(host.each_line("gone", |_| ControlFlow::Continue(())).is_err());
-    }
-
-    #[test]
-    fn links_are_read_and_not_followed() {
-        let root = tempfile::tempdir().unwrap();
-        let fd = root.path().join("fd");
-        std::fs::create_dir(&fd).unwrap();
-        std::fs::write(fd.join("3"), "").unwrap();
-        symlink("socket:[42]", fd.join("4")).unwrap();
-        symlink("../fd", fd.join("5")).unwrap();
-        let host = Host::folder(root.path());
-        assert_eq!((host.link("fd/4").as_deref(), host.link("fd/3")), (Some("socket:[42]"), None));
-        assert_eq!(host.link_name("fd/5").as_deref(), Some("fd"));
-        assert_eq!(host.open_files(7, |_| ControlFlow::Continue(())).unwrap_err().kind(), io::ErrorKind::NotFound);
-        assert!(host.has("fd/3") && !host.has("fd/4"));
-    }
-
-    #[test]
-    fn a_pipe_and_a_circle_of_links_hold_nobody_up() {
-        let root = tempfile::tempdir().unwrap();
-        let pipe = root.path().join("pipe");
-        rustix::fs::mknodat(rustix::fs::CWD, &pipe, FileType::Fifo, Mode::from(0o600), 0).unwrap();
-        symlink("circle", root.path().join("circle")).unwrap();
-        let host = Host::folder(root.path());
-        assert_eq!(host.find("pipe").unwrap_or_default(), "");
-        assert!(host.each_line("pipe", |_| ControlFlow::Continue(())).is_ok());
-        assert!(host.find("circle").is_none() && host.names("circle").is_err());
-    }
-
-    #[test]
-    fn only_a_regular_file_is_read_as_text() {
-        let root = tempfile::tempdir().unwrap();
-        std::fs::write(root.path().join("file"), "a\u{e9}\n").unwrap();
-        std::fs::create_dir(root.path().join("folder")).unwrap();
-        symlink("file", root.path().join("link")).unwrap();
-        symlink("self", root.path().join("self")).unwrap();
-        rustix::fs::mknodat(rustix::fs::CWD, root.path().join("pipe"), FileType::Fifo, 0o600.into(), 0).unwrap();
-        let host = Host::folder(root.path());
-        assert_eq!(host.text("link", 16).unwrap(), ("a\u{e9}\n".to_owned(), false));
-        assert_eq!(host.text("file", 2).unwrap(), ("a\u{fffd}".to_owned(), true));
-        for path in ["folder", "pipe", "self", "none", "../file"] {
-            assert!(host.text(path, 16).is_err(), "{path}");
-        }
-        assert!(Host::this().text("dev/null", 16).is_err());
-        assert!(Host::this().text("proc/self/status", 1 << 20).unwrap().0.starts_with("Name:"));
-    }
-
-    #[test]
-    fn a_folder_knows_no_room_and_the_machine_knows_its_own() {
-        assert!(Host::folder("/").space("/").is_err());
-        assert!(Host::this().space("/").unwrap().size > 0);
-    }
 }
