@@ -85,8 +85,13 @@ impl Door {
         match self.authenticator.authenticate(peer, presented, now).await {
             Ok(caller) => {
                 let record = self.bare(Event::AuthSuccess, Client::from(&**peer));
-                let promised = self.trail.promise(record.by(caller.principal(), caller.scopes()).succeeded()).await;
-                let recorded = promised.inspect_err(|failure| Refused { code: failure.code() }.emit())?;
+                let record = record.by(caller.principal(), caller.scopes()).succeeded();
+                let recorded = match self.trail.healthy() {
+                    true => self.trail.promise(record).await,
+                    // Nobody needs to read the request if this cannot be kept.
+                    false => self.trail.note(record).await.map(|()| Receipt::kept_already()),
+                };
+                let recorded = recorded.inspect_err(|failure| Refused { code: failure.code() }.emit())?;
                 Ok((Arc::new(caller), recorded))
             }
             Err(failure) => {

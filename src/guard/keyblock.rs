@@ -79,8 +79,9 @@ fn encoded(text: &str) -> Vec<Range<usize>> {
         let length = run.bytes().position(|byte| !is_base64(byte)).unwrap_or(run.len());
         let first = run.get(..length).unwrap_or_default();
         let beginning = super::disguise::decoded(first.as_bytes()).unwrap_or_default();
+        let end = start.saturating_add(length);
+        from = end;
         if beginning.contains("PRIVATE KEY") {
-            let end = start.saturating_add(length);
             from = forward(text, end, text.len()).unwrap_or(end);
             found.push(start..from);
         }

@@ -1,21 +1,20 @@
 //! Taking secrets out of values: by the names of fields and by the shape of text. What is taken out is never logged; only
 //! how often, where, and by which rule.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
-use std::fmt;
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::ops::Range;
-use std::sync::OnceLock;
 
-use regex::{Regex, RegexSet, RegexSetBuilder};
+use regex::{Regex, RegexSet};
 use serde_json::Value;
 
 use super::RedactionSection;
 use super::builtin::{self, ARGUMENT, BASIC, PRIVATE_KEY};
 use super::column::{Column, Span};
 use super::fields::Fields;
+use super::known::{Builtin, apply, together};
 use super::leased::Leased;
-use super::prefilter::Prefilter;
-use super::rule::{Rule, compile};
+use super::rule::Rule;
+use super::tally::{Redacted, Tally};
 use super::walk::{Leaf, Walk};
 use super::{disguise, keyblock};
 use crate::error::{Code, Failure};
@@ -24,48 +23,11 @@ use crate::error::{Code, Failure};
 pub(super) const REDACTED: &str = "[REDACTED]";
 /// Names what was leased for the call.
 const LEASED: &str = "leased";
-/// How often the patterns are applied to a text that they keep changing.
-const PASSES: usize = 4;
 /// Forms within forms that are looked into: base64 within an address within base64.
 const LAYERS: usize = 3;
-/// Kinds of findings that are told one by one.
-const TOLD: usize = 64;
 /// Characters of a field that are told.
 const PLACE: usize = 120;
 const MOST_PATTERNS: usize = 256;
-
-/// What was taken out and how often; never the value.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub struct Redacted {
-    /// The pattern's name, or the path pattern.
-    pub by: String,
-    /// The names of members on the way to it, with dots between them; empty at the top, and where too many are told of.
-    pub field: String,
-    /// How often.
-    pub count: u64,
-}
-
-impl fmt::Display for Redacted {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.field.as_str() {
-            "" => f.write_str(&self.by),
-            field if field == self.by => f.write_str(field),
-            field => write!(f, "{} in {field}", self.by),
-        }
-    }
-}
-
-/// How often each rule changed something, by place.
-#[derive(Default)]
-pub(super) struct Tally<'r>(BTreeMap<(&'r str, usize), u64>);
-
-impl<'r> Tally<'r> {
-    pub(super) fn add(&mut self, by: &'r str, place: usize, more: u64) {
-        let full = self.0.len() >= TOLD && !self.0.contains_key(&(by, place));
-        let count = self.0.entry((by, if full { 0 } else { place })).or_default();
-        *count = count.saturating_add(more);
-    }
-}
 
 /// The compiled patterns.
 pub struct Redactor {
@@ -194,7 +156,7 @@ impl Redactor {
 
     fn may_span(&self, text: &str) -> bool {
         (self.keys() && keyblock::is_possible(text))
-            || self.builtin.spanning.iter().any(|spanning| spanning.active(self, text))
+            || self.builtin.spanning.iter().any(|spanning| spanning.active(&self.without, text))
     }
 
     /// What is to be taken out of `text` whatever line ends it holds.
@@ -214,7 +176,7 @@ impl Redactor {
                 spans.extend(found.into_iter().map(|range| (range.start, range.end, REDACTED.to_owned())));
             }
         }
-        for spanning in self.builtin.spanning.iter().filter(|spanning| spanning.active(self, text)) {
+        for spanning in self.builtin.spanning.iter().filter(|spanning| spanning.active(&self.without, text)) {
             for groups in spanning.regex.captures_iter(text) {
                 let (Some(whole), Some(before)) = (groups.get(0), groups.get(1)) else { continue };
                 if text.get(before.end()..whole.end()).is_some_and(|secret| secret.trim() != REDACTED) {
@@ -356,97 +318,6 @@ impl Redactor {
     fn given<'r>(&'r self, text: &str, found: &mut Vec<(&'r str, u64)>) -> Option<String> {
         apply(self.given_set.as_ref()?, || self.given.iter().map(Some), text, found)
     }
-}
-
-/// Applies the rules that `set` says concern the text, until nothing changes any more.
-fn apply<'r, R: Iterator<Item = Option<&'r Rule>>>(
-    set: &RegexSet,
-    rules: impl Fn() -> R,
-    text: &str,
-    found: &mut Vec<(&'r str, u64)>,
-) -> Option<String> {
-    if !set.is_match(text) {
-        return None;
-    }
-    let mut clean: Option<String> = None;
-    for _ in 0..PASSES {
-        let concerned = set.matches(clean.as_deref().unwrap_or(text));
-        let mut changed = false;
-        for (slot, rule) in rules().enumerate() {
-            // What holds of the text as it is now is asked in the next pass.
-            if let Some(rule) = rule.filter(|_| concerned.matched(slot))
-                && let Some((better, count)) = rule.apply(clean.as_deref().unwrap_or(text))
-            {
-                clean = Some(better);
-                changed = true;
-                found.push((&rule.name, count));
-            }
-        }
-        if !changed {
-            break;
-        }
-    }
-    clean
-}
-
-/// The built-in rules: the same for every configuration, and dear, so they are compiled once in a process.
-struct Builtin {
-    rules: Vec<Rule>,
-    set: RegexSet,
-    prefilter: Prefilter,
-    /// Rules that go over several lines.
-    spanning: Vec<Spanning>,
-    flag: Regex,
-}
-
-struct Spanning {
-    name: &'static str,
-    literal: &'static str,
-    regex: Regex,
-}
-
-impl Spanning {
-    /// Whether the text may have one, and the rule is in force.
-    fn active(&self, redactor: &Redactor, text: &str) -> bool {
-        text.contains(self.literal) && !redactor.without.contains(self.name)
-    }
-}
-
-impl Builtin {
-    fn get() -> Result<&'static Self, Failure> {
-        static BUILTIN: OnceLock<Builtin> = OnceLock::new();
-        match BUILTIN.get() {
-            Some(builtin) => Ok(builtin),
-            None => Self::compile().map(|builtin| BUILTIN.get_or_init(|| builtin)),
-        }
-    }
-
-    fn compile() -> Result<Self, Failure> {
-        let shapes = builtin::shapes();
-        let words = shapes.iter().flat_map(|shape| shape.words).copied();
-        let literals = shapes.iter().flat_map(|shape| shape.literals).copied();
-        let prefilter = Prefilter::new(words, literals)?;
-        let rules = shapes.into_iter().map(Rule::known).collect::<Result<Vec<_>, _>>()?;
-        let spanning = builtin::spanning()
-            .into_iter()
-            .map(|(name, literal, pattern)| Ok(Spanning { name, literal, regex: compile(name, &pattern)? }))
-            .collect::<Result<Vec<_>, Failure>>()?;
-        Ok(Self {
-            set: together(rules.iter())?,
-            prefilter,
-            spanning,
-            flag: compile(ARGUMENT, &builtin::flag())?,
-            rules,
-        })
-    }
-}
-
-fn together<'a>(rules: impl Iterator<Item = &'a Rule>) -> Result<RegexSet, Failure> {
-    RegexSetBuilder::new(rules.map(|rule| rule.regex.as_str()))
-        .size_limit(64 << 20)
-        .dfa_size_limit(16 << 20)
-        .build()
-        .map_err(|error| Failure::new(Code::Config, "redaction.patterns: too large together").because(error))
 }
 
 #[cfg(test)]

@@ -6,7 +6,8 @@ use serde_json::{Map, Value};
 
 use super::builtin::{ARGUMENT, BASIC, PRIVATE_KEY};
 use super::innocent;
-use super::redact::{REDACTED, Redactor, Tally};
+use super::redact::{REDACTED, Redactor};
+use super::tally::Tally;
 
 /// Bytes of a name that a `value` may have beside it.
 const LONGEST_NAME: usize = 256;

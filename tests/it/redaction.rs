@@ -191,3 +191,45 @@ fn innocent_text_is_left_alone() {
     }
     assert!(wrong.is_empty(), "{} wrong:\n{}", wrong.len(), wrong.join("\n"));
 }
+
+#[test]
+fn what_the_page_on_redaction_shows_is_accepted_and_does_what_it_says() {
+    let page = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/redaction.md")).unwrap();
+    let blocks: Vec<&str> = page.split("```yaml\n").skip(1).map(|rest| rest.split("```").next().unwrap()).collect();
+    assert!(blocks.len() >= 4);
+    let home = tempfile::tempdir().unwrap();
+    for block in &blocks {
+        fs::write(home.path().join("doorward.yaml"), block).unwrap();
+        let ended = crate::world::program::doorward(home.path(), &["check", "--config", "doorward.yaml"]);
+        assert_eq!(ended.status, 0, "{block}\n{}", ended.stderr);
+    }
+    #[derive(Deserialize)]
+    struct Block {
+        redaction: RedactionSection,
+    }
+    let with = |block: &str| {
+        let block: Block = serde_saphyr::from_str(block).unwrap();
+        Guard::new(Redactor::new(&block.redaction).unwrap(), Caps::new(&LimitsSection::default()))
+    };
+    let ticket = ["a", "BEGIN TICKET", "x", "END TICKET"];
+    let clean = with(blocks[0]).redact_params(json!({ "badge": 7, "t": "E-123456 password=abcd", "log": ticket }));
+    assert_eq!(clean["t"], "[REDACTED:EMPLOYEE_ID] password=[REDACTED]");
+    assert_eq!(clean["badge"], "[REDACTED]");
+    assert_eq!(clean["log"], json!(["a", "[REDACTED:TICKET]", "[REDACTED]", "[REDACTED]"]));
+    let clean = with(blocks[1])
+        .redact_params(json!({ "passcode": 7, "t": "secret=abcd", "u": "secret=abcdefghijklmnopqrstuv" }));
+    assert_eq!(clean, json!({ "passcode": 7, "t": "secret=abcd", "u": "secret=[REDACTED]" }));
+
+    // The table has every pattern, with kinds of the corpus.
+    let table = page.split_once("<!-- patterns -->\n").unwrap().1.split_once("\n\n").unwrap().0;
+    let rows: BTreeSet<&str> = table.lines().skip(2).map(|row| row.split('|').nth(1).unwrap().trim()).collect();
+    let names: BTreeSet<&str> = Redactor::builtin_names().into_iter().filter(|name| !name.contains('*')).collect();
+    assert_eq!(rows, names);
+    let corpus = corpus();
+    for row in table.lines().skip(2) {
+        let cells: Vec<&str> = row.split('|').map(str::trim).collect();
+        for kind in cells[2].split("; ") {
+            assert!(corpus.secrets.iter().any(|case| case.kind == kind && case.by == cells[1]), "{row}");
+        }
+    }
+}

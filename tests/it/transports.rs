@@ -174,8 +174,12 @@ fn several_transports_pass_the_check_and_serve() {
 
 #[test]
 fn systemd_hands_the_socket_over() {
-    let unit = block("socket");
+    let unit = include_str!("../../systemd/doorward.socket");
     let value = |key: &str| unit.lines().find_map(|line| line.strip_prefix(key)?.strip_prefix('=')).unwrap();
+    assert!(
+        value("ListenStream").starts_with("/run/doorward/")
+            && u32::from_str_radix(value("SocketMode"), 8).unwrap() <= 0o660
+    );
     let home = tempfile::tempdir().unwrap();
     if there_is("systemd-analyze", "the socket unit") {
         fs::write(home.path().join("doorward.socket"), unit).unwrap();
@@ -191,7 +195,7 @@ fn systemd_hands_the_socket_over() {
     fs::write(home.path().join("doorward.yaml"), placed(home.path(), "unix")).unwrap();
     let socket = value("ListenStream").replace("/run/doorward", &home.path().display().to_string());
     let mut activate = command("systemd-socket-activate", home.path());
-    activate.args(["--listen", &socket, "--fdname", value("FileDescriptorName"), DOORWARD, "serve"]);
+    activate.args(["--listen", &socket, "--fdname", "doorward.socket", DOORWARD, "serve"]);
     activate.args(["--config", "doorward.yaml"]);
     let mut running = Running::start(activate);
     running.until(|_| Path::new(&socket).exists().then_some(()));

@@ -313,6 +313,27 @@ proptest! {
     }
 
     #[test]
+    fn the_search_for_literals_overlooks_no_line(
+        words in proptest::collection::vec(
+            prop_oneof![
+                "[ -~]{0,6}",
+                proptest::sample::select(vec![
+                    "pAssWord", "Secret", "tOken", "api_key", "=", ": ", "abcdef12", "Cookie", "authorization", "BEARER ",
+                    "AKIA", "A1B2C3D4E5F6G7H8", "ghp_", "://", "a:b@", "psk", "sig", "?", "rocommunity ", "$6$", "curl ", "-u ",
+                    "mysql ", "-p", "SK", "0123456789abcdef0123456789abcdef", "a1B2c3D4e5F6g7H8i9J0k1L2m3N4o5P6q7R8", ":::",
+                    ":AA", "{SSHA}", "\"auth\": \"dXNlcjpwYXNzd29yZA==\"", "kty", "\"d\":\"", "key-", "sk_", "<password>", "<",
+                ]).prop_map(str::to_owned),
+            ],
+            0..8,
+        ),
+    ) {
+        let line = words.concat();
+        if builtin().known(&line, &mut Vec::new()).is_some() {
+            prop_assert!(!builtin().builtin.prefilter.lines(&line).is_empty(), "{}", line);
+        }
+    }
+
+    #[test]
     fn an_assigned_secret_never_stays(
         before in "[ -~]{0,10}",
         name in "(?i)(password|passwd|secret|token|api_key|apikey|db_password)",
@@ -322,6 +343,36 @@ proptest! {
         let (text, told) = clean(&format!("{before} {name}{between}{secret}"));
         prop_assert!(!text.contains(&secret), "{}", text);
         prop_assert!(!told.is_empty());
+    }
+}
+
+#[test]
+fn no_text_takes_long() {
+    let clock = crate::clock::Clock::system();
+    for piece in [
+        "token:no,",
+        "password=\" ",
+        "://a:",
+        "curl -u ",
+        "%41",
+        "-----BEGIN PRIVATE KEY-----",
+        "-----END PRIVATE KEY-----\n",
+        "aGVsbG8gd29ybGQgaGVsbG8gd29ybGQg ",
+        "machine a login b ",
+        "Private-Lines: 1\n",
+        "LS0tLS1CRUdJTi",
+        "password: {{",
+        "a@b://",
+        "kty\"d\":\"",
+        "\u{200b}",
+        "\\\\\"",
+    ] {
+        let begun = clock.instant();
+        let text = piece.repeat(40_000 / piece.len());
+        let mut value = json!({ "one": text, "many": (vec![piece; 1000]) });
+        builtin().redact(&mut value, None);
+        // Linear work is less than a second even without optimisation.
+        assert!(clock.instant().duration_since(begun).as_secs() < 10, "{piece:?}");
     }
 }
 

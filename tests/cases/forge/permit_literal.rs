@@ -4,5 +4,5 @@ use doorward::call::{Arguments, Resource};
 use doorward::policy::Permit;
 
 pub fn forge(arguments: Arguments) -> Permit {
-    Permit { arguments, resource: Resource::this_host(), by: vec![] }
+    Permit { arguments, resource: Resource::this_host(), by: vec![], leased: Default::default() }
 }
