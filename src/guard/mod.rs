@@ -87,6 +87,14 @@ impl Guard {
         }
     }
 
+    /// Redacts what a tool says on its way, which reaches the client before there is an output.
+    #[must_use]
+    pub fn redact_message(&self, message: &str) -> String {
+        let mut text = Value::from(self.redactor.redact_text(message, None));
+        text::make_harmless(&mut text);
+        text.as_str().unwrap_or_default().to_owned()
+    }
+
     /// Redacts values that go into the audit log, and makes them harmless for whoever reads it.
     #[must_use]
     pub fn redact_params(&self, mut params: Value) -> Value {
@@ -140,6 +148,15 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+
+    #[test]
+    fn what_a_tool_says_on_its_way_holds_no_secret_and_steers_no_terminal() {
+        let redactor = Redactor::new(&RedactionSection::default()).unwrap();
+        let guard = Guard::new(redactor, Caps::new(&LimitsSection::default()));
+        let said = guard.redact_message("connecting with password=hunter2 to web01\u{1b}[2J");
+        assert!(said.starts_with("connecting with password=[REDACTED]") && !said.contains("hunter2"), "{said}");
+        assert!(said.contains("web01") && !said.contains('\u{1b}'), "{said}");
+    }
 
     #[test]
     fn arguments_go_into_the_log_without_secrets_and_hidden_characters() {

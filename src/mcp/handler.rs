@@ -23,7 +23,7 @@ use super::{Passage, SPOKEN, errors, listing};
 use crate::authn::{Caller, Presented};
 use crate::call::{Call, CallId, Progress, Step};
 use crate::error::{Code, Failure};
-use crate::guard::Released;
+use crate::guard::{Guard, Released};
 use crate::identity::PeerIdentity;
 use crate::pipeline::Door;
 
@@ -204,7 +204,7 @@ async fn pass(door: &Door, call: Call, context: &RequestContext<RoleServer>) -> 
     };
     let (progress, steps) = Progress::channel(PROGRESS_QUEUE);
     let over = Notify::new();
-    let mut forwarding = pin!(forward(steps, &over, token, &context.peer).fuse());
+    let mut forwarding = pin!(forward(steps, &over, token, &context.peer, &door.guard).fuse());
     // Side by side: a client that does not take its progress must not keep the call from its time limit.
     let mut passing = Box::pin(door.pass(call, &progress));
     let result = loop {
@@ -221,7 +221,13 @@ async fn pass(door: &Door, call: Call, context: &RequestContext<RoleServer>) -> 
 }
 
 /// Ends when the call is over and what it had reported by then is with the transport.
-async fn forward(mut steps: Receiver<Step>, over: &Notify, token: ProgressToken, peer: &Peer<RoleServer>) {
+async fn forward(
+    mut steps: Receiver<Step>,
+    over: &Notify,
+    token: ProgressToken,
+    peer: &Peer<RoleServer>,
+    guard: &Guard,
+) {
     loop {
         let step = tokio::select! {
             biased;
@@ -233,6 +239,7 @@ async fn forward(mut steps: Receiver<Step>, over: &Notify, token: ProgressToken,
             step = steps.recv() => step,
         };
         let Some(Step { done, total, message }) = step else { return };
+        let message = guard.redact_message(&message);
         let mut params = ProgressNotificationParam::new(token.clone(), done).with_message(message);
         params.total = total;
         // A client that is gone is noticed by the transport, which then cancels the call.

@@ -34,7 +34,7 @@ fn said(program: &str, arguments: &[&str]) -> String {
 fn asked(tool: &str, arguments: &Value) -> Value {
     let home = tempfile::tempdir().unwrap();
     let config = "transport: stdio\nqueries: {sensitive: {enabled: true, allow: [get_auth_logs, get_event_log]}}\n\
-                  limits: {logs: {max_age_hours: 1000000}}\n";
+                  limits: {logs: {max_age_hours: 1000000}}\nsandbox: {capabilities: [CAP_SYSLOG]}\n";
     fs::write(home.path().join("doorward.yaml"), config).unwrap();
     let mut run = command(DOORWARD, home.path());
     run.args(["serve", "--config", "doorward.yaml"]);

@@ -1,10 +1,14 @@
 //! Golden answers: what the fixture hosts answer to questions worth keeping, in tests/golden/host. `UPDATE=1` writes them.
 
 use std::path::Path;
+use std::sync::Arc;
 
 use serde_json::{Value, json};
 
+use super::budget::{self, Allowance};
 use super::{Host, SystemSection, ask_one};
+use crate::admission::ResourcesSection;
+use crate::call::Impact;
 
 /// Which host, the name of the file, the query, its arguments.
 fn cases() -> Vec<(&'static str, &'static str, &'static str, Value)> {
@@ -65,8 +69,10 @@ fn the_fixture_hosts_answer_as_they_did() {
     let mut wrong = Vec::new();
     for (case, file, query, arguments) in cases() {
         let host = Host::fixture(case).opened(&section);
-        let answer =
-            ask_one(query, &host, arguments).unwrap().unwrap_or_else(|failure| panic!("{case} {file}: {failure:?}"));
+        // As it is asked: within what a query may take.
+        let allowance = Allowance::of(Impact::Medium, &ResourcesSection::default());
+        let asked = budget::within(allowance, &Arc::default(), || ask_one(query, &host, arguments).unwrap());
+        let answer = asked.unwrap_or_else(|failure| panic!("{case} {file}: {failure:?}"));
         let text = serde_json::to_string_pretty(&answer).unwrap() + "\n";
         let path = folder.join(case).join(format!("{file}.json"));
         if update {

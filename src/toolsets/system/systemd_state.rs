@@ -134,3 +134,23 @@ pub(super) fn processes(host: &Host, unit: &str, slice: Option<&str>) -> Option<
     let group = format!("sys/fs/cgroup/{}/{unit}/cgroup.procs", folders.join("/"));
     Some(host.find(&group)?.lines().count())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::query::HostQuery as _;
+    use super::super::systemd_units::Query;
+    use super::*;
+
+    #[test]
+    fn systemctl_is_declared_where_systemd_runs_and_only_there() {
+        let root = tempfile::tempdir().unwrap();
+        let needs = || {
+            let mut spec = Query::spec();
+            Query::reach(&mut spec, &Host::folder(root.path()));
+            (spec.needs.programs, spec.needs.servers)
+        };
+        assert_eq!(needs(), (false, false));
+        std::fs::create_dir_all(root.path().join("run/systemd/system")).unwrap();
+        assert_eq!(needs(), (true, true));
+    }
+}
