@@ -6,8 +6,7 @@ use std::os::fd::OwnedFd;
 
 use rustix::fs::{Dir, Mode, OFlags, ResolveFlags, openat2};
 
-use super::super::budget;
-use super::{ENTRIES, Host, READ};
+use super::{ENTRIES, Host, READ, budget};
 
 impl Host {
     /// A regular file to read parts of, and what is known of it. A pipe, a socket or a device is none.

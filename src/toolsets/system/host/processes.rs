@@ -3,8 +3,7 @@
 use std::io;
 use std::ops::ControlFlow;
 
-use super::super::budget;
-use super::Host;
+use super::{Host, budget};
 use crate::sandbox::descriptor::{self, Access, Descriptor};
 use crate::sandbox::lookout;
 
