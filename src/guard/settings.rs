@@ -72,17 +72,17 @@ impl Default for LimitsSection {
     }
 }
 
-/// Caps of the log queries. No effect in this version, which has no log queries.
+/// Caps of the log queries.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct LogLimits {
-    /// Default: 1000.
+    /// Entries in one answer. Default: 1000.
     #[schemars(range(min = 1))]
     pub max_lines: usize,
-    /// Default: 24.
+    /// Nothing older is read. Default: 24.
     #[schemars(range(min = 1))]
     pub max_age_hours: u64,
-    /// Default: 10485760.
+    /// Bytes of one file that are looked at: the last ones. Default: 10485760.
     #[schemars(range(min = 1))]
     pub max_bytes_per_file: u64,
 }

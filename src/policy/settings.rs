@@ -22,9 +22,34 @@ impl Default for ScopesSection {
             "get_uptime",
             "get_temperature",
         ];
+        let logs = ["get_journal_logs", "get_syslog", "get_app_logs", "get_kernel_logs"];
+        let hooks = [
+            "get_block_devices",
+            "get_connections",
+            "get_cron_jobs",
+            "get_dns_config",
+            "get_firewall_rules",
+            "get_kernel_modules",
+            "get_listening_ports",
+            "get_mounts",
+            "get_network_config",
+            "get_pci_devices",
+            "get_sysctl",
+            "get_systemd_timers",
+            "get_systemd_units",
+        ];
         let sbom = ["get_packages", "get_containers", "get_container_images", "get_dependencies"];
-        let sensitive = ["get_user_accounts", "get_sudo_config", "get_ssh_config", "get_env_vars", "get_open_files"];
-        let families: [(&str, &[&str]); 3] = [("core", &core), ("sbom", &sbom), ("sensitive", &sensitive)];
+        let sensitive = [
+            "get_user_accounts",
+            "get_sudo_config",
+            "get_ssh_config",
+            "get_env_vars",
+            "get_open_files",
+            "get_auth_logs",
+            "get_event_log",
+        ];
+        let families: [(&str, &[&str]); 5] =
+            [("core", &core), ("logs", &logs), ("hooks", &hooks), ("sbom", &sbom), ("sensitive", &sensitive)];
         let owned =
             |(scope, tools): (&str, &[&str])| (scope.to_owned(), tools.iter().map(|&tool| tool.to_owned()).collect());
         Self(families.map(owned).into())

@@ -4,12 +4,13 @@
 
 use std::fs::File;
 use std::io::{self, BufRead, BufReader, Read, Write};
+use std::ops::ControlFlow;
 use std::os::fd::OwnedFd;
 use std::sync::{Mutex, OnceLock, PoisonError};
 
-use rustix::fs::{Dir, Mode, OFlags, open, readlinkat};
-use rustix::io::Errno;
+use rustix::fs::{Mode, OFlags, open};
 
+use super::descriptor::{self, Access, Descriptor};
 use super::{Capability, Plan, Wall, calls, privileges};
 
 /// The longest question, in bytes.
@@ -59,16 +60,13 @@ pub fn environment(pid: u32, cap: usize) -> Option<io::Result<(Vec<u8>, bool)>> 
     Some(answer.map(|bytes| (bytes, false)))
 }
 
-/// The open files of a process: the number of each and where it leads; `None` when there is no lookout.
+/// The open files of a process; `None` when there is no lookout.
 ///
 /// # Errors
 /// As those of [`environment`].
-pub fn descriptors(pid: u32) -> Option<io::Result<Vec<(String, String)>>> {
+pub fn descriptors(pid: u32) -> Option<io::Result<Vec<Descriptor>>> {
     let answer = ask(&format!("descriptors {pid} {ANSWER}\n"))?;
-    Some(answer.map(|bytes| {
-        let mut words = bytes.split(|byte| *byte == 0).map(|word| String::from_utf8_lossy(word).into_owned());
-        std::iter::from_fn(|| Some((words.next()?, words.next()?))).collect()
-    }))
+    Some(answer.and_then(|bytes| said(&bytes).ok_or(io::ErrorKind::InvalidData.into())))
 }
 
 fn ask(question: &str) -> Option<io::Result<Vec<u8>>> {
@@ -148,29 +146,39 @@ fn start(pid: u32, most: usize) -> io::Result<Vec<u8>> {
     Ok(bytes)
 }
 
-/// Number and target of each, with a zero after either.
+/// What [`said`] understands.
 fn links(pid: u32, most: usize) -> io::Result<Vec<u8>> {
     let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::DIRECTORY | OFlags::NOFOLLOW;
-    let mut directory = Dir::new(open(format!("/proc/{pid}/fd"), flags, Mode::empty())?)?;
+    let directory = open(format!("/proc/{pid}/fd"), flags, Mode::empty())?;
     let mut bytes = Vec::new();
     let mut count = 0_usize;
-    while let Some(entry) = directory.read() {
-        let entry = entry?;
-        let target = match readlinkat(directory.fd()?, entry.file_name(), Vec::new()) {
-            Ok(target) => target,
-            // Not a link, or closed in the meantime.
-            Err(Errno::INVAL | Errno::NOENT) => continue,
-            Err(error) => return Err(error.into()),
-        };
-        let size = entry.file_name().to_bytes_with_nul().len().saturating_add(target.to_bytes_with_nul().len());
+    descriptor::each(directory, |one| {
+        let words = format!("{}\0{}\0{}\0", one.number, one.access.map_or("", Access::letters), one.target);
         count = count.saturating_add(1);
-        if bytes.len().saturating_add(size) > most || count > DESCRIPTORS {
-            break;
+        if bytes.len().saturating_add(words.len()) > most || count > DESCRIPTORS {
+            return ControlFlow::Break(());
         }
-        bytes.extend_from_slice(entry.file_name().to_bytes_with_nul());
-        bytes.extend_from_slice(target.to_bytes_with_nul());
-    }
+        bytes.extend_from_slice(words.as_bytes());
+        ControlFlow::Continue(())
+    })?;
     Ok(bytes)
+}
+
+/// Number, access and target of each, with a zero after every one of them; `None` of anything else.
+fn said(bytes: &[u8]) -> Option<Vec<Descriptor>> {
+    let mut rest = std::str::from_utf8(bytes).ok()?;
+    let mut found = Vec::new();
+    while !rest.is_empty() {
+        let mut words = rest.splitn(4, '\0');
+        let (number, letters, target) = (words.next()?.parse().ok()?, words.next()?, words.next()?.to_owned());
+        let access = Access::ALL.into_iter().find(|access| access.letters() == letters);
+        if access.is_none() && !letters.is_empty() {
+            return None;
+        }
+        rest = words.next()?;
+        found.push(Descriptor { number, target, access });
+    }
+    Some(found)
 }
 
 #[cfg(test)]
@@ -192,7 +200,7 @@ mod tests {
         let (result, output) = answered(&format!("descriptors {pid} 1000000\nenvironment {pid} 3\n"));
         assert!(result.is_ok());
         let text = String::from_utf8_lossy(&output).into_owned();
-        assert!(text.starts_with("found ") && text.contains(&file.path().display().to_string()), "{text}");
+        assert!(text.starts_with("found ") && text.contains(&format!("\0rw\0{}\0", file.path().display())), "{text}");
         let (_, environment) = text.rsplit_once("found 3\n").unwrap();
         assert_eq!(environment.len(), 3);
     }
@@ -218,6 +226,20 @@ mod tests {
     }
 
     #[test]
+    fn what_is_told_of_open_files_is_understood_and_nothing_else_is() {
+        let bytes = links(std::process::id(), ANSWER).unwrap();
+        let found = said(&bytes).unwrap();
+        assert!(found.iter().any(|one| one.number == 0 && !one.target.is_empty()), "{found:?}");
+        let one = |number, target: &str, access| Descriptor { number, target: target.to_owned(), access };
+        assert_eq!(said(b"7\0w\0/a b\0\x38\0\0\0").unwrap(), [one(7, "/a b", Some(Access::Write)), one(8, "", None)]);
+        assert_eq!(said(b""), Some(Vec::new()));
+        for wrong in ["7", "7\0", "7\0r\0", "7\0r\0/a", "x\0r\0/a\0", "7\0rx\0/a\0", "7\0r\0/a\0\0", "-1\0r\0/a\0"] {
+            assert_eq!(said(wrong.as_bytes()), None, "{wrong:?}");
+        }
+        assert_eq!(said(b"7\0r\0\xff\0"), None);
+    }
+
+    #[test]
     fn an_answer_is_no_longer_than_asked_for() {
         let (result, output) = answered(&format!("descriptors {} 1\n", std::process::id()));
         assert!(result.is_ok());
@@ -228,6 +250,12 @@ mod tests {
         #[test]
         fn no_question_is_a_panic(bytes in "(environment|descriptors)? ?[0-9]{0,11} ?[0-9]{0,11}\n?|\\PC*") {
             let _ = serve(bytes.as_bytes(), io::sink());
+        }
+
+        #[test]
+        fn no_answer_is_a_panic(bytes in prop::collection::vec(prop_oneof![Just(0), Just(b'7'), Just(b'r'), any::<u8>()], 0..64)) {
+            let found = said(&bytes).unwrap_or_default();
+            prop_assert!(found.len() <= bytes.len());
         }
     }
 

@@ -4,6 +4,7 @@
 //! What cannot be put up is said and, where the configuration demands it, keeps the program from starting.
 
 mod calls;
+pub mod descriptor;
 mod files;
 pub mod lookout;
 mod plan;

@@ -189,7 +189,9 @@ fn check_tells_every_finding_with_its_place() {
         let ended = finish(check, "");
         assert_eq!(ended.status, 0, "{ended:?}");
         // The one that is for stdio has the sections of https too, and that is said.
-        let notes: Vec<&str> = ended.stdout.lines().collect();
+        // So is what a query says less for want of a power of root; that is for whoever runs the machine to decide.
+        let notes: Vec<&str> =
+            ended.stdout.lines().filter(|line| !line.contains("note: sandbox.capabilities")).collect();
         let local = name == "doorward.yaml" && notes.len() == 1 && notes[0].contains("over stdio nothing reads tls");
         assert!(local || notes.is_empty(), "{ended:?}");
         assert_eq!(ended.stderr, format!("{name}: no findings\n"));

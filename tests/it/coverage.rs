@@ -16,12 +16,18 @@ use crate::world::{Choice, World, wire};
 /// Good arguments for each tool.
 fn cases() -> BTreeMap<&'static str, Value> {
     BTreeMap::from([
+        ("get_app_logs", json!({})),
+        ("get_auth_logs", json!({ "source": "logins", "lines": 5 })),
         ("get_container_images", json!({})),
         ("get_containers", json!({ "all": true })),
         ("get_cpu_info", json!({ "sample_ms": 50 })),
+        ("get_cron_jobs", json!({ "limit": 5 })),
         ("get_dependencies", json!({ "format": "cyclonedx" })),
         ("get_disk_info", json!({ "all": true })),
         ("get_env_vars", json!({ "pid": std::process::id() })),
+        ("get_event_log", json!({ "minutes": 5 })),
+        ("get_journal_logs", json!({ "lines": 5 })),
+        ("get_kernel_logs", json!({ "lines": 5 })),
         ("get_memory_info", json!({})),
         ("get_network_info", json!({})),
         ("get_open_files", json!({ "pid": std::process::id() })),
@@ -29,8 +35,21 @@ fn cases() -> BTreeMap<&'static str, Value> {
         ("get_processes", json!({ "sort": "memory", "limit": 5 })),
         ("get_ssh_config", json!({})),
         ("get_sudo_config", json!({})),
+        ("get_syslog", json!({ "lines": 5 })),
+        ("get_systemd_timers", json!({ "limit": 5 })),
+        ("get_systemd_units", json!({ "limit": 5 })),
         ("get_temperature", json!({})),
         ("get_uptime", json!({})),
+        ("get_block_devices", json!({ "all": true })),
+        ("get_connections", json!({ "state": "established" })),
+        ("get_dns_config", json!({})),
+        ("get_firewall_rules", json!({})),
+        ("get_kernel_modules", json!({})),
+        ("get_listening_ports", json!({ "protocol": "tcp" })),
+        ("get_mounts", json!({ "all": true })),
+        ("get_network_config", json!({})),
+        ("get_pci_devices", json!({})),
+        ("get_sysctl", json!({ "name": "kernel.osrelease" })),
         ("get_user_accounts", json!({ "limit": 1 })),
     ])
 }
@@ -50,7 +69,7 @@ impl Walk {
             let others: Vec<&str> = tools.iter().filter(|other| *other != tool).map(String::as_str).collect();
             scopes.push_str(&format!("  only:{tool}: [{tool}]\n  but:{tool}: [{}]\n", others.join(", ")));
         }
-        let sensitive = "get_env_vars, get_open_files, get_ssh_config, get_sudo_config, get_user_accounts";
+        let sensitive = "get_auth_logs, get_env_vars, get_event_log, get_open_files, get_ssh_config, get_sudo_config, get_user_accounts";
         let more = format!(
             "queries: {{sensitive: {{enabled: true, allow: [{sensitive}]}}}}\ntoolsets: {{system: {{containers: {{sockets: \
              [{{root}}/engine.sock]}}, dependencies: {{paths: [{{root}}/log]}}}}}}"

@@ -177,7 +177,9 @@ fn what_looks_into_processes_asks_the_lookout() {
     let (start, more) = sandbox::lookout::environment(pid, 4).unwrap().unwrap();
     assert_eq!((start.len(), more), (4, true));
     let open = sandbox::lookout::descriptors(pid).unwrap().unwrap();
-    assert!(open.iter().any(|(number, target)| number == "0" && !target.is_empty()), "{open:?}");
+    let zero = open.iter().find(|one| one.number == 0).unwrap();
+    assert!(!zero.target.is_empty() && zero.access.is_some(), "{open:?}");
+    assert_eq!(sandbox::lookout::descriptors(u32::MAX).unwrap().unwrap_err().kind(), ErrorKind::NotFound);
     let gone = sandbox::lookout::environment(u32::MAX, 1).unwrap().unwrap_err();
     assert_eq!(gone.kind(), ErrorKind::NotFound);
 

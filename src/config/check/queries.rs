@@ -1,6 +1,6 @@
 //! `scopes`, `queries`, `redaction`, `audit`, `log`: what may be asked, what may leave, what is kept.
 
-use std::path::Path;
+use std::path::{Component, Path};
 
 use super::{Check, files};
 use crate::audit::checkpoint::Signer;
@@ -10,23 +10,10 @@ use crate::config::spelling::nearest;
 use crate::guard::{FieldPattern, Pattern, RedactionSection, Redactor};
 use crate::pki::store;
 
-/// Queries that operators name already and that come with later versions.
-const TO_COME: &[&str] = &[
-    "get_app_logs",
-    "get_auth_logs",
-    "get_cron_jobs",
-    "get_dns_config",
-    "get_event_log",
-    "get_journal_logs",
-    "get_kernel_logs",
-    "get_kernel_modules",
-    "get_listening_ports",
-    "get_syslog",
-];
-
 impl Check<'_> {
     pub(super) fn queries(&mut self) {
         self.tool_names();
+        self.app_logs();
         self.redaction();
         self.audit();
         if let Some(Err(problem)) = self.config.log.path.as_deref().map(files::writable) {
@@ -49,13 +36,21 @@ impl Check<'_> {
                     continue;
                 }
                 let path = path.item(index);
-                if TO_COME.contains(&tool.as_str()) {
-                    self.note_at(&path, format!("this version has no {tool}"));
-                    continue;
-                }
-                let advice = nearest(tool, self.given.tools.iter().chain(TO_COME).copied());
+                let advice = nearest(tool, self.given.tools.iter().copied());
                 let advice = advice.map(|near| format!("did you mean {near}?")).unwrap_or_default();
                 self.find_at(&path, "there is no such tool", &advice);
+            }
+        }
+    }
+
+    fn app_logs(&mut self) {
+        let root = KeyPath::from("toolsets.system.app_logs");
+        for (index, path) in self.config.toolsets.system.app_logs.iter().enumerate() {
+            let names = path.components().filter(|part| matches!(part, Component::Normal(_))).count();
+            let plain = path.components().all(|part| matches!(part, Component::Normal(_) | Component::RootDir));
+            if !path.is_absolute() || !plain || names == 0 {
+                let advice = "write the directory from the root, without `..`: /var/log/nginx";
+                self.find_at(&root.item(index), "is no absolute path of a directory below the root", advice);
             }
         }
     }

@@ -2,12 +2,21 @@
 
 use std::collections::BTreeSet;
 use std::net::{Ipv4Addr, Ipv6Addr};
+use std::ops::ControlFlow;
 
 use schemars::JsonSchema;
 use serde::Serialize;
 
+use super::Host;
+
 /// linux/route.h: the route is usable.
 const RTF_UP: u32 = 1;
+
+/// Directly connected networks that are kept.
+const NETWORKS: usize = 1024;
+
+/// Addresses that are kept.
+const ADDRESSES: usize = 8192;
 
 /// One address of an interface.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, JsonSchema)]
@@ -51,16 +60,32 @@ fn ipv6_line(line: &str) -> Option<(String, Address)> {
     Some((words.nth(1)?.to_owned(), Address { address: address.to_string(), prefix_length, scope }))
 }
 
+/// Addresses with the name of their interface, and addresses without.
+type Placed = (Vec<(String, Address)>, Vec<String>);
+
 /// The IPv4 addresses. The kernel lists them without interface; the interface is the one that has the narrowest
-/// directly connected network around the address, if it is only one. The others stand in the second list.
-pub(super) fn ipv4(fib_trie: &str, route: &str) -> (Vec<(String, Address)>, Vec<String>) {
-    let networks: Vec<Network> = route.lines().filter_map(Network::parse).collect();
+/// directly connected network around the address, if it is only one. The others stand in the second list. Both files hold
+/// every route of the host besides, so they are read line by line.
+pub(super) fn ipv4(host: &Host) -> Placed {
+    let (mut local, mut networks) = (Local::default(), Vec::new());
+    let _ = host.each_line("proc/net/fib_trie", |line| {
+        local.take(line);
+        ControlFlow::Continue(())
+    });
+    let _ = host.each_line("proc/net/route", |line| {
+        networks.extend(Network::parse(line));
+        if networks.len() >= NETWORKS { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+    });
+    place(&local.found, &networks)
+}
+
+fn place(local: &BTreeSet<Ipv4Addr>, networks: &[Network]) -> Placed {
     let (mut placed, mut others) = (Vec::new(), Vec::new());
-    for address in local(fib_trie) {
-        let home = if address.is_loopback() { Some(("lo", 8)) } else { home(address, &networks) };
+    for address in local {
+        let home = if address.is_loopback() { Some(("lo", 8)) } else { home(*address, networks) };
         match home {
             Some((interface, prefix_length)) => {
-                let scope = scope(address);
+                let scope = scope(*address);
                 placed.push((interface.to_owned(), Address { address: address.to_string(), prefix_length, scope }));
             }
             None => others.push(address.to_string()),
@@ -79,19 +104,22 @@ fn scope(address: Ipv4Addr) -> Scope {
     }
 }
 
-/// The leaves of the trie that are addresses of this host, in order.
-fn local(fib_trie: &str) -> BTreeSet<Ipv4Addr> {
-    let mut found = BTreeSet::new();
-    let mut leaf: Option<Ipv4Addr> = None;
-    for line in fib_trie.lines() {
+/// The leaves of the trie that are addresses of this host.
+#[derive(Default)]
+struct Local {
+    leaf: Option<Ipv4Addr>,
+    found: BTreeSet<Ipv4Addr>,
+}
+
+impl Local {
+    fn take(&mut self, line: &str) {
         let line = line.trim_start();
         if let Some(address) = line.strip_prefix("|-- ") {
-            leaf = address.trim().parse().ok();
-        } else if line.starts_with("/32 host LOCAL") {
-            found.extend(leaf);
+            self.leaf = address.trim().parse().ok();
+        } else if line.starts_with("/32 host LOCAL") && self.found.len() < ADDRESSES {
+            self.found.extend(self.leaf);
         }
     }
-    found
 }
 
 fn home(address: Ipv4Addr, networks: &[Network]) -> Option<(&str, u32)> {
@@ -138,6 +166,12 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+
+    fn ipv4(fib_trie: &str, route: &str) -> Placed {
+        let mut local = Local::default();
+        fib_trie.lines().for_each(|line| local.take(line));
+        place(&local.found, &route.lines().filter_map(Network::parse).collect::<Vec<_>>())
+    }
 
     const ROUTE: &str = "\
 Iface Destination Gateway Flags RefCnt Use Metric Mask MTU Window IRTT

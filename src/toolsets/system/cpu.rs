@@ -1,15 +1,17 @@
 //! `get_cpu_info`: what processors the host has and what they do.
 
-use std::time::Duration;
-
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::Host;
+use super::cgroup::{CpuGroup, Group};
 use super::kernel_stat::{KernelStat, Utilisation};
 use super::load::Load;
+use super::numa::{self, Node};
+use super::pressure::Pressure;
 use super::processor::{Processor, Processors};
 use super::query::{Ask, HostQuery};
+use super::sample;
 use crate::call::{Impact, ToolSpec};
 use crate::error::{Code, Failure};
 
@@ -27,6 +29,9 @@ pub(super) struct Args {
     /// in steps of 10 ms, so under 100 the figures are coarse.
     #[schemars(range(min = 0, max = 500))]
     sample_ms: u64,
+    /// The control group to show besides the host, such as system.slice/ssh.service; by default the one the daemon is in.
+    #[schemars(length(min = 1, max = 4096))]
+    control_group: Option<String>,
 }
 
 /// The processors of the host.
@@ -66,6 +71,14 @@ pub(super) struct Answer {
     /// Each logical processor, if asked for.
     #[serde(skip_serializing_if = "Option::is_none")]
     processors: Option<Vec<One>>,
+    /// Time lost for want of a processor, where the kernel measures it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pressure: Option<Pressure>,
+    /// The NUMA nodes; none on a kernel without them.
+    numa_nodes: Vec<Node>,
+    /// What a control group may use, where the host has them in version 2.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    control_group: Option<CpuGroup>,
 }
 
 /// How fast the processors run.
@@ -106,22 +119,21 @@ impl HostQuery for Query {
         ToolSpec::query::<Args, Answer>(
             "get_cpu_info",
             "Processors",
-            "Model, number and frequency of the host's processors, load averages, and what the processors spend their \
-             time on: since the host started and, with sample_ms, right now.",
+            "Model, number and frequency of the host's processors, load averages, what the processors spend their time \
+             on since the host started and, with sample_ms, right now, NUMA nodes, the time lost for want of a processor, \
+             and the limits of a control group.",
             Impact::Medium,
         )
     }
 
     fn answer(ask: &Ask<'_>, args: Args) -> Result<Answer, Failure> {
+        let group = Group::find(ask.host, args.control_group.as_deref())?;
         let first = read_stat(ask.host)?;
         let later = match args.sample_ms {
             0 => None,
             millis => {
-                ask.progress.report(0.0, Some(1.0), format!("sampling the processors for {millis} ms"));
-                std::thread::sleep(Duration::from_millis(millis));
-                let later = read_stat(ask.host)?;
-                ask.progress.report(1.0, Some(1.0), "sampled the processors");
-                Some(later)
+                sample::watch(ask, millis, "the processors")?;
+                Some(read_stat(ask.host)?)
             }
         };
         let mut found = Processors::parse(&ask.host.find("proc/cpuinfo").unwrap_or_default());
@@ -147,6 +159,9 @@ impl HostQuery for Query {
             model: found.model,
             vendor: found.vendor,
             machine: found.machine,
+            pressure: Pressure::read(ask.host, "proc/pressure/cpu"),
+            numa_nodes: numa::nodes(ask.host),
+            control_group: group.map(|group| group.cpu(ask.host)),
         })
     }
 }
@@ -227,6 +242,35 @@ mod tests {
                     "busy_percent": 3.0, "user_percent": 1.5, "nice_percent": 0.0, "system_percent": 1.0,
                     "idle_percent": 96.0, "iowait_percent": 1.0, "irq_percent": 0.0, "softirq_percent": 0.25,
                     "steal_percent": 0.25,
+                },
+                "pressure": {
+                    "some": {
+                        "last_10s_percent": 1.5, "last_60s_percent": 0.75, "last_300s_percent": 0.2,
+                        "total_seconds": 4.0,
+                    },
+                    "full": {
+                        "last_10s_percent": 0.0, "last_60s_percent": 0.0, "last_300s_percent": 0.0,
+                        "total_seconds": 0.0,
+                    },
+                },
+                "numa_nodes": [
+                    {
+                        "number": 0, "processors": "0", "total_bytes": 2_097_152_000_u64, "free_bytes": 262_144_000,
+                        "distances": [10, 20],
+                    },
+                    {
+                        "number": 1, "processors": "1", "total_bytes": 2_097_152_000_u64, "free_bytes": 262_144_000,
+                        "distances": [20, 10],
+                    },
+                ],
+                "control_group": {
+                    "group": "/system.slice/doorward.service", "limit_processors": 0.5, "weight": 100,
+                    "allowed_processors": "0-1", "used_seconds": 12.5, "throttled_percent": 25.0,
+                    "throttled_seconds": 1.5,
+                    "pressure": {"some": {
+                        "last_10s_percent": 1.5, "last_60s_percent": 0.0, "last_300s_percent": 0.0,
+                        "total_seconds": 2.0,
+                    }},
                 },
             })
         );

@@ -1,21 +1,19 @@
 //! `get_disk_info`: what is mounted, how full it is, and what the disks do.
 
-use std::collections::HashSet;
-
-use procfs_core::DiskStat;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::Host;
+use super::cgroup::{Group, IoGroup};
+use super::disk_activity::{Activity, Counters, Device};
 use super::host::Space;
 use super::mounts::{self, Mount};
-use super::quantity::{percent, seconds_of_millis};
+use super::pressure::Pressure;
+use super::quantity::percent;
 use super::query::{Ask, HostQuery};
+use super::sample;
 use crate::call::{Impact, ToolSpec};
 use crate::error::{Code, Failure};
-
-/// The unit of `/proc/diskstats`, whatever the disk's own.
-const SECTOR_BYTES: u64 = 512;
 
 pub(super) struct Query;
 
@@ -31,6 +29,12 @@ pub(super) struct Args {
     all: bool,
     /// Also ask network file systems how full they are. The query hangs and times out when a server is gone.
     remote: bool,
+    /// Milliseconds to watch the devices for; 0 to give only what they did since the host started.
+    #[schemars(range(min = 0, max = 500))]
+    sample_ms: u64,
+    /// The control group to show besides the host, such as system.slice/ssh.service; by default the one the daemon is in.
+    #[schemars(length(min = 1, max = 4096))]
+    control_group: Option<String>,
 }
 
 /// File systems and disks.
@@ -40,6 +44,14 @@ pub(super) struct Answer {
     filesystems: Vec<Filesystem>,
     /// What the disks did since the host started.
     devices: Vec<Device>,
+    /// Time lost waiting for input or output, where the kernel measures it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pressure: Option<Pressure>,
+    /// What a control group read and wrote, where the host has them in version 2.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    control_group: Option<IoGroup>,
+    /// Whether the host has so many mounts that not all were looked at.
+    incomplete: bool,
 }
 
 /// One mount.
@@ -63,6 +75,9 @@ struct Filesystem {
     /// Why it was not measured.
     #[serde(skip_serializing_if = "Option::is_none")]
     not_measured: Option<NotMeasured>,
+    /// What went to and from the device it lies on, where it lies on one; other mounts may lie on it too.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    activity: Option<Activity>,
 }
 
 /// How full a file system is.
@@ -102,29 +117,6 @@ enum NotMeasured {
     Unavailable,
 }
 
-/// What a block device did since the host started.
-#[derive(Serialize, JsonSchema)]
-struct Device {
-    /// Its name in the kernel, such as sda.
-    name: String,
-    /// Number of reads that were completed.
-    reads: u64,
-    /// Bytes read.
-    read_bytes: u64,
-    /// Seconds that reads took, added up over all reads.
-    read_seconds: f64,
-    /// Number of writes that were completed.
-    writes: u64,
-    /// Bytes written.
-    written_bytes: u64,
-    /// Seconds that writes took, added up over all writes.
-    write_seconds: f64,
-    /// Seconds during which at least one request was under way.
-    busy_seconds: f64,
-    /// Number of requests under way now.
-    in_progress: u64,
-}
-
 impl HostQuery for Query {
     type Args = Args;
     type Answer = Answer;
@@ -133,14 +125,15 @@ impl HostQuery for Query {
         ToolSpec::query::<Args, Answer>(
             "get_disk_info",
             "Disks",
-            "Mounted file systems with their size, use and free inodes, and what the disks read and wrote since the \
-             host started.",
-            Impact::Low,
+            "Mounted file systems with their size, use and free inodes, what the disks read and wrote since the host \
+             started and, with sample_ms, right now, and the time lost waiting for them.",
+            Impact::Medium,
         )
     }
 
     fn answer(ask: &Ask<'_>, args: Args) -> Result<Answer, Failure> {
-        let mut mounts = mounts::parse(&ask.host.read("proc/self/mountinfo")?);
+        let group = Group::find(ask.host, args.control_group.as_deref())?;
+        let (mut mounts, complete) = mounts::read(ask)?;
         if mounts.is_empty() {
             return Err(Failure::new(Code::ToolFailed, "proc/self/mountinfo of this host makes no sense"));
         }
@@ -149,16 +142,30 @@ impl HostQuery for Query {
         } else if !args.all {
             mounts = mounts::principal(mounts);
         }
+        let counters = Counters::read(ask.host);
+        let later = match args.sample_ms {
+            0 => None,
+            millis => {
+                let elapsed = sample::watch(ask, millis, "the disks")?;
+                Some((Counters::read(ask.host), elapsed))
+            }
+        };
         let mut filesystems = Vec::with_capacity(mounts.len());
         for mount in mounts {
             ask.go_on()?;
-            filesystems.push(describe(ask.host, mount, args.remote));
+            filesystems.push(describe(ask.host, mount, args.remote, &counters));
         }
-        Ok(Answer { filesystems, devices: devices(ask.host, args.all) })
+        Ok(Answer {
+            filesystems,
+            devices: counters.devices(ask.host, args.all, later.as_ref()),
+            pressure: Pressure::read(ask.host, "proc/pressure/io"),
+            control_group: group.map(|group| group.io(ask.host)),
+            incomplete: !complete,
+        })
     }
 }
 
-fn describe(host: &Host, mount: Mount, remote: bool) -> Filesystem {
+fn describe(host: &Host, mount: Mount, remote: bool, counters: &Counters) -> Filesystem {
     let usage = if mount.hidden {
         Err(NotMeasured::Hidden)
     } else if mount.is_trigger() {
@@ -171,6 +178,7 @@ fn describe(host: &Host, mount: Mount, remote: bool) -> Filesystem {
     Filesystem {
         not_measured: usage.as_ref().err().copied(),
         usage: usage.ok().map(Usage::from),
+        activity: counters.of(&mount.filesystem),
         subtree: Some(mount.subtree).filter(|subtree| subtree != "/"),
         mount_point: mount.mount_point,
         kind: mount.kind,
@@ -193,33 +201,6 @@ impl From<Space> for Usage {
             inodes,
             inodes_used,
             inodes_used_percent: inodes_used.and_then(|used| percent(used, space.inodes)),
-        }
-    }
-}
-
-/// Whole disks that did something, or all. The kernel writes a `/` in a name as `!` in /sys.
-fn devices(host: &Host, all: bool) -> Vec<Device> {
-    let whole: HashSet<String> = host.list("sys/block").into_iter().map(|name| name.replace('!', "/")).collect();
-    let shown = |stat: &DiskStat| {
-        let idle = stat.reads == 0 && stat.writes == 0;
-        all || !idle && (whole.is_empty() || whole.contains(&stat.name))
-    };
-    let text = host.find("proc/diskstats").unwrap_or_default();
-    text.lines().filter_map(|line| DiskStat::from_line(line).ok()).filter(shown).map(Device::from).collect()
-}
-
-impl From<DiskStat> for Device {
-    fn from(stat: DiskStat) -> Self {
-        Self {
-            name: stat.name,
-            reads: stat.reads,
-            read_bytes: stat.sectors_read.saturating_mul(SECTOR_BYTES),
-            read_seconds: seconds_of_millis(stat.time_reading),
-            writes: stat.writes,
-            written_bytes: stat.sectors_written.saturating_mul(SECTOR_BYTES),
-            write_seconds: seconds_of_millis(stat.time_writing),
-            busy_seconds: seconds_of_millis(stat.time_in_progress),
-            in_progress: stat.in_progress,
         }
     }
 }
@@ -260,10 +241,17 @@ mod tests {
                             "size_bytes": 1000, "used_bytes": 600, "available_bytes": 300, "used_percent": 66.67,
                             "inodes": 200, "inodes_used": 50, "inodes_used_percent": 25.0,
                         },
+                        "activity": {
+                            "device": "vda1", "reads": 17_235, "read_bytes": 2_908_173_312_u64, "writes": 7_199,
+                            "written_bytes": 8_812_777_472_u64,
+                        },
                     },
                     {
                         "mount_point": "/boot/efi", "kind": "vfat", "device": "/dev/vda15", "read_only": false,
                         "not_measured": "unavailable",
+                        "activity": {
+                            "device": "vda15", "reads": 400, "read_bytes": 5_632_000, "writes": 2, "written_bytes": 8192,
+                        },
                     },
                     {
                         "mount_point": "/mnt/nas", "kind": "nfs4", "device": "nas.example:/export/data",
@@ -273,8 +261,26 @@ mod tests {
                 "devices": [{
                     "name": "vda", "reads": 17_635, "read_bytes": 2_913_805_312_u64, "read_seconds": 19.037,
                     "writes": 7_201, "written_bytes": 8_812_785_664_u64, "write_seconds": 36.962,
-                    "busy_seconds": 8.56, "in_progress": 2,
+                    "busy_seconds": 8.56, "in_progress": 2, "discarded_bytes": 125_308_928, "flushes": 55,
                 }],
+                "pressure": {
+                    "some": {
+                        "last_10s_percent": 0.5, "last_60s_percent": 0.25, "last_300s_percent": 0.1,
+                        "total_seconds": 3.0,
+                    },
+                    "full": {
+                        "last_10s_percent": 0.25, "last_60s_percent": 0.1, "last_300s_percent": 0.0,
+                        "total_seconds": 1.0,
+                    },
+                },
+                "control_group": {
+                    "group": "/system.slice/doorward.service",
+                    "devices": [{
+                        "device": "254:0", "read_bytes": 4096, "written_bytes": 8192, "reads": 1, "writes": 2,
+                        "limits": "rbps=1048576 wbps=max riops=max wiops=max",
+                    }],
+                },
+                "incomplete": false,
             })
         );
     }
@@ -319,6 +325,13 @@ mod tests {
     }
 
     #[test]
+    fn the_disks_are_watched_and_one_that_rests_does_nothing() {
+        let answer = ask::<Query>(&virtual_machine(), json!({"sample_ms": 20})).unwrap();
+        assert_eq!(answer["devices"][0]["sampled"]["reads_per_second"], 0.0);
+        assert_eq!(answer["devices"][0]["sampled"].get("mean_request_ms"), None);
+    }
+
+    #[test]
     fn the_real_host_measures_its_root() {
         let answer = ask::<Query>(&Host::this(), json!({"mount": "/"})).unwrap();
         assert!(answer["filesystems"][0]["usage"]["size_bytes"].as_u64().unwrap() > 0, "{answer}");
@@ -326,11 +339,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn no_line_and_no_figure_is_a_panic(
-            line in "\\PC*|[0-9]{1,3} [0-9]{1,3} sda( [0-9]{1,21}){0,20}",
-            figures in any::<[u64; 5]>(),
-        ) {
-            let _ = DiskStat::from_line(&line).map(Device::from);
+        fn no_figure_is_a_panic(figures in any::<[u64; 5]>()) {
             let [size, free, available, inodes, inodes_free] = figures;
             let _ = Usage::from(Space { size, free, available, inodes, inodes_free });
         }

@@ -1,26 +1,43 @@
 //! A host is a folder: every file is read below one root, up to a cap, and no path leads out of it.
 
+mod files;
+mod processes;
+#[cfg(test)]
+mod tests;
+
 use std::fs::File;
-use std::io::{self, Read as _};
+use std::io::{self, BufRead as _, BufReader, Read as _};
+use std::ops::ControlFlow;
 use std::os::fd::{AsRawFd as _, OwnedFd};
 use std::path::{Component, Path, PathBuf};
 use std::str::FromStr;
 use std::sync::Arc;
 
-use rustix::fs::{Dir, FileType, Mode, OFlags, ResolveFlags, fstat, openat2, readlinkat};
+use rustix::fs::{FileType, Mode, OFlags, ResolveFlags, fstat, openat2, readlinkat};
+use rustix::io::Errno;
 
 use super::SystemSection;
 use super::budget;
 use super::kernel_stat::KernelStat;
+use super::quantity::fixed;
 use super::reread::Reread;
+use crate::clock::{Clock, Timestamp};
 use crate::error::{Code, Failure};
-use crate::sandbox::lookout;
+
+use files::listed;
+pub(super) use files::{beginning, regular};
 
 /// The largest file that is read whole: `/proc/cpuinfo` of a machine with 2048 processors fits.
 const FILE_BYTES: usize = 4 << 20;
 
 /// The longest directory that is listed: four times the default greatest process id.
-const ENTRIES: usize = 4 * 32_768;
+pub(super) const ENTRIES: usize = 4 * 32_768;
+
+/// The most of a file that is read line by line: `/proc/net/tcp` with 400000 connections.
+const STREAM_BYTES: u64 = 64 << 20;
+
+/// The longest line that is kept of such a file; what stands behind is passed over.
+const LINE_BYTES: u64 = 64 << 10;
 
 /// How everything is opened that is read.
 const READ: OFlags = OFlags::RDONLY.union(OFlags::CLOEXEC).union(OFlags::NOCTTY).union(OFlags::NONBLOCK);
@@ -178,17 +195,26 @@ impl Host {
         Ok((bytes, more))
     }
 
-    /// What the sandbox keeps shut, and has a lookout for.
-    fn through_the_lookout(&self, path: &str, cap: usize, denied: io::Error) -> io::Result<(Vec<u8>, bool)> {
-        let pid = path.strip_prefix("proc/").and_then(|rest| rest.strip_suffix("/environ")?.parse().ok());
-        let room = usize::try_from(budget::room()).unwrap_or(usize::MAX);
-        match pid.filter(|_| self.root == Path::new("/")).and_then(|pid| lookout::environment(pid, cap.min(room))) {
-            Some(found) => {
-                let (bytes, more) = found?;
-                budget::hold(bytes.len())?;
-                Ok((bytes, more))
+    /// Gives a file to `take` line by line, until it breaks off: for files that grow with what the host does. Long lines
+    /// are cut. Returns whether the whole file was read.
+    pub(super) fn each_line(&self, path: &str, mut take: impl FnMut(&str) -> ControlFlow<()>) -> io::Result<bool> {
+        let file = File::from(self.open(path, OFlags::empty())?);
+        let mut reader = BufReader::with_capacity(32 << 10, file.take(STREAM_BYTES));
+        let mut line = Vec::new();
+        loop {
+            line.clear();
+            (&mut reader).take(LINE_BYTES).read_until(b'\n', &mut line)?;
+            if line.is_empty() {
+                return Ok(reader.into_inner().limit() > 0);
             }
-            None => Err(denied),
+            if line.last() == Some(&b'\n') {
+                line.pop();
+            } else {
+                reader.skip_until(b'\n')?;
+            }
+            if take(&String::from_utf8_lossy(&line)).is_break() {
+                return Ok(false);
+            }
         }
     }
 
@@ -201,9 +227,7 @@ impl Host {
         }
         let again = format!("/proc/self/fd/{}", found.as_raw_fd());
         let (bytes, more) = match rustix::fs::open(again, READ, Mode::empty()) {
-            Err(rustix::io::Errno::ACCESS) => {
-                self.through_the_lookout(path, cap, io::ErrorKind::PermissionDenied.into())?
-            }
+            Err(Errno::ACCESS) => self.through_the_lookout(path, cap, io::ErrorKind::PermissionDenied.into())?,
             opened => regular(opened?, cap)?,
         };
         let text =
@@ -221,60 +245,42 @@ impl Host {
         self.open(path, OFlags::empty()).map_or_else(|error| error.kind() == io::ErrorKind::PermissionDenied, |_| true)
     }
 
-    /// Calls `each` with the name of every link in a directory and where it points, in the order of the kernel.
-    pub(super) fn links(&self, path: &str, mut each: impl FnMut(&str, String)) -> io::Result<()> {
-        let opened = match self.open(path, OFlags::DIRECTORY) {
-            Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
-                return self.links_through_the_lookout(path, error, each);
-            }
-            opened => opened?,
-        };
-        let mut directory = Dir::new(opened)?;
-        while let Some(entry) = directory.read() {
-            let entry = entry?;
-            let target = match readlinkat(directory.fd()?, entry.file_name(), Vec::new()) {
-                // The sandbox lets the names be seen and not where they lead.
-                Err(rustix::io::Errno::ACCESS) => {
-                    return self.links_through_the_lookout(path, io::ErrorKind::PermissionDenied.into(), each);
-                }
-                Err(_) => continue,
-                Ok(target) => target,
-            };
-            if let Ok(name) = entry.file_name().to_str() {
-                each(name, target.to_string_lossy().into_owned());
-            }
-        }
-        Ok(())
-    }
-
-    /// The open files of a process, which the sandbox keeps shut as well.
-    fn links_through_the_lookout(
-        &self,
-        path: &str,
-        denied: io::Error,
-        mut each: impl FnMut(&str, String),
-    ) -> io::Result<()> {
-        let pid = path.strip_prefix("proc/").and_then(|rest| rest.strip_suffix("/fd")?.parse().ok());
-        let found = pid.filter(|_| self.is_this()).and_then(lookout::descriptors).ok_or(denied)??;
-        found.into_iter().for_each(|(name, target)| each(&name, target));
-        Ok(())
-    }
-
     /// The names in a directory, sorted; none when it cannot be read.
     pub(super) fn list(&self, path: &str) -> Vec<String> {
-        let Ok(directory) = self.open(path, OFlags::DIRECTORY).and_then(|fd| Ok(Dir::new(fd)?)) else {
-            return Vec::new();
+        self.names(path).unwrap_or_default()
+    }
+
+    /// The same, and why it cannot be read.
+    pub(super) fn names(&self, path: &str) -> io::Result<Vec<String>> {
+        listed(self.open(path, OFlags::DIRECTORY)?)
+    }
+
+    /// Where a link leads, in words; `None` of what is no link.
+    pub(super) fn link(&self, path: &str) -> Option<String> {
+        let target = if self.is_this() {
+            // The folder it lies in may be shut, and a link in it be read all the same.
+            let plain = Path::new(path).components().all(|part| matches!(part, Component::Normal(_)));
+            readlinkat(rustix::fs::CWD, self.root.join(path), Vec::new()).ok().filter(|_| plain)?
+        } else {
+            let (folder, name) = path.rsplit_once('/')?;
+            readlinkat(self.open(folder, OFlags::DIRECTORY).ok()?, name, Vec::new()).ok()?
         };
-        let mut names: Vec<String> = directory
-            .take(ENTRIES)
-            .filter_map(|entry| entry.ok()?.file_name().to_str().ok().map(str::to_owned))
-            .filter(|name| name != "." && name != "..")
-            .collect();
-        if budget::hold(names.iter().map(|name| size_of::<String>().saturating_add(name.len())).sum()).is_err() {
-            return Vec::new();
-        }
-        names.sort_unstable();
-        names
+        Some(target.to_string_lossy().into_owned())
+    }
+
+    /// The last name in where a link leads: the driver of a device, for one.
+    pub(super) fn link_name(&self, path: &str) -> Option<String> {
+        self.link(path)?.rsplit('/').next().map(str::to_owned).filter(|name| !name.is_empty())
+    }
+
+    /// The time of day; of a folder, the moment its files were taken at, if they tell when and how long the host ran.
+    pub(super) fn now(&self) -> Timestamp {
+        let taken = || {
+            let boot = KernelStat::parse(&self.find("proc/stat")?)?.boot_seconds?;
+            let uptime = fixed(self.line("proc/uptime")?.split_whitespace().next()?, 3)?;
+            Some(Timestamp::from_millis(i64::try_from(boot.checked_mul(1000)?.checked_add(uptime)?).ok()?))
+        };
+        (!self.is_this()).then(taken).flatten().unwrap_or_else(|| Clock::system().now())
     }
 
     /// The room on the file system that is mounted at `mount_point`. This can hang when its server is gone.
@@ -303,23 +309,6 @@ impl Host {
     }
 }
 
-/// The first `cap` bytes of what was opened, and whether there are more, if it is a regular file.
-pub(super) fn regular(file: OwnedFd, cap: usize) -> io::Result<(Vec<u8>, bool)> {
-    let about = fstat(&file)?;
-    if FileType::from_raw_mode(about.st_mode) != FileType::RegularFile {
-        return Err(io::Error::new(io::ErrorKind::InvalidInput, "it is no regular file"));
-    }
-    // The kernel gives some of its files the size 0 or 4096 whatever is in them.
-    let room = usize::try_from(about.st_size).unwrap_or(0).clamp(4096, cap.max(4096)).saturating_add(1);
-    let mut bytes = Vec::with_capacity(room);
-    let most = u64::try_from(cap).unwrap_or(u64::MAX).min(budget::room()).saturating_add(1);
-    File::from(file).take(most).read_to_end(&mut bytes)?;
-    budget::hold(bytes.len())?;
-    let more = bytes.len() > cap;
-    bytes.truncate(cap);
-    Ok((bytes, more))
-}
-
 fn statvfs(path: &Path) -> io::Result<Space> {
     let found = rustix::fs::statvfs(path)?;
     let bytes = |blocks: u64| blocks.saturating_mul(found.f_frsize);
@@ -330,66 +319,4 @@ fn statvfs(path: &Path) -> io::Result<Space> {
         inodes: found.f_files,
         inodes_free: found.f_ffree,
     })
-}
-
-#[cfg(test)]
-mod tests {
-    use std::os::unix::fs::symlink;
-
-    use super::*;
-
-    #[test]
-    fn no_path_and_no_link_leads_out_of_the_folder() {
-        let outer = tempfile::tempdir().unwrap();
-        let root = outer.path().join("root");
-        std::fs::create_dir_all(root.join("proc")).unwrap();
-        std::fs::write(outer.path().join("secret"), "secret").unwrap();
-        std::fs::write(root.join("proc/inside"), "inside").unwrap();
-        symlink("../../secret", root.join("proc/up")).unwrap();
-        symlink(outer.path().join("secret"), root.join("proc/absolute")).unwrap();
-        symlink("/proc/inside", root.join("proc/rooted")).unwrap();
-        let host = Host::folder(&root);
-        for path in ["../secret", "proc/../../secret", "/etc/passwd", "./proc/inside", "proc/up", "proc/absolute"] {
-            assert_eq!(host.read(path).unwrap_err().code(), Code::ToolFailed, "{path}");
-        }
-        assert_eq!(host.read("proc/inside").unwrap(), "inside");
-        assert_eq!(host.read("proc/rooted").unwrap(), "inside");
-        assert_eq!(host.list("proc"), ["absolute", "inside", "rooted", "up"]);
-        assert!(host.list("proc/..").is_empty());
-        assert!(Host::this().read("../etc/passwd").is_err());
-    }
-
-    #[test]
-    fn a_file_over_the_cap_is_a_failure_not_half_an_answer() {
-        let root = tempfile::tempdir().unwrap();
-        std::fs::write(root.path().join("large"), vec![b'x'; FILE_BYTES + 1]).unwrap();
-        let host = Host::folder(root.path());
-        assert!(host.read("large").unwrap_err().public().contains("too large"));
-        assert_eq!(host.start("large", 3).unwrap(), (b"xxx".to_vec(), true));
-        assert!(host.read("").is_err());
-    }
-
-    #[test]
-    fn only_a_regular_file_is_read_as_text() {
-        let root = tempfile::tempdir().unwrap();
-        std::fs::write(root.path().join("file"), "a\u{e9}\n").unwrap();
-        std::fs::create_dir(root.path().join("folder")).unwrap();
-        symlink("file", root.path().join("link")).unwrap();
-        symlink("self", root.path().join("self")).unwrap();
-        rustix::fs::mknodat(rustix::fs::CWD, root.path().join("pipe"), FileType::Fifo, 0o600.into(), 0).unwrap();
-        let host = Host::folder(root.path());
-        assert_eq!(host.text("link", 16).unwrap(), ("a\u{e9}\n".to_owned(), false));
-        assert_eq!(host.text("file", 2).unwrap(), ("a\u{fffd}".to_owned(), true));
-        for path in ["folder", "pipe", "self", "none", "../file"] {
-            assert!(host.text(path, 16).is_err(), "{path}");
-        }
-        assert!(Host::this().text("dev/null", 16).is_err());
-        assert!(Host::this().text("proc/self/status", 1 << 20).unwrap().0.starts_with("Name:"));
-    }
-
-    #[test]
-    fn a_folder_knows_no_room_and_the_machine_knows_its_own() {
-        assert!(Host::folder("/").space("/").is_err());
-        assert!(Host::this().space("/").unwrap().size > 0);
-    }
 }

@@ -5,17 +5,28 @@ use std::collections::HashMap;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::quantity::{decimal, percent, seconds_of_micros};
+use super::Host;
+use super::cgroup::{Group, MemoryGroup};
+use super::numa::{self, Node};
+use super::pressure::Pressure;
+use super::quantity::percent;
 use super::query::{Ask, HostQuery};
+use super::swaps::{self, Swap};
 use crate::call::{Impact, ToolSpec};
 use crate::error::{Code, Failure};
 
+const HUGE_PAGES: &str = "sys/kernel/mm/hugepages";
+
 pub(super) struct Query;
 
-/// No arguments.
-#[derive(Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub(super) struct Args {}
+/// What to look at.
+#[derive(Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct Args {
+    /// The control group to show besides the host, such as system.slice/ssh.service; by default the one the daemon is in.
+    #[schemars(length(min = 1, max = 4096))]
+    control_group: Option<String>,
+}
 
 /// The memory of the host.
 #[derive(Serialize, JsonSchema)]
@@ -53,18 +64,51 @@ pub(super) struct Answer {
     committed_bytes: Option<u64>,
     /// Swap space.
     #[serde(skip_serializing_if = "Option::is_none")]
-    swap: Option<Swap>,
+    swap: Option<SwapSpace>,
     /// Huge pages set aside.
     #[serde(skip_serializing_if = "Option::is_none")]
     huge_pages: Option<HugePages>,
     /// Time lost for want of memory, where the kernel measures it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pressure: Option<Pressure>,
+    /// Bytes of programs' own memory, files not counted.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    anonymous_bytes: Option<u64>,
+    /// Bytes of files that programs have mapped.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    mapped_bytes: Option<u64>,
+    /// Bytes of kernel structures that the kernel cannot give back.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    unreclaimable_kernel_bytes: Option<u64>,
+    /// Bytes of the tables that say where memory is.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    page_tables_bytes: Option<u64>,
+    /// Bytes that are being written to a disk.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    writeback_bytes: Option<u64>,
+    /// Bytes that may be promised to programs, where the kernel is strict about it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    commit_limit_bytes: Option<u64>,
+    /// Each swap device and file.
+    swap_devices: Vec<Swap>,
+    /// What was swapped and killed since the host started.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    paging: Option<Paging>,
+    /// Huge pages of each size the processor knows.
+    huge_page_pools: Vec<Pool>,
+    /// When the kernel makes huge pages of its own accord: always, madvise (for programs that ask) or never.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    transparent_huge_pages: Option<String>,
+    /// The NUMA nodes; none on a kernel without them.
+    numa_nodes: Vec<Node>,
+    /// What a control group may use, where the host has them in version 2.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    control_group: Option<MemoryGroup>,
 }
 
 /// Swap space.
 #[derive(Serialize, JsonSchema)]
-struct Swap {
+struct SwapSpace {
     /// Bytes in all; 0 on a host without swap.
     total_bytes: u64,
     /// Bytes not in use.
@@ -89,27 +133,33 @@ struct HugePages {
     page_bytes: u64,
 }
 
-/// Time that tasks stood still for want of memory.
-#[derive(Serialize, JsonSchema)]
-struct Pressure {
-    /// While at least one task stood still.
-    some: Stalled,
-    /// While all tasks that had work to do stood still.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    full: Option<Stalled>,
+/// Huge pages of one size.
+#[derive(PartialEq, Eq, Debug, Serialize, JsonSchema)]
+struct Pool {
+    /// Bytes of one page.
+    page_bytes: u64,
+    /// Number of pages.
+    total_pages: u64,
+    /// Number of pages not in use.
+    free_pages: u64,
+    /// Number of free pages that are promised.
+    reserved_pages: u64,
+    /// Number of pages beyond those that were set aside.
+    surplus_pages: u64,
 }
 
-/// How much of the time was lost.
-#[derive(PartialEq, Debug, Serialize, JsonSchema)]
-struct Stalled {
-    /// Percent of the last 10 seconds.
-    last_10s_percent: f64,
-    /// Percent of the last minute.
-    last_60s_percent: f64,
-    /// Percent of the last 5 minutes.
-    last_300s_percent: f64,
-    /// Seconds since the host started.
-    total_seconds: f64,
+/// What the kernel moved for want of memory since the host started.
+#[derive(Serialize, JsonSchema)]
+struct Paging {
+    /// Number of pages read back from swap space.
+    swapped_in_pages: u64,
+    /// Number of pages written to swap space.
+    swapped_out_pages: u64,
+    /// Number of faults that had to wait for a disk.
+    major_faults: u64,
+    /// Number of processes killed for want of memory, where the kernel counts them.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    killed_processes: Option<u64>,
 }
 
 impl HostQuery for Query {
@@ -120,22 +170,34 @@ impl HostQuery for Query {
         ToolSpec::query::<Args, Answer>(
             "get_memory_info",
             "Memory",
-            "Total, free and available memory of the host, caches, swap, huge pages, and the time lost for want of \
-             memory.",
+            "Total, free and available memory of the host, caches, swap and its devices, huge pages, NUMA nodes, the \
+             time lost for want of memory, and the limits of a control group.",
             Impact::Low,
         )
     }
 
-    fn answer(ask: &Ask<'_>, _args: Args) -> Result<Answer, Failure> {
-        let text = ask.host.read("proc/meminfo")?;
-        let found = parse(&text);
-        let pressure = ask.host.find("proc/pressure/memory").and_then(|text| Pressure::parse(&text));
-        describe(&found, pressure)
-            .ok_or_else(|| Failure::new(Code::ToolFailed, "proc/meminfo of this host makes no sense"))
+    fn answer(ask: &Ask<'_>, args: Args) -> Result<Answer, Failure> {
+        let host = ask.host;
+        let text = host.read("proc/meminfo")?;
+        let answer = describe(&parse(&text))
+            .ok_or_else(|| Failure::new(Code::ToolFailed, "proc/meminfo of this host makes no sense"))?;
+        let group = Group::find(host, args.control_group.as_deref())?;
+        let chosen = host.line("sys/kernel/mm/transparent_hugepage/enabled");
+        Ok(Answer {
+            pressure: Pressure::read(host, "proc/pressure/memory"),
+            swap_devices: swaps::parse(&host.find("proc/swaps").unwrap_or_default()),
+            paging: host.find("proc/vmstat").and_then(|text| Paging::parse(&text)),
+            huge_page_pools: pools(host),
+            transparent_huge_pages: chosen.and_then(|line| Some(line.split_once('[')?.1.split_once(']')?.0.to_owned())),
+            numa_nodes: numa::nodes(host),
+            control_group: group.map(|group| group.memory(host)),
+            ..answer
+        })
     }
 }
 
-fn describe(found: &HashMap<&str, u64>, pressure: Option<Pressure>) -> Option<Answer> {
+/// What the kernel's own list says; the rest stands in other files.
+fn describe(found: &HashMap<&str, u64>) -> Option<Answer> {
     let get = |name: &str| found.get(name).copied();
     let total = get("MemTotal")?;
     let used = get("MemAvailable").map(|available| total.saturating_sub(available));
@@ -153,7 +215,7 @@ fn describe(found: &HashMap<&str, u64>, pressure: Option<Pressure>) -> Option<An
         committed_bytes: get("Committed_AS"),
         swap: get("SwapTotal").zip(get("SwapFree")).map(|(total, free)| {
             let used = total.saturating_sub(free);
-            Swap { total_bytes: total, free_bytes: free, used_bytes: used, used_percent: percent(used, total) }
+            SwapSpace { total_bytes: total, free_bytes: free, used_bytes: used, used_percent: percent(used, total) }
         }),
         huge_pages: get("HugePages_Total").zip(get("Hugepagesize")).map(|(total, size)| HugePages {
             total_pages: total,
@@ -161,7 +223,19 @@ fn describe(found: &HashMap<&str, u64>, pressure: Option<Pressure>) -> Option<An
             reserved_pages: get("HugePages_Rsvd").unwrap_or(0),
             page_bytes: size,
         }),
-        pressure,
+        pressure: None,
+        anonymous_bytes: get("AnonPages"),
+        mapped_bytes: get("Mapped"),
+        unreclaimable_kernel_bytes: get("SUnreclaim"),
+        page_tables_bytes: get("PageTables"),
+        writeback_bytes: get("Writeback"),
+        commit_limit_bytes: get("CommitLimit"),
+        swap_devices: Vec::new(),
+        paging: None,
+        huge_page_pools: Vec::new(),
+        transparent_huge_pages: None,
+        numa_nodes: Vec::new(),
+        control_group: None,
     })
 }
 
@@ -180,22 +254,33 @@ fn parse(text: &str) -> HashMap<&str, u64> {
     text.lines().filter_map(line).collect()
 }
 
-impl Pressure {
-    /// From lines such as `some avg10=0.00 avg60=0.12 avg300=0.05 total=391926`.
-    fn parse(text: &str) -> Option<Self> {
-        let line = |kind: &str| text.lines().find_map(|line| Stalled::parse(line.strip_prefix(kind)?));
-        Some(Self { some: line("some ")?, full: line("full ") })
-    }
+/// The pools of huge pages, by the size of a page.
+fn pools(host: &Host) -> Vec<Pool> {
+    let pool = |name: &String| {
+        let kibibytes: u64 = name.strip_prefix("hugepages-")?.strip_suffix("kB")?.parse().ok()?;
+        let figure = |file: &str| host.number(&format!("{HUGE_PAGES}/{name}/{file}"));
+        Some(Pool {
+            page_bytes: kibibytes.saturating_mul(1024),
+            total_pages: figure("nr_hugepages")?,
+            free_pages: figure("free_hugepages")?,
+            reserved_pages: figure("resv_hugepages").unwrap_or(0),
+            surplus_pages: figure("surplus_hugepages").unwrap_or(0),
+        })
+    };
+    let mut pools: Vec<Pool> = host.list(HUGE_PAGES).iter().filter_map(pool).collect();
+    pools.sort_by_key(|pool| pool.page_bytes);
+    pools
 }
 
-impl Stalled {
+impl Paging {
+    /// From `/proc/vmstat`: a name and a figure a line.
     fn parse(text: &str) -> Option<Self> {
-        let word = |name: &str| text.split_whitespace().find_map(|word| word.strip_prefix(name)?.strip_prefix('='));
+        let get = |name: &str| text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' ')?.parse().ok());
         Some(Self {
-            last_10s_percent: decimal(word("avg10")?)?,
-            last_60s_percent: decimal(word("avg60")?)?,
-            last_300s_percent: decimal(word("avg300")?)?,
-            total_seconds: seconds_of_micros(word("total")?.parse().ok()?),
+            swapped_in_pages: get("pswpin")?,
+            swapped_out_pages: get("pswpout")?,
+            major_faults: get("pgmajfault")?,
+            killed_processes: get("oom_kill"),
         })
     }
 }
@@ -205,7 +290,6 @@ mod tests {
     use proptest::prelude::*;
     use serde_json::json;
 
-    use super::super::Host;
     use super::super::query::ask;
     use super::*;
 
@@ -240,6 +324,44 @@ mod tests {
                         "total_seconds": 0.25,
                     },
                 },
+                "anonymous_bytes": 736_690_176,
+                "mapped_bytes": 215_769_088,
+                "unreclaimable_kernel_bytes": 39_374_848,
+                "writeback_bytes": 0,
+                "commit_limit_bytes": 3_121_152_000_u64,
+                "swap_devices": [{
+                    "path": "/dev/vda14", "kind": "partition", "size_bytes": 1_024_000_000,
+                    "used_bytes": 256_000_000, "priority": -2,
+                }],
+                "paging": {
+                    "swapped_in_pages": 120, "swapped_out_pages": 64_500, "major_faults": 3100, "killed_processes": 1,
+                },
+                "huge_page_pools": [
+                    {
+                        "page_bytes": 2_097_152, "total_pages": 8, "free_pages": 6, "reserved_pages": 1,
+                        "surplus_pages": 0,
+                    },
+                    {
+                        "page_bytes": 1_073_741_824, "total_pages": 0, "free_pages": 0, "reserved_pages": 0,
+                        "surplus_pages": 0,
+                    },
+                ],
+                "transparent_huge_pages": "madvise",
+                "numa_nodes": [
+                    {
+                        "number": 0, "processors": "0", "total_bytes": 2_097_152_000_u64, "free_bytes": 262_144_000,
+                        "distances": [10, 20],
+                    },
+                    {
+                        "number": 1, "processors": "1", "total_bytes": 2_097_152_000_u64, "free_bytes": 262_144_000,
+                        "distances": [20, 10],
+                    },
+                ],
+                "control_group": {
+                    "group": "/system.slice/doorward.service", "used_bytes": 134_217_728, "peak_bytes": 268_435_456,
+                    "limit_bytes": 536_870_912, "used_percent": 25.0, "swap_used_bytes": 0, "swap_limit_bytes": 0,
+                    "limit_events": 5, "killed_processes": 2,
+                },
             })
         );
     }
@@ -254,20 +376,12 @@ mod tests {
         }
     }
 
-    #[test]
-    fn half_a_line_of_pressure_is_none() {
-        assert!(Pressure::parse("some avg10=1.00 avg60=1.00 avg300=1.00 total=1").is_some());
-        for text in ["", "some", "full avg10=0 avg60=0 avg300=0 total=0", "some avg10=x avg60=0 avg300=0 total=0"] {
-            assert!(Pressure::parse(text).is_none(), "{text}");
-        }
-    }
-
     proptest! {
         #[test]
         fn no_text_is_a_panic(
-            text in "\\PC*|((MemTotal|MemFree|SwapTotal|SwapFree|é): *[0-9]{0,21}( kB| MB)?\n){0,6}|some( avg[0-9=.]*){0,5}",
+            text in "\\PC*|((MemTotal|MemFree|SwapTotal|SwapFree|é): *[0-9]{0,21}( kB| MB)?\n){0,6}|((pswpin|pswpout|pgmajfault) [0-9]{0,21}\n){0,3}",
         ) {
-            let _ = describe(&parse(&text), Pressure::parse(&text));
+            let _ = (describe(&parse(&text)), Paging::parse(&text));
         }
     }
 }

@@ -1,8 +1,15 @@
 //! `/proc/self/mountinfo`: what is mounted where, and which of it is worth a look.
 
 use std::collections::{BTreeMap, HashMap};
+use std::ops::ControlFlow;
 
-use procfs_core::process::MountInfo;
+use super::query::Ask;
+use crate::error::{Code, Failure};
+
+const MOUNTINFO: &str = "proc/self/mountinfo";
+
+/// Mounts that are kept: several thousand containers' worth.
+const MOUNTS: usize = 32_768;
 
 /// File systems that keep nothing on any disk.
 const PSEUDO: [&str; 26] = [
@@ -55,6 +62,12 @@ pub(super) struct Mount {
     pub(super) read_only: bool,
     /// Whether a later mount at the same place hides it.
     pub(super) hidden: bool,
+    /// Options of this mount.
+    pub(super) options: Vec<String>,
+    /// Options of the file system.
+    pub(super) filesystem_options: Vec<String>,
+    /// How mounts below it reach other namespaces.
+    pub(super) propagation: Vec<String>,
 }
 
 impl Mount {
@@ -74,9 +87,27 @@ impl Mount {
     }
 }
 
-/// Every mount, in the order they were made; lines that make no sense are passed over.
-pub(super) fn parse(text: &str) -> Vec<Mount> {
-    let mut mounts: Vec<Mount> = text.lines().filter_map(|line| MountInfo::from_line(line).ok().map(mount)).collect();
+/// Every mount, in the order they were made, and whether they are all; lines that make no sense are passed over.
+///
+/// # Errors
+/// [`Code::ToolFailed`] when the host does not show them, or nobody waits for the answer any more.
+pub(super) fn read(ask: &Ask<'_>) -> Result<(Vec<Mount>, bool), Failure> {
+    let (mut mounts, mut stopped) = (Vec::new(), Ok(()));
+    let whole = ask.host.each_line(MOUNTINFO, |line| {
+        stopped = ask.go_on();
+        mounts.extend(mount(line));
+        if stopped.is_err() || mounts.len() >= MOUNTS { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+    });
+    stopped?;
+    let whole = whole.map_err(|error| {
+        Failure::new(Code::ToolFailed, format!("this host does not show {MOUNTINFO}")).because(error)
+    })?;
+    hide(&mut mounts);
+    Ok((mounts, whole))
+}
+
+/// Marks the mounts over which another was made later.
+fn hide(mounts: &mut [Mount]) {
     let mut last = HashMap::new();
     for (at, mount) in mounts.iter().enumerate() {
         last.insert(mount.mount_point.clone(), at);
@@ -84,7 +115,6 @@ pub(super) fn parse(text: &str) -> Vec<Mount> {
     for (at, mount) in mounts.iter_mut().enumerate() {
         mount.hidden = last.get(&mount.mount_point) != Some(&at);
     }
-    mounts
 }
 
 /// One mount for each real file system: the one that shows the most of it, nearest to the root.
@@ -105,21 +135,41 @@ fn rank(mount: &Mount) -> (usize, usize) {
     (mount.subtree.len(), mount.mount_point.len())
 }
 
-fn mount(found: MountInfo) -> Mount {
-    let read_only = found.mount_options.contains_key("ro") || found.super_options.contains_key("ro");
-    Mount {
-        filesystem: found.majmin,
-        subtree: unescape(&found.root),
-        mount_point: unescape(&found.mount_point.to_string_lossy()),
-        kind: found.fs_type,
-        source: found.mount_source.map(|source| unescape(&source)),
+/// Columns: id, parent, number, subtree, place, options, any number of tags up to a dash, kind, source, options.
+fn mount(line: &str) -> Option<Mount> {
+    let mut words = line.split(' ');
+    let filesystem = words.nth(2).filter(|number| number.contains(':'))?.to_owned();
+    let (subtree, mount_point) = (unescape(words.next()?), unescape(words.next()?));
+    let list =
+        |text: &str| -> Vec<String> { text.split(',').filter(|option| !option.is_empty()).map(unescape).collect() };
+    let options = list(words.next()?);
+    let mut propagation = Vec::new();
+    loop {
+        match words.next()? {
+            "-" => break,
+            tag => propagation.push(tag.to_owned()),
+        }
+    }
+    let kind = words.next().filter(|kind| !kind.is_empty())?.to_owned();
+    let source = Some(words.next()?).filter(|source| !matches!(*source, "" | "none")).map(unescape);
+    let filesystem_options = list(words.next().unwrap_or_default());
+    let read_only = options.iter().chain(&filesystem_options).any(|option| option == "ro");
+    Some(Mount {
+        filesystem,
+        subtree,
+        mount_point,
+        kind,
+        source,
         read_only,
         hidden: false,
-    }
+        options,
+        filesystem_options,
+        propagation,
+    })
 }
 
 /// proc_pid_mountinfo(5): blank, tab, newline and backslash stand as `\` and three octal digits.
-fn unescape(text: &str) -> String {
+pub(super) fn unescape(text: &str) -> String {
     let mut parts = text.split('\\');
     let mut plain = parts.next().unwrap_or_default().to_owned();
     for part in parts {
@@ -142,6 +192,12 @@ mod tests {
 
     use super::*;
 
+    fn parse(text: &str) -> Vec<Mount> {
+        let mut mounts: Vec<Mount> = text.lines().filter_map(mount).collect();
+        hide(&mut mounts);
+        mounts
+    }
+
     const TEXT: &str = "\
 21 1 8:1 / / rw,relatime shared:1 - ext4 /dev/sda1 rw,errors=remount-ro
 22 21 8:1 /srv/data /mnt/bound rw,relatime shared:1 - ext4 /dev/sda1 rw
@@ -162,6 +218,10 @@ not a mount
         assert_eq!(places, ["/", "/data", "/home/a/remote", "/mnt/with blank"]);
         assert_eq!(chosen[1].source.as_deref(), Some("/dev/sdc1"));
         assert!(chosen[1].read_only && !chosen[0].read_only);
+        assert_eq!(
+            (chosen[0].propagation.join(" "), chosen[0].filesystem_options.join(",")),
+            ("shared:1".to_owned(), "rw,errors=remount-ro".to_owned())
+        );
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! `get_open_files`: what processes have open. Sensitive: paths tell what people work on. Nothing is opened to learn it.
 
 use std::cmp::Reverse;
+use std::ops::ControlFlow;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -10,6 +11,7 @@ use super::query::{Ask, HostQuery};
 use crate::call::{Impact, ToolSpec};
 use crate::error::{Code, Failure};
 use crate::guard::LimitsSection;
+use crate::sandbox::descriptor::{Access, Descriptor};
 
 /// Processes that are named for having much open.
 const BUSIEST: usize = 10;
@@ -85,7 +87,7 @@ struct OpenFile {
     kind: Kind,
     /// Whether it has lost its last name.
     deleted: bool,
-    /// How it was opened, where the daemon may see it.
+    /// How it was opened; absent of what may be neither read nor written through it.
     #[serde(skip_serializing_if = "Option::is_none")]
     access: Option<Access>,
 }
@@ -104,18 +106,6 @@ enum Kind {
     Pipe,
     /// What the kernel makes without a file: timers, events, namespaces, memory.
     Other,
-}
-
-/// How a file was opened.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, JsonSchema)]
-#[serde(rename_all = "snake_case")]
-enum Access {
-    /// To read.
-    Read,
-    /// To write.
-    Write,
-    /// For both.
-    ReadWrite,
 }
 
 impl HostQuery for Query {
@@ -144,7 +134,7 @@ impl HostQuery for Query {
         };
         pids.sort_unstable();
         let most = args.limit.min(ask.limits.max_array_items.max(1));
-        let mut search = Search { args: &args, most, answer: Answer::empty(), stopped: Ok(()) };
+        let mut search = Search { args: &args, most, answer: Answer::empty() };
         for pid in pids {
             search.process(ask, pid)?;
         }
@@ -158,10 +148,6 @@ impl HostQuery for Query {
                     (None, _) => "this host does not show what its processes have open",
                 },
             ));
-        }
-        for file in &mut answer.files {
-            let info = ask.host.find(&format!("proc/{}/fdinfo/{}", file.pid, file.fd));
-            file.access = info.as_deref().and_then(access);
         }
         answer.busiest.sort_by_key(|busy| (Reverse(busy.open), busy.pid));
         answer.busiest.truncate(BUSIEST);
@@ -180,7 +166,6 @@ struct Search<'a> {
     args: &'a Args,
     most: usize,
     answer: Answer,
-    stopped: Result<(), Failure>,
 }
 
 impl Search<'_> {
@@ -188,25 +173,28 @@ impl Search<'_> {
         ask.go_on()?;
         let (mut found, mut open) = (Vec::new(), 0_usize);
         let room = self.most.saturating_sub(self.answer.files.len());
-        let (args, answer, stopped) = (self.args, &mut self.answer, &mut self.stopped);
-        let read = ask.host.links(&format!("proc/{pid}/fd"), |fd, target| {
-            let Ok(fd) = fd.parse::<u32>() else { return };
+        let (args, answer, mut stopped) = (self.args, &mut self.answer, Ok(()));
+        let read = ask.host.open_files(pid, |Descriptor { number: fd, target, access }| {
             answer.total = answer.total.saturating_add(1);
             // A process can have a million open.
-            if answer.total.is_multiple_of(1024) && stopped.is_ok() {
-                *stopped = ask.go_on();
+            if answer.total.is_multiple_of(1024) {
+                stopped = ask.go_on();
+            }
+            if stopped.is_err() {
+                return ControlFlow::Break(());
             }
             let (path, deleted) = match target.strip_suffix(DELETED) {
                 Some(path) => (path.to_owned(), true),
                 None => (target, false),
             };
             let kind = kind(&path);
-            if stopped.is_ok() && args.fits(&path, kind, deleted) {
+            if args.fits(&path, kind, deleted) {
                 open = open.saturating_add(1);
-                keep(&mut found, room, OpenFile { pid, process: String::new(), fd, path, kind, deleted, access: None });
+                keep(&mut found, room, OpenFile { pid, process: String::new(), fd, path, kind, deleted, access });
             }
+            ControlFlow::Continue(())
         });
-        std::mem::replace(&mut self.stopped, Ok(()))?;
+        stopped?;
         let counted = match read {
             Ok(()) => &mut self.answer.processes,
             Err(error) if error.kind() == std::io::ErrorKind::PermissionDenied => &mut self.answer.processes_hidden,
@@ -255,17 +243,6 @@ fn kind(path: &str) -> Kind {
         _ if path.starts_with("socket:") => Kind::Socket,
         _ if path.starts_with("pipe:") => Kind::Pipe,
         _ => Kind::Other,
-    }
-}
-
-/// The last octal digit of the flags has the mode of open(2).
-fn access(info: &str) -> Option<Access> {
-    let flags = info.lines().find_map(|line| line.strip_prefix("flags:"))?.trim();
-    match u64::from_str_radix(flags, 8).ok()? & 3 {
-        0 => Some(Access::Read),
-        1 => Some(Access::Write),
-        2 => Some(Access::ReadWrite),
-        _ => None,
     }
 }
 

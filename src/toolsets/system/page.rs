@@ -36,7 +36,9 @@ writes it anew.
 /// Arguments of the examples; `{}` for those that are not named.
 fn example(tool: &str) -> Value {
     match tool {
+        "get_app_logs" => json!({"file": "/var/log/shop/shop.log", "since": "2025-11-04T07:30:00Z"}),
         "get_containers" => json!({"all": true, "limit": 1}),
+        "get_sysctl" => json!({"name": "vm.swappiness"}),
         "get_dependencies" => json!({"ecosystem": "cargo", "format": "cyclonedx"}),
         "get_open_files" => json!({"path": "/var/lib/postgresql"}),
         "get_packages" => json!({"source": "openssl"}),
@@ -59,7 +61,7 @@ fn page() -> String {
     let answers: Vec<Vec<(String, super::query::Asked)>> = HOSTS
         .iter()
         .map(|host| {
-            let mut section = SystemSection::default();
+            let mut section = SystemSection { app_logs: vec!["/var/log/shop".into()], ..SystemSection::default() };
             section.containers.sockets.push("/run/docker.sock".into());
             section.dependencies.paths.push("/srv/app".into());
             ask_all(&Host::fixture(host).opened(&section), example)

@@ -1,7 +1,7 @@
 //! `/proc/PID/stat`, `/proc/PID/status` and `/proc/PID/cmdline`.
 
 use schemars::JsonSchema;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 /// The part of `/proc/PID/stat` that the process list uses.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -22,10 +22,14 @@ pub(super) struct ProcessStat {
     pub(super) start_ticks: u64,
     /// Memory it holds, in pages.
     pub(super) resident_pages: u64,
+    /// Bytes of addresses it has set up.
+    pub(super) virtual_bytes: u64,
+    /// How nice it is to others: from -20, taking much, to 19.
+    pub(super) nice: i32,
 }
 
 /// What a process is doing.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, JsonSchema)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub(super) enum State {
     /// It runs or could run.
@@ -75,9 +79,12 @@ impl ProcessStat {
         let mut number = |skip| words.nth(skip)?.parse().ok();
         let parent = number(0)?;
         let (user, system): (u64, u64) = (number(9)?, number(0)?);
-        let threads = number(4)?;
+        words.nth(2)?;
+        let nice = words.next()?.parse().ok()?;
+        let mut number = |skip| words.nth(skip)?.parse().ok();
+        let threads = number(0)?;
         let start_ticks = number(1)?;
-        let resident_pages = number(1)?;
+        let (virtual_bytes, resident_pages) = (number(0)?, number(0)?);
         Some(Self {
             pid: pid.trim().parse().ok()?,
             parent: u32::try_from(parent).ok()?,
@@ -87,6 +94,8 @@ impl ProcessStat {
             threads,
             start_ticks,
             resident_pages,
+            virtual_bytes,
+            nice,
         })
     }
 }
@@ -98,16 +107,22 @@ pub(super) struct ProcessStatus {
     pub(super) uid: Option<u32>,
     /// Memory it holds, in bytes; a kernel thread holds none.
     pub(super) resident_bytes: u64,
+    /// Bytes of it in swap space, where the kernel says so.
+    pub(super) swapped_bytes: Option<u64>,
 }
 
 impl ProcessStatus {
     /// What is missing is absent.
     pub(super) fn parse(text: &str) -> Self {
         let value = |name: &str| text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':'));
-        let kibibytes = value("VmRSS").and_then(|rest| rest.split_whitespace().next()?.parse::<u64>().ok());
+        let bytes = |name| {
+            let kibibytes: u64 = value(name)?.split_whitespace().next()?.parse().ok()?;
+            Some(kibibytes.saturating_mul(1024))
+        };
         Self {
             uid: value("Uid").and_then(|rest| rest.split_whitespace().nth(1)?.parse().ok()),
-            resident_bytes: kibibytes.unwrap_or(0).saturating_mul(1024),
+            resident_bytes: bytes("VmRSS").unwrap_or(0),
+            swapped_bytes: bytes("VmSwap"),
         }
     }
 }
@@ -149,6 +164,7 @@ mod tests {
         let stat = ProcessStat::parse(text).unwrap();
         assert_eq!((stat.pid, stat.parent, stat.name.as_str(), stat.state), (42, 1, "a) (b) c", State::Sleeping));
         assert_eq!((stat.cpu_ticks, stat.threads, stat.start_ticks, stat.resident_pages), (200, 3, 9000, 256));
+        assert_eq!((stat.virtual_bytes, stat.nice), (1000, 0));
         for text in ["", "42", "42 (a)", "42 )(", "(a) S 1", "42 (a) S 1 2 3", "x (a) S 1 2"] {
             assert_eq!(ProcessStat::parse(text), None, "{text}");
         }
@@ -156,8 +172,8 @@ mod tests {
 
     #[test]
     fn the_effective_user_counts_and_a_kernel_thread_holds_nothing() {
-        let status = ProcessStatus::parse("Name:\tsu\nUid:\t1000\t0\t0\t0\nVmRSS:\t    2048 kB\n");
-        assert_eq!(status, ProcessStatus { uid: Some(0), resident_bytes: 2_097_152 });
+        let status = ProcessStatus::parse("Name:\tsu\nUid:\t1000\t0\t0\t0\nVmRSS:\t    2048 kB\nVmSwap:\t 4 kB\n");
+        assert_eq!(status, ProcessStatus { uid: Some(0), resident_bytes: 2_097_152, swapped_bytes: Some(4096) });
         assert_eq!(ProcessStatus::parse("Name:\tkthreadd\n"), ProcessStatus::default());
     }
 

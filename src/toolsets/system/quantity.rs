@@ -1,5 +1,7 @@
 //! From the kernel's counters to figures with units: nothing overflows, and what is not a number is absent.
 
+use std::time::Duration;
+
 use crate::clock::Timestamp;
 
 /// What the kernel counts times in, for user space: `USER_HZ` is 100 on every architecture this program is built for.
@@ -31,6 +33,12 @@ pub(super) fn seconds_of_micros(micros: u64) -> f64 {
 /// Seconds in `millis` milliseconds.
 pub(super) fn seconds_of_millis(millis: u64) -> f64 {
     float(millis) / 1000.0
+}
+
+/// How many a second, to two decimals, of `count` within `elapsed`; `None` of no time.
+pub(super) fn per_second(count: u64, elapsed: Duration) -> Option<f64> {
+    let seconds = elapsed.as_secs_f64();
+    (seconds > 0.0).then(|| (float(count) / seconds * 100.0).round() / 100.0)
 }
 
 /// A number such as `0.35`, if it is finite and not negative.
@@ -74,6 +82,8 @@ mod tests {
         assert_eq!(milliseconds(7), 70);
         assert_eq!(seconds_of_micros(391_926), 0.391_926);
         assert_eq!(seconds_of_millis(1500), 1.5);
+        assert_eq!(per_second(1, Duration::from_millis(300)), Some(3.33));
+        assert_eq!(per_second(1, Duration::ZERO), None);
     }
 
     #[test]

@@ -73,6 +73,14 @@ impl Ask<'_> {
         budget::check()
     }
 
+    /// Counts the bytes that are kept of what only passed through.
+    ///
+    /// # Errors
+    /// As [`Ask::go_on`].
+    pub(super) fn keep(&self, bytes: usize) -> Result<(), Failure> {
+        budget::hold(bytes).or_else(|_| budget::check())
+    }
+
     /// What is read while this lives only passes through: it counts as memory until this is dropped, and not to the end.
     pub(super) fn passing(&self) -> Passing {
         budget::passing()

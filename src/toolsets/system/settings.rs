@@ -9,6 +9,8 @@ use serde::{Deserialize, Serialize};
 #[derive(Clone, Default, PartialEq, Eq, Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct SystemSection {
+    /// Directories with logs of applications, for get_app_logs. Nothing else is read as one. Default: none.
+    pub app_logs: Vec<PathBuf>,
     /// For get_containers and get_container_images.
     pub containers: ContainersSection,
     /// For get_dependencies.

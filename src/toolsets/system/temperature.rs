@@ -5,11 +5,11 @@ use serde::{Deserialize, Serialize};
 
 use super::Host;
 use super::query::{Ask, HostQuery};
+use super::readings::{self, CHIPS, Reading};
 use crate::call::{Impact, ToolSpec};
 use crate::error::Failure;
 
 const ZONES: &str = "sys/class/thermal";
-const CHIPS: &str = "sys/class/hwmon";
 
 /// The kernel gives a zone at most this many trip points.
 const TRIP_POINTS: u8 = 12;
@@ -27,6 +27,8 @@ pub(super) struct Answer {
     /// Each thermometer that gave a reading; none on most virtual machines. One place may be measured twice: as a
     /// thermal zone and by a chip.
     sensors: Vec<Sensor>,
+    /// What else the chips measure: fans, voltages, currents, power.
+    readings: Vec<Reading>,
 }
 
 /// One thermometer.
@@ -58,13 +60,14 @@ impl HostQuery for Query {
         ToolSpec::query::<Args, Answer>(
             "get_temperature",
             "Temperatures",
-            "What the host's temperature sensors measure, with the limits of each. Empty on most virtual machines.",
+            "What the host's sensors measure, with the limits of each: temperatures, fans, voltages, currents, power. \
+             Empty on most virtual machines.",
             Impact::Low,
         )
     }
 
     fn answer(ask: &Ask<'_>, _args: Args) -> Result<Answer, Failure> {
-        let mut sensors = Vec::new();
+        let (mut sensors, mut readings) = (Vec::new(), Vec::new());
         for zone in ask.host.list(ZONES).iter().filter(|name| name.starts_with("thermal_zone")) {
             ask.go_on()?;
             sensors.extend(read_zone(ask.host, zone));
@@ -75,9 +78,10 @@ impl HostQuery for Query {
                 ask.go_on()?;
                 let input = file.strip_suffix("_input").filter(|input| input.starts_with("temp"));
                 sensors.extend(input.and_then(|input| read_chip(ask.host, &format!("{chip}/{input}"), device.clone())));
+                readings.extend(readings::read(ask.host, &chip, device.as_ref(), &file));
             }
         }
-        Ok(Answer { sensors })
+        Ok(Answer { sensors, readings })
     }
 }
 
@@ -150,13 +154,26 @@ mod tests {
                     "high_celsius": 81.85, "critical_celsius": 84.85,
                 },
                 {"source": "hwmon1/temp2", "device": "nvme", "label": "Sensor 1", "celsius": -5.25},
+            ], "readings": [
+                {"source": "hwmon1/in0", "device": "nvme", "unit": "volts", "value": 3.3},
+                {
+                    "source": "hwmon2/fan1", "device": "pwmfan", "unit": "turns_per_minute", "value": 2400.0,
+                    "minimum": 500.0, "alarm": false,
+                },
+                {
+                    "source": "hwmon2/power1", "device": "pwmfan", "label": "board", "unit": "watts", "value": 4.25,
+                    "maximum": 15.0,
+                },
             ]})
         );
     }
 
     #[test]
     fn a_virtual_machine_has_none() {
-        assert_eq!(ask::<Query>(&Host::fixture("debian-vm"), json!({})).unwrap(), json!({"sensors": []}));
+        assert_eq!(
+            ask::<Query>(&Host::fixture("debian-vm"), json!({})).unwrap(),
+            json!({"sensors": [], "readings": []})
+        );
     }
 
     #[test]

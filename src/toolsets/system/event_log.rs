@@ -1,0 +1,257 @@
+//! `get_event_log`: the kernel's audit log, which says who did what, allowed or not. Sensitive: it has commands and paths.
+
+use std::io::ErrorKind;
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::audit_record::AuditRecord;
+use super::log_files::{self, Format, Log};
+use super::log_filter::{self, Asked, USUAL, Wanted, shown};
+use super::query::{Ask, HostQuery};
+use crate::call::{Impact, ToolSpec};
+use crate::clock::Timestamp;
+use crate::error::Failure;
+use crate::guard::LimitsSection;
+
+/// Where auditd(8) writes.
+const LOG: &str = "var/log/audit/audit.log";
+
+pub(super) struct Query;
+
+/// Which events.
+#[derive(Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct Args {
+    /// Only records of this type, such as USER_LOGIN, USER_AUTH, SYSCALL, AVC, EXECVE or CONFIG_CHANGE.
+    #[schemars(length(min = 1, max = 64))]
+    r#type: Option<String>,
+    /// Only records about this account, or by this user id or login user id.
+    #[schemars(length(min = 1, max = 256))]
+    user: Option<String>,
+    /// Only records of a rule with this key (auditctl -k).
+    #[schemars(length(min = 1, max = 256))]
+    key: Option<String>,
+    /// Only what was done (true) or what was refused or failed (false).
+    success: Option<bool>,
+    /// Only records that contain this text, in capitals or not.
+    #[schemars(length(min = 1, max = 512))]
+    pattern: Option<String>,
+    /// Take the pattern for a regular expression (syntax of Rust's regex crate) and not for plain text.
+    regex: bool,
+    /// Only records from this moment on: RFC 3339, such as 2025-11-03T06:12:56Z.
+    #[schemars(length(max = 64))]
+    since: Option<String>,
+    /// Only records up to this moment: RFC 3339.
+    #[schemars(length(max = 64))]
+    until: Option<String>,
+    /// Only records of so many last minutes; `since` goes before it.
+    #[schemars(range(min = 1, max = 5_256_000))]
+    minutes: Option<u32>,
+    /// Most records to give: the newest that fit.
+    #[schemars(range(min = 1))]
+    lines: usize,
+}
+
+impl Default for Args {
+    fn default() -> Self {
+        Self {
+            r#type: None,
+            user: None,
+            key: None,
+            success: None,
+            pattern: None,
+            regex: false,
+            since: None,
+            until: None,
+            minutes: None,
+            lines: USUAL,
+        }
+    }
+}
+
+/// Records of the audit log.
+#[derive(Serialize, JsonSchema)]
+pub(super) struct Answer {
+    /// The newest records that fit, the oldest of them first. Records of one event have one serial number.
+    events: Vec<Event>,
+    /// The files they were looked for in, the newest first.
+    files: Vec<String>,
+    /// What the answer lacks and how to narrow; empty when nothing is missing.
+    left_out: Vec<String>,
+}
+
+/// One record.
+#[derive(Serialize, JsonSchema)]
+struct Event {
+    /// When: RFC 3339, UTC.
+    time: String,
+    /// The number of the event; several records can tell of one.
+    serial: u64,
+    /// The type of the record.
+    r#type: String,
+    /// Whether it was done; absent where the record does not say.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    success: Option<bool>,
+    /// What was tried, such as PAM:authentication or login.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    operation: Option<String>,
+    /// The account it is about.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    account: Option<String>,
+    /// Id of the user it was done as.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    uid: Option<u32>,
+    /// Id of the user who logged in first, through whatever they became since. Absent for what nobody logged in for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    login_uid: Option<u32>,
+    /// Number of the login session.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    session: Option<u32>,
+    /// Process id.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pid: Option<u32>,
+    /// Name of the process.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    process: Option<String>,
+    /// The program.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    program: Option<String>,
+    /// The command line, where the record has one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    command: Option<String>,
+    /// The file it is about.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    path: Option<String>,
+    /// The address it came from.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    address: Option<String>,
+    /// The terminal.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    tty: Option<String>,
+    /// The number of the system call, as the architecture counts them.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    syscall: Option<u32>,
+    /// The key of the rule that made the record.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    key: Option<String>,
+    /// All that the record says, as it was written.
+    text: String,
+    /// Whether the end of the text is missing.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    truncated: bool,
+}
+
+/// Lines of the log, filtered.
+struct Lines<'a>(&'a Args);
+
+impl Format for Lines<'_> {
+    type Entry = Event;
+
+    fn time(&self, line: &str) -> Option<Timestamp> {
+        AuditRecord::parse(line).map(|record| record.time)
+    }
+
+    fn entry(&self, line: &str) -> Option<Event> {
+        let event = describe(&AuditRecord::parse(line)?);
+        let args = self.0;
+        let user = |wanted: &String| {
+            let id = |uid: Option<u32>| uid.is_some_and(|uid| uid.to_string() == *wanted);
+            event.account.as_ref() == Some(wanted) || id(event.uid) || id(event.login_uid)
+        };
+        let fits = args.r#type.as_ref().is_none_or(|wanted| wanted.eq_ignore_ascii_case(&event.r#type))
+            && args.user.as_ref().is_none_or(user)
+            && args.key.as_ref().is_none_or(|wanted| event.key.as_ref() == Some(wanted))
+            && args.success.is_none_or(|wanted| event.success == Some(wanted));
+        fits.then_some(event)
+    }
+}
+
+fn describe(record: &AuditRecord<'_>) -> Event {
+    // What is unset is written as the largest number.
+    let number =
+        |name: &str| record.plain(name).and_then(|text| text.parse().ok()).filter(|number| *number != u32::MAX);
+    let known = |name: &str| record.value(name).filter(|text| text != "?" && text != "(null)" && text != "(none)");
+    let result = record.plain("success").or_else(|| record.plain("res"));
+    let command = record.arguments().or_else(|| known("proctitle")).or_else(|| known("cmd"));
+    // Security modules say so in words of their own.
+    let refused =
+        record.kind == "AVC" && (record.plain("apparmor") == Some("DENIED") || record.text.starts_with("avc:  denied"));
+    let (text, truncated) = shown(record.text);
+    Event {
+        time: record.time.to_string(),
+        serial: record.serial,
+        r#type: record.kind.to_owned(),
+        success: match result {
+            Some("yes" | "success" | "1") => Some(true),
+            Some("no" | "failed" | "0") => Some(false),
+            _ => refused.then_some(false),
+        },
+        operation: known("op"),
+        account: known("acct"),
+        uid: number("uid"),
+        login_uid: number("auid"),
+        session: number("ses"),
+        pid: number("pid"),
+        process: known("comm"),
+        program: known("exe"),
+        command: command.map(|command| shown(&command).0),
+        path: known("name"),
+        address: known("addr"),
+        tty: known("terminal").or_else(|| known("tty")),
+        syscall: number("syscall"),
+        key: known("key"),
+        text,
+        truncated,
+    }
+}
+
+impl HostQuery for Query {
+    type Args = Args;
+    type Answer = Answer;
+
+    fn spec() -> ToolSpec {
+        let spec = ToolSpec::query::<Args, Answer>(
+            "get_event_log",
+            "Security events",
+            "Records of the kernel's audit log (auditd): logins, authentication, commands, file access and refusals by \
+             security modules, with user, process, outcome and rule.",
+            Impact::Medium,
+        )
+        .reading(["/var/log/audit"])
+        .better_with("CAP_DAC_READ_SEARCH");
+        ToolSpec { sensitive: true, ..spec }
+    }
+
+    fn narrow(spec: &mut ToolSpec, limits: &LimitsSection) {
+        log_filter::narrow(spec, limits);
+    }
+
+    fn answer(ask: &Ask<'_>, args: Args) -> Result<Answer, Failure> {
+        let wanted = Wanted::new(
+            ask,
+            &Asked {
+                since: args.since.as_deref(),
+                until: args.until.as_deref(),
+                minutes: args.minutes,
+                pattern: args.pattern.as_deref(),
+                regex: args.regex,
+                lines: args.lines,
+            },
+        )?;
+        let missing = match ask.host.names("var/log/audit").map_err(|error| error.kind()) {
+            Ok(_) => None,
+            Err(ErrorKind::PermissionDenied) => {
+                Some("/var/log/audit is shut: the daemon's user needs the group that auditd.conf names (log_group)")
+            }
+            Err(_) => Some("this host has no /var/log/audit, so auditd does not run on it: ask get_auth_logs"),
+        };
+        if let Some(what) = missing {
+            return Ok(Answer { events: Vec::new(), files: Vec::new(), left_out: vec![what.to_owned()] });
+        }
+        let open = |path: &str| ask.host.file(path);
+        let log = Log { open: &open, files: log_files::rotated(ask.host, LOG) };
+        let found = log_files::read(ask, &log, &wanted, &Lines(&args))?;
+        Ok(Answer { events: found.entries, files: found.files, left_out: found.left_out })
+    }
+}

@@ -1,0 +1,73 @@
+//! Lists that are cut to a number say how many there were: no answer looks complete that is not.
+
+use std::sync::Arc;
+
+use schemars::JsonSchema;
+use serde::Serialize;
+use serde_json::Value;
+
+use crate::call::ToolSpec;
+
+/// Entries in an answer to a caller who gives no number.
+pub(super) const USUAL: usize = 100;
+
+/// How much of a list is in the answer.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, JsonSchema)]
+pub(super) struct Extent {
+    /// Number of entries that the host shows.
+    total: usize,
+    /// Number of those that fit the arguments.
+    matching: usize,
+    /// Number of fitting ones that are not listed here: raise limit, or narrow with the other arguments.
+    left_out: usize,
+    /// Present when the host has so much that not all was looked at: the numbers are then too low.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    incomplete: Option<bool>,
+}
+
+impl Extent {
+    /// Of a list with `listed` of `matching` entries out of `total`.
+    pub(super) fn new(total: usize, matching: usize, listed: usize) -> Self {
+        Self { total: total.max(matching), matching, left_out: matching.saturating_sub(listed), incomplete: None }
+    }
+
+    /// The same, of a host that was not looked at in full unless `whole`.
+    pub(super) fn of_whole(self, whole: bool) -> Self {
+        Self { incomplete: (!whole).then_some(true), ..self }
+    }
+
+    /// Cuts the matching `items` out of `total` to `limit`.
+    pub(super) fn cut<T>(items: &mut Vec<T>, total: usize, limit: usize) -> Self {
+        let matching = items.len();
+        items.truncate(limit);
+        Self::new(total, matching, items.len())
+    }
+}
+
+/// Brings the declared bound of the argument `limit` under `most` entries; without the argument it is `usual`.
+pub(super) fn narrow(spec: &mut ToolSpec, usual: usize, most: usize) {
+    let most = most.max(1);
+    let schema = Arc::make_mut(&mut spec.input_schema);
+    let limit = schema.get_mut("properties").and_then(|properties| properties.get_mut("limit"));
+    if let Some(limit) = limit.and_then(Value::as_object_mut) {
+        limit.insert("maximum".to_owned(), Value::from(most));
+        limit.insert("default".to_owned(), Value::from(usual.min(most)));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_left_out_is_counted() {
+        let mut items = vec![1, 2, 3];
+        let cut = Extent::cut(&mut items, 9, 2);
+        assert_eq!(cut, Extent { total: 9, matching: 3, left_out: 1, incomplete: None });
+        assert_eq!(items, [1, 2]);
+        let whole = Extent::cut(&mut items, 0, 5);
+        assert_eq!(whole, Extent { total: 2, matching: 2, left_out: 0, incomplete: None });
+        let told = |extent: Extent| serde_json::to_value(extent).unwrap().get("incomplete").cloned();
+        assert_eq!((told(whole), told(whole.of_whole(false))), (None, Some(Value::Bool(true))));
+    }
+}

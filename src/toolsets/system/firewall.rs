@@ -1,0 +1,356 @@
+//! `get_firewall_rules`: what the kernel filters, as nft(8) or iptables-save(8) tell it, and what files would set up. Who may
+//! not ask the kernel is told so, and gets the files.
+
+mod iptables;
+mod nftables;
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::Host;
+use super::command::Silent;
+use super::extent::{self, Extent};
+use super::query::{Ask, HostQuery};
+use crate::call::{Impact, ToolSpec};
+use crate::error::{Code, Failure};
+use crate::guard::LimitsSection;
+
+/// capabilities(7): CAP_NET_ADMIN, without which the kernel shows nobody its rules.
+const NET_ADMIN: u32 = 12;
+
+/// Bytes of a file that are shown.
+const FILE_BYTES: usize = 64 << 10;
+
+/// Files that tools load their rules from.
+const FILES: [&str; 10] = [
+    "etc/nftables.conf",
+    "etc/sysconfig/nftables.conf",
+    "etc/iptables/rules.v4",
+    "etc/iptables/rules.v6",
+    "etc/sysconfig/iptables",
+    "etc/sysconfig/ip6tables",
+    "etc/ufw/ufw.conf",
+    "etc/ufw/user.rules",
+    "etc/ufw/user6.rules",
+    "etc/firewalld/firewalld.conf",
+];
+
+pub(super) struct Query;
+
+/// What to list.
+#[derive(Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct Args {
+    /// Only the table of this name, such as filter.
+    #[schemars(length(min = 1, max = 128))]
+    table: Option<String>,
+    /// Only the chain of this name, such as INPUT.
+    #[schemars(length(min = 1, max = 128))]
+    chain: Option<String>,
+    /// Also what stands in the files that rules are loaded from.
+    files: bool,
+    /// Most rules to list, in all chains together.
+    #[schemars(range(min = 1))]
+    limit: usize,
+}
+
+impl Default for Args {
+    fn default() -> Self {
+        Self { table: None, chain: None, files: false, limit: extent::USUAL }
+    }
+}
+
+/// The firewall.
+#[derive(Serialize, JsonSchema)]
+pub(super) struct Answer {
+    /// The program that told the rules; absent when the kernel's rules are not known.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    told_by: Option<String>,
+    /// Why the kernel's rules, or some of them, are not known.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    not_shown: Option<NotShown>,
+    /// How many rules are listed.
+    #[serde(flatten)]
+    extent: Extent,
+    /// The tables with their chains and rules.
+    tables: Vec<Table>,
+    /// Whether ufw is switched on, where the host has it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    ufw_enabled: Option<bool>,
+    /// The zones that firewalld was given, where the host has it.
+    firewalld_zones: Vec<String>,
+    /// The files that rules are loaded from; what stands in them may not be in force.
+    files: Vec<RuleFile>,
+}
+
+/// Why rules are not known.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+enum NotShown {
+    /// The daemon lacks the capability CAP_NET_ADMIN; sandbox.capabilities keeps it.
+    NotPermitted,
+    /// The host has neither nft nor iptables-save.
+    NotInstalled,
+    /// The program failed, or told something that makes no sense.
+    Failed,
+}
+
+/// A table.
+#[derive(PartialEq, Eq, Debug, Serialize, JsonSchema)]
+struct Table {
+    /// What it is for: ip, ip6, inet (both), arp, bridge, netdev.
+    family: String,
+    /// Its name.
+    name: String,
+    /// Its chains.
+    chains: Vec<Chain>,
+    /// Its sets and maps, without what is in them.
+    sets: Vec<Set>,
+}
+
+/// A chain of rules.
+#[derive(PartialEq, Eq, Debug, Serialize, JsonSchema)]
+struct Chain {
+    /// Its name.
+    name: String,
+    /// What it does: filter, nat, route; absent of one that only others jump to.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    kind: Option<String>,
+    /// Where in the packet's way it stands: input, forward, output and so on.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    hook: Option<String>,
+    /// Its place among the chains there.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    priority: Option<i64>,
+    /// What becomes of a packet that no rule decides on: accept or drop.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    policy: Option<String>,
+    /// Its rules, in the order in which they are tried.
+    rules: Vec<Rule>,
+}
+
+/// A rule.
+#[derive(PartialEq, Eq, Default, Debug, Serialize, JsonSchema)]
+struct Rule {
+    /// What it demands and does, in the words of the program that told it.
+    text: String,
+    /// What its maker noted.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    comment: Option<String>,
+    /// Number of packets it met, where it counts.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    packets: Option<u64>,
+    /// Bytes of these packets.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    bytes: Option<u64>,
+}
+
+/// A set or a map.
+#[derive(PartialEq, Eq, Debug, Serialize, JsonSchema)]
+struct Set {
+    /// Its name.
+    name: String,
+    /// What it holds, such as ipv4_addr.
+    kind: String,
+    /// Number of its elements.
+    elements: usize,
+}
+
+/// A file that rules are loaded from.
+#[derive(PartialEq, Eq, Debug, Serialize, JsonSchema)]
+struct RuleFile {
+    /// Its path.
+    path: String,
+    /// What stands in it, if asked for; at most its first 64 KiB.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    text: Option<String>,
+    /// Whether more stands in it than is shown.
+    truncated: bool,
+}
+
+impl HostQuery for Query {
+    type Args = Args;
+    type Answer = Answer;
+
+    fn spec() -> ToolSpec {
+        ToolSpec::query::<Args, Answer>(
+            "get_firewall_rules",
+            "Firewall rules",
+            "The packet filter of the host: tables, chains with their policy, and rules with counters, from nftables or \
+             iptables where the daemon may ask the kernel; and the files that rules are loaded from.",
+            Impact::Medium,
+        )
+        .reading(FILES.map(|file| format!("/{file}")))
+        .reading(["/etc/firewalld/zones"])
+        .starting_programs()
+        .better_with("CAP_NET_ADMIN")
+    }
+
+    fn narrow(spec: &mut ToolSpec, limits: &LimitsSection) {
+        extent::narrow(spec, extent::USUAL, limits.max_array_items);
+    }
+
+    fn answer(ask: &Ask<'_>, args: Args) -> Result<Answer, Failure> {
+        if ask.host.names("proc").is_err() {
+            return Err(Failure::new(Code::ToolFailed, "this host does not show its files"));
+        }
+        let (told_by, mut tables, not_shown) = match ruleset(ask) {
+            Ok((program, tables)) => (Some(program.to_owned()), tables, None),
+            Err(why) => (None, Vec::new(), Some(why)),
+        };
+        ask.go_on()?;
+        let total = count(&tables);
+        tables.retain(|table| args.table.as_ref().is_none_or(|name| *name == table.name));
+        for table in &mut tables {
+            table.chains.retain(|chain| args.chain.as_ref().is_none_or(|name| *name == chain.name));
+        }
+        let matching = count(&tables);
+        let mut left = args.limit.min(ask.limits.max_array_items);
+        for chain in tables.iter_mut().flat_map(|table| &mut table.chains) {
+            chain.rules.truncate(left);
+            left = left.saturating_sub(chain.rules.len());
+        }
+        Ok(Answer {
+            told_by,
+            not_shown,
+            extent: Extent::new(total, matching, count(&tables)),
+            tables,
+            ufw_enabled: ufw_enabled(ask.host),
+            firewalld_zones: zones(ask.host),
+            files: files(ask.host, args.files),
+        })
+    }
+}
+
+fn count(tables: &[Table]) -> usize {
+    tables.iter().flat_map(|table| &table.chains).map(|chain| chain.rules.len()).fold(0, usize::saturating_add)
+}
+
+/// The rules and the program that told them.
+fn ruleset(ask: &Ask<'_>) -> Result<(&'static str, Vec<Table>), NotShown> {
+    if !may_ask(ask.host) {
+        return Err(NotShown::NotPermitted);
+    }
+    match ask.host.command("nft", &["-j", "list", "ruleset"]) {
+        Ok(bytes) => return nftables::parse(&bytes).map(|tables| ("nft", tables)).ok_or(NotShown::Failed),
+        Err(Silent::Failed) => return Err(NotShown::Failed),
+        Err(Silent::NotInstalled) => {}
+    }
+    let mut tables = Vec::new();
+    let mut told = false;
+    for (family, program) in [("ip", "iptables-save"), ("ip6", "ip6tables-save")] {
+        match ask.host.command(program, &["-c"]) {
+            Ok(bytes) => {
+                told = true;
+                tables.extend(iptables::parse(family, &String::from_utf8_lossy(&bytes)));
+            }
+            // A kernel without IPv6 has no rules for it.
+            Err(Silent::Failed) if told => {}
+            Err(Silent::Failed) => return Err(NotShown::Failed),
+            Err(Silent::NotInstalled) => {}
+        }
+    }
+    if told { Ok(("iptables-save", tables)) } else { Err(NotShown::NotInstalled) }
+}
+
+/// Whether this process has the capability; a host that does not say is asked.
+fn may_ask(host: &Host) -> bool {
+    let status = host.find("proc/self/status").unwrap_or_default();
+    let word = status.lines().find_map(|line| line.strip_prefix("CapEff:"));
+    let mask = word.and_then(|word| u64::from_str_radix(word.trim(), 16).ok());
+    mask.is_none_or(|mask| mask.checked_shr(NET_ADMIN).is_some_and(|rest| rest & 1 == 1))
+}
+
+fn ufw_enabled(host: &Host) -> Option<bool> {
+    let text = host.find("etc/ufw/ufw.conf")?;
+    let word = text.lines().find_map(|line| line.trim().strip_prefix("ENABLED="))?;
+    Some(word.trim_matches('"').eq_ignore_ascii_case("yes"))
+}
+
+fn zones(host: &Host) -> Vec<String> {
+    let names = host.list("etc/firewalld/zones");
+    names.iter().filter_map(|name| name.strip_suffix(".xml")).map(str::to_owned).collect()
+}
+
+fn files(host: &Host, with_text: bool) -> Vec<RuleFile> {
+    let mut found = Vec::new();
+    for path in FILES {
+        if !with_text {
+            if host.has(path) {
+                found.push(RuleFile { path: format!("/{path}"), text: None, truncated: false });
+            }
+        } else if let Ok((bytes, truncated)) = host.start(path, FILE_BYTES) {
+            let text = String::from_utf8_lossy(&bytes).into_owned();
+            found.push(RuleFile { path: format!("/{path}"), text: Some(text), truncated });
+        }
+    }
+    found
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::super::query::ask;
+    use super::*;
+
+    #[test]
+    fn a_virtual_machine_shows_what_nftables_has() {
+        let answer = ask::<Query>(&Host::fixture("debian-vm"), json!({})).unwrap();
+        assert_eq!(
+            answer,
+            json!({
+                "told_by": "nft", "total": 4, "matching": 4, "left_out": 0,
+                "tables": [{
+                    "family": "inet", "name": "filter",
+                    "chains": [
+                        {
+                            "name": "input", "kind": "filter", "hook": "input", "priority": 0, "policy": "drop",
+                            "rules": [
+                                {"text": "ct state {established, related} accept"},
+                                {
+                                    "text": "tcp dport {22, 8000-8010} ip saddr 10.0.0.0/8 accept", "comment": "office",
+                                    "packets": 12, "bytes": 720,
+                                },
+                                {"text": "iifname != \"lo\" jump strangers"},
+                            ],
+                        },
+                        {"name": "strangers", "rules": [{"text": "log {\"prefix\":\"stranger \"} drop"}]},
+                    ],
+                    "sets": [{"name": "blocked", "kind": "ipv4_addr", "elements": 2}],
+                }],
+                "ufw_enabled": false, "firewalld_zones": [],
+                "files": [
+                    {"path": "/etc/nftables.conf", "truncated": false}, {"path": "/etc/ufw/ufw.conf", "truncated": false},
+                ],
+            })
+        );
+        let answer =
+            ask::<Query>(&Host::fixture("debian-vm"), json!({"chain": "input", "limit": 1, "files": true})).unwrap();
+        assert_eq!((&answer["matching"], &answer["left_out"]), (&json!(3), &json!(2)));
+        assert!(answer["files"][0]["text"].as_str().unwrap().contains("flush ruleset"));
+    }
+
+    #[test]
+    fn a_board_has_iptables() {
+        let answer = ask::<Query>(&Host::fixture("rpi-arm"), json!({})).unwrap();
+        assert_eq!((&answer["told_by"], &answer["total"]), (&json!("iptables-save"), &json!(2)));
+        assert_eq!(answer["tables"][0]["chains"][0]["policy"], "DROP");
+    }
+
+    #[test]
+    fn who_may_not_ask_is_told_so_and_what_is_not_there_too() {
+        let root = tempfile::tempdir().unwrap();
+        std::fs::create_dir_all(root.path().join("etc")).unwrap();
+        std::fs::create_dir_all(root.path().join("proc/self")).unwrap();
+        let host = Host::folder(root.path());
+        assert_eq!(ask::<Query>(&host, json!({})).unwrap()["not_shown"], "not_installed");
+        std::fs::write(root.path().join("proc/self/status"), "Name:\tx\nCapEff:\t0000000000000400\n").unwrap();
+        let answer = ask::<Query>(&host, json!({})).unwrap();
+        assert_eq!((&answer["not_shown"], answer.get("told_by")), (&json!("not_permitted"), None));
+        std::fs::write(root.path().join("proc/self/status"), "CapEff:\t0000000000001000\n").unwrap();
+        std::fs::create_dir_all(root.path().join("commands")).unwrap();
+        std::fs::write(root.path().join("commands/nft -j list ruleset"), "{\"nftables\": 7").unwrap();
+        assert_eq!(ask::<Query>(&host, json!({})).unwrap()["not_shown"], "failed");
+    }
+}

@@ -1,0 +1,386 @@
+//! `get_kernel_logs`: what the kernel says, from its own buffer, or from what the host kept of it. The buffer is a device
+//! that would block at its end; it is read until then.
+
+use std::fs::File;
+use std::io::{ErrorKind, Read as _};
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::budget;
+use super::journal_entries::{self, Condition, Way};
+use super::kernel_stat::KernelStat;
+use super::log_files::{self, Format, Log, why};
+use super::log_filter::{self, Asked, Newest, USUAL, Wanted, shown};
+use super::log_line::{Line, Severity, facility};
+use super::log_time::Stamps;
+use super::quantity::seconds_of_micros;
+use super::query::{Ask, HostQuery};
+use crate::call::{Impact, ToolSpec};
+use crate::clock::Timestamp;
+use crate::error::Failure;
+use crate::guard::LimitsSection;
+
+/// The kernel's buffer has at most 32 MiB (`CONFIG_LOG_BUF_SHIFT`); one that is filled while it is read has no end.
+const BUFFER_BYTES: usize = 64 << 20;
+
+/// A read gives one record, which has at most 8192 bytes; the kernel refuses less room.
+const RECORD_BYTES: usize = 16 << 10;
+
+pub(super) struct Query;
+
+/// Which messages.
+#[derive(Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct Args {
+    /// Where to look; without it the first of these that the daemon may read: buffer, journal, file.
+    source: Option<Source>,
+    /// Only what is at least as bad.
+    severity: Option<Severity>,
+    /// Only messages that contain this text, in capitals or not.
+    #[schemars(length(min = 1, max = 512))]
+    pattern: Option<String>,
+    /// Take the pattern for a regular expression (syntax of Rust's regex crate) and not for plain text.
+    regex: bool,
+    /// Only messages from this moment on: RFC 3339, such as 2025-11-03T06:12:56Z.
+    #[schemars(length(max = 64))]
+    since: Option<String>,
+    /// Only messages up to this moment: RFC 3339.
+    #[schemars(length(max = 64))]
+    until: Option<String>,
+    /// Only messages of so many last minutes; `since` goes before it.
+    #[schemars(range(min = 1, max = 5_256_000))]
+    minutes: Option<u32>,
+    /// Most messages to give: the newest that fit.
+    #[schemars(range(min = 1))]
+    lines: usize,
+}
+
+impl Default for Args {
+    fn default() -> Self {
+        Self {
+            source: None,
+            severity: None,
+            pattern: None,
+            regex: false,
+            since: None,
+            until: None,
+            minutes: None,
+            lines: USUAL,
+        }
+    }
+}
+
+/// Where messages of the kernel are.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+enum Source {
+    /// The kernel's own buffer, /dev/kmsg: this boot, until it is overwritten.
+    Buffer,
+    /// systemd's journal.
+    Journal,
+    /// The file /var/log/kern.log.
+    File,
+}
+
+/// Messages of the kernel.
+#[derive(Serialize, JsonSchema)]
+pub(super) struct Answer {
+    /// Where they are from; absent when the host shows them nowhere.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    source: Option<Source>,
+    /// The newest messages that fit, the oldest of them first.
+    entries: Vec<Entry>,
+    /// The files they were looked for in, the newest first.
+    files: Vec<String>,
+    /// What the answer lacks and how to narrow, and which better source was shut; empty when nothing is missing.
+    left_out: Vec<String>,
+}
+
+/// One message.
+#[derive(Serialize, JsonSchema)]
+struct Entry {
+    /// When: RFC 3339, UTC. In the buffer it is reckoned from the start of the host, and early by as long as the host slept.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    time: Option<String>,
+    /// Seconds since the host started, where the source says.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    uptime_seconds: Option<f64>,
+    /// How bad it is, where the source says.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    severity: Option<Severity>,
+    /// kern for the kernel itself; programs write to the buffer too.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    facility: Option<String>,
+    /// What it says.
+    message: String,
+    /// Whether the end of the message is missing.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    truncated: bool,
+}
+
+impl HostQuery for Query {
+    type Args = Args;
+    type Answer = Answer;
+
+    fn spec() -> ToolSpec {
+        ToolSpec::query::<Args, Answer>(
+            "get_kernel_logs",
+            "Kernel log",
+            "The newest messages of the kernel (as dmesg shows them): hardware, drivers, file systems, memory shortage, \
+             crashes. From the kernel's buffer, or where the daemon may not read that, from the journal or kern.log.",
+            Impact::Medium,
+        )
+        .reading(["/dev/kmsg", "/var/log", "/run/log/journal", "/etc/localtime", "/usr/share/zoneinfo"]).better_with("CAP_SYSLOG")
+    }
+
+    fn narrow(spec: &mut ToolSpec, limits: &LimitsSection) {
+        log_filter::narrow(spec, limits);
+    }
+
+    fn answer(ask: &Ask<'_>, args: Args) -> Result<Answer, Failure> {
+        let wanted = Wanted::new(
+            ask,
+            &Asked {
+                since: args.since.as_deref(),
+                until: args.until.as_deref(),
+                minutes: args.minutes,
+                pattern: args.pattern.as_deref(),
+                regex: args.regex,
+                lines: args.lines,
+            },
+        )?;
+        let mut shut = Vec::new();
+        for source in [Source::Buffer, Source::Journal, Source::File] {
+            if args.source.is_some_and(|asked| asked != source) {
+                continue;
+            }
+            let found = match source {
+                Source::Buffer => buffer(ask, &args, &wanted)?,
+                Source::Journal => journal(ask, &args, &wanted)?,
+                Source::File => file(ask, &args, &wanted)?,
+            };
+            match found {
+                Ok(mut answer) => {
+                    answer.left_out.extend(shut);
+                    return Ok(answer);
+                }
+                Err(why) => shut.push(why),
+            }
+        }
+        Ok(Answer { source: None, entries: Vec::new(), files: Vec::new(), left_out: shut })
+    }
+}
+
+/// An answer, or why this source gives none.
+type Looked = Result<Result<Answer, String>, Failure>;
+
+fn buffer(ask: &Ask<'_>, args: &Args, wanted: &Wanted) -> Looked {
+    let file = match ask.host.device("dev/kmsg") {
+        Ok(file) => file,
+        Err(error) if error.kind() == ErrorKind::PermissionDenied => {
+            let restricted = ask.host.number::<u32>("proc/sys/kernel/dmesg_restrict").is_some_and(|value| value > 0);
+            let hint = if restricted { " (kernel.dmesg_restrict is on: it takes CAP_SYSLOG)" } else { "" };
+            return Ok(Err(format!("/dev/kmsg: the daemon may not read it{hint}")));
+        }
+        Err(error) => return Ok(Err(format!("/dev/kmsg: {}", why(&error)))),
+    };
+    let _passing = ask.passing();
+    let bytes = match drain(ask, file)? {
+        Ok(bytes) => bytes,
+        Err(why) => return Ok(Err(why)),
+    };
+    let boot = ask.host.find("proc/stat").and_then(|text| KernelStat::parse(&text)?.boot_seconds);
+    let mut newest = Newest::new(wanted.lines);
+    for line in String::from_utf8_lossy(&bytes).lines() {
+        let Some(record) = Kmsg::parse(line) else { continue };
+        let time = boot.and_then(|boot| {
+            let micros = boot.checked_mul(1_000_000)?.checked_add(record.micros)?;
+            Some(Timestamp::from_millis(i64::try_from(micros / 1000).ok()?))
+        });
+        let bad = args.severity.is_none_or(|most| Severity::of(record.priority) <= most);
+        if bad && time.is_none_or(|time| wanted.covers(time)) && wanted.fits(record.message) {
+            let (message, truncated) = shown(&unescaped(record.message));
+            newest.push(Entry {
+                time: time.map(|time| time.to_string()),
+                uptime_seconds: Some(seconds_of_micros(record.micros)),
+                severity: Some(Severity::of(record.priority)),
+                facility: facility(record.priority).map(str::to_owned),
+                message,
+                truncated,
+            });
+        }
+    }
+    let left_out = wanted.left_out(newest.dropped, Vec::new());
+    let files = vec!["/dev/kmsg".to_owned()];
+    Ok(Ok(Answer { source: Some(Source::Buffer), entries: newest.into_vec(), files, left_out }))
+}
+
+/// All records there are now; of a buffer that is too large the last ones. Twice as much is held on the way.
+fn drain(ask: &Ask<'_>, mut file: File) -> Result<Result<Vec<u8>, String>, Failure> {
+    let cap = usize::try_from(ask.limits.logs.max_bytes_per_file.min(budget::room() / 4)).unwrap_or(usize::MAX);
+    let (mut bytes, mut record, mut total) = (Vec::new(), vec![0; RECORD_BYTES], 0_usize);
+    while total < BUFFER_BYTES {
+        ask.go_on()?;
+        match file.read(&mut record) {
+            Ok(0) => break,
+            Ok(count) => {
+                total = total.saturating_add(count);
+                bytes.extend(record.iter().take(count));
+                if bytes.len() > cap.saturating_mul(2) {
+                    bytes.drain(..bytes.len().saturating_sub(cap));
+                }
+            }
+            Err(error) if error.kind() == ErrorKind::WouldBlock => break,
+            // A record was overwritten before it was read; the next read goes on behind it.
+            Err(error) if matches!(error.kind(), ErrorKind::BrokenPipe | ErrorKind::Interrupted) => {
+                total = total.saturating_add(1);
+            }
+            Err(error) => return Ok(Err(format!("/dev/kmsg: {}", why(&error)))),
+        }
+    }
+    bytes.drain(..bytes.len().saturating_sub(cap));
+    Ok(budget::hold(bytes.len()).map(|()| bytes).map_err(|error| format!("/dev/kmsg: {}", why(&error))))
+}
+
+/// Documentation/ABI/testing/dev-kmsg: `priority,sequence,microseconds,flags;message`.
+struct Kmsg<'a> {
+    priority: u32,
+    micros: u64,
+    message: &'a str,
+}
+
+impl<'a> Kmsg<'a> {
+    /// `None` for a line with a blank at its start, which belongs to the record before and says which device it is about.
+    fn parse(line: &'a str) -> Option<Self> {
+        let (head, message) = line.split_once(';')?;
+        let mut fields = head.split(',');
+        let (priority, micros) = (fields.next()?.parse().ok()?, fields.nth(1)?.parse().ok()?);
+        Some(Self { priority, micros, message })
+    }
+}
+
+/// The kernel writes what is not printable as `\x0a`; a line feed is the one that says something.
+fn unescaped(message: &str) -> String {
+    message.replace("\\x0a", "\n").replace("\\x09", "\t").replace("\\x5c", "\\")
+}
+
+fn journal(ask: &Ask<'_>, args: &Args, wanted: &Wanted) -> Looked {
+    let way = |name, value: &str| Way { name, value: value.to_owned(), vouched: None };
+    let mut conditions = vec![Condition { one_of: vec![way("_TRANSPORT", "kernel")] }];
+    if let Some(severity) = args.severity {
+        let one_of = severity.and_worse().map(|number| way("PRIORITY", &number.to_string())).collect();
+        conditions.push(Condition { one_of });
+    }
+    let Some(found) = journal_entries::search(ask, wanted, &conditions)? else {
+        return Ok(Err("journal: the host keeps none".to_owned()));
+    };
+    if found.files.is_empty() && !found.left_out.is_empty() {
+        return Ok(Err(format!("journal: {}", found.left_out.join("; "))));
+    }
+    let entries = found.records.iter().map(|record| {
+        let (message, truncated) = shown(&record.text("MESSAGE").unwrap_or_default().0);
+        Entry {
+            time: Some(record.time.to_string()),
+            uptime_seconds: Some(seconds_of_micros(record.monotonic_micros)),
+            severity: record.number("PRIORITY").map(Severity::of),
+            facility: record
+                .number::<u32>("SYSLOG_FACILITY")
+                .and_then(|number| facility(number.checked_mul(8)?))
+                .map(str::to_owned),
+            message,
+            truncated,
+        }
+    });
+    let entries = entries.collect();
+    Ok(Ok(Answer { source: Some(Source::Journal), entries, files: found.files, left_out: found.left_out }))
+}
+
+/// Lines of kern.log.
+struct Lines<'a> {
+    stamps: Stamps,
+    args: &'a Args,
+}
+
+impl Format for Lines<'_> {
+    type Entry = Entry;
+
+    fn time(&self, line: &str) -> Option<Timestamp> {
+        Line::parse(&self.stamps, line).map(|line| line.time)
+    }
+
+    fn entry(&self, line: &str) -> Option<Entry> {
+        let line = Line::parse(&self.stamps, line)?;
+        let severity = line.severity();
+        if self.args.severity.is_some_and(|most| severity.is_none_or(|severity| severity > most)) {
+            return None;
+        }
+        let uptime = line.message.strip_prefix('[').and_then(|rest| rest.split_once("] "));
+        let uptime = uptime.and_then(|(seconds, message)| Some((seconds.trim().parse::<f64>().ok()?, message)));
+        let (uptime_seconds, message) = uptime.map_or((None, line.message), |(seconds, text)| (Some(seconds), text));
+        let (message, truncated) = shown(message);
+        let uptime_seconds = uptime_seconds.filter(|seconds| seconds.is_finite());
+        let facility = line.priority.and_then(facility).map(str::to_owned);
+        Some(Entry { time: Some(line.time.to_string()), uptime_seconds, severity, facility, message, truncated })
+    }
+}
+
+fn file(ask: &Ask<'_>, args: &Args, wanted: &Wanted) -> Looked {
+    const LOG: &str = "var/log/kern.log";
+    if !log_files::exists(ask.host, LOG) {
+        return Ok(Err("/var/log/kern.log: it is not there".to_owned()));
+    }
+    let open = |path: &str| ask.host.file(path);
+    let log = Log { open: &open, files: log_files::rotated(ask.host, LOG) };
+    let found = log_files::read(ask, &log, wanted, &Lines { stamps: Stamps::of(ask.host), args })?;
+    Ok(Ok(Answer { source: Some(Source::File), entries: found.entries, files: found.files, left_out: found.left_out }))
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+    use serde_json::json;
+
+    use super::super::Host;
+    use super::super::query::ask;
+    use super::*;
+
+    #[test]
+    fn without_the_buffer_the_next_source_is_asked_and_a_chosen_one_alone() {
+        let board = Host::fixture("rpi-arm");
+        let answer = ask::<Query>(&board, json!({})).unwrap();
+        assert_eq!(answer["source"], "journal");
+        assert!(answer["left_out"].to_string().contains("/dev/kmsg"), "{answer}");
+        assert_eq!(ask::<Query>(&board, json!({"source": "file"})).unwrap()["source"], "file");
+        let answer = ask::<Query>(&board, json!({"source": "buffer"})).unwrap();
+        assert_eq!((answer.get("source"), answer["entries"].as_array().unwrap().len()), (None, 0));
+    }
+
+    #[test]
+    fn severity_and_pattern_filter_the_buffer() {
+        let host = Host::fixture("debian-vm");
+        let answer = ask::<Query>(&host, json!({"severity": "critical"})).unwrap();
+        assert_eq!(answer["entries"].as_array().unwrap().len(), 1);
+        let answer = ask::<Query>(&host, json!({"pattern": "NVME"})).unwrap();
+        assert_eq!(answer["entries"][0]["severity"], "error");
+    }
+
+    #[test]
+    fn a_buffer_without_end_is_read_no_further_than_the_cap() {
+        let root = tempfile::tempdir().unwrap();
+        std::fs::create_dir(root.path().join("dev")).unwrap();
+        let file = File::create(root.path().join("dev/kmsg")).unwrap();
+        file.set_len(1 << 40).unwrap();
+        let answer = ask::<Query>(&Host::folder(root.path()), json!({})).unwrap();
+        assert_eq!(answer["entries"].as_array().unwrap().len(), 0);
+    }
+
+    proptest! {
+        #[test]
+        fn no_text_is_a_panic(text in "\\PC*|[0-9]{0,22},[0-9]{0,3},[0-9]{0,22},-;[\\\\x0a]{0,9}") {
+            if let Some(record) = Kmsg::parse(&text) {
+                let _ = unescaped(record.message);
+            }
+        }
+    }
+}

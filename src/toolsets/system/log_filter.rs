@@ -1,0 +1,202 @@
+//! What a caller wants of a log. The configured caps hold whatever is asked for, and what an answer lacks is said in it,
+//! with how to narrow.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::time::Duration;
+
+use regex::{Regex, RegexBuilder};
+use serde_json::Value;
+
+use super::log_time::rfc3339;
+use super::query::Ask;
+use crate::call::ToolSpec;
+use crate::clock::Timestamp;
+use crate::error::{Code, Failure};
+use crate::guard::LimitsSection;
+
+/// Lines in an answer to a caller who gives no number.
+pub(super) const USUAL: usize = 100;
+
+/// Bytes of one message that are shown.
+const MESSAGE_BYTES: usize = 4096;
+
+/// Memory that a caller's pattern may take once it is compiled, in bytes.
+const PATTERN_BYTES: usize = 1 << 20;
+
+/// The words that every log query shares, as its caller wrote them.
+#[derive(Default)]
+pub(super) struct Asked<'a> {
+    pub(super) since: Option<&'a str>,
+    pub(super) until: Option<&'a str>,
+    pub(super) minutes: Option<u32>,
+    pub(super) pattern: Option<&'a str>,
+    pub(super) regex: bool,
+    pub(super) lines: usize,
+}
+
+/// The same, understood and brought under the caps.
+pub(super) struct Wanted {
+    /// Nothing older counts.
+    pub(super) from: Timestamp,
+    /// Nothing newer counts.
+    pub(super) until: Option<Timestamp>,
+    /// How many entries there may be.
+    pub(super) lines: usize,
+    pattern: Option<Regex>,
+    most: usize,
+    /// What was asked for and is not given.
+    refused: Option<String>,
+}
+
+impl Wanted {
+    /// Brings `asked` under the limits.
+    ///
+    /// # Errors
+    /// [`Code::ArgumentsInvalid`] when a time or a pattern cannot be understood.
+    pub(super) fn new(ask: &Ask<'_>, asked: &Asked<'_>) -> Result<Self, Failure> {
+        let limits = &ask.limits.logs;
+        let now = ask.host.now();
+        let oldest = now.minus(Duration::from_secs(limits.max_age_hours.saturating_mul(3600)));
+        let minutes = |minutes: u32| now.minus(Duration::from_secs(u64::from(minutes).saturating_mul(60)));
+        let since = time("since", asked.since)?.or(asked.minutes.map(minutes));
+        let refused = since.filter(|since| *since < oldest).map(|_| {
+            let hours = limits.max_age_hours;
+            format!("nothing older than {hours} hours is read, whatever `since` says (limits.logs.max_age_hours)")
+        });
+        Ok(Self {
+            from: since.map_or(oldest, |since| since.max(oldest)),
+            until: time("until", asked.until)?,
+            lines: asked.lines.clamp(1, limits.max_lines.max(1)),
+            pattern: asked.pattern.map(|pattern| compile(pattern, asked.regex)).transpose()?,
+            most: limits.max_lines,
+            refused,
+        })
+    }
+
+    /// Whether something of this time counts.
+    pub(super) fn covers(&self, time: Timestamp) -> bool {
+        time >= self.from && self.until.is_none_or(|until| time <= until)
+    }
+
+    /// Whether a text fits the pattern.
+    pub(super) fn fits(&self, text: &str) -> bool {
+        self.pattern.as_ref().is_none_or(|pattern| pattern.is_match(text))
+    }
+
+    /// What an answer lacks, in words for whoever asked: `others` and what the caps took.
+    pub(super) fn left_out(&self, left: usize, others: Vec<String>) -> Vec<String> {
+        let mut said: Vec<String> = self.refused.iter().cloned().collect();
+        if left > 0 {
+            said.push(format!(
+                "{left} older entries that fit were left out: narrow with since, until, minutes or pattern, or ask for \
+                 more with lines (at most {})",
+                self.most
+            ));
+        }
+        said.extend(others);
+        said
+    }
+}
+
+/// The newest of all that is pushed, in the order it came in.
+pub(super) struct Newest<T> {
+    most: usize,
+    kept: VecDeque<T>,
+    /// How many older ones were dropped.
+    pub(super) dropped: usize,
+}
+
+impl<T> Newest<T> {
+    /// Keeps at most so many.
+    pub(super) fn new(most: usize) -> Self {
+        Self { most, kept: VecDeque::new(), dropped: 0 }
+    }
+
+    /// One that is newer than all before.
+    pub(super) fn push(&mut self, item: T) {
+        if self.kept.len() >= self.most {
+            self.kept.pop_front();
+            self.dropped = self.dropped.saturating_add(1);
+        }
+        if self.most > 0 {
+            self.kept.push_back(item);
+        }
+    }
+
+    /// Those that were kept.
+    pub(super) fn into_vec(self) -> Vec<T> {
+        self.kept.into()
+    }
+}
+
+/// Brings the declared bounds of `lines` under the configured ones.
+pub(super) fn narrow(spec: &mut ToolSpec, limits: &LimitsSection) {
+    let most = limits.logs.max_lines.max(1);
+    let schema = Arc::make_mut(&mut spec.input_schema);
+    let lines = schema.get_mut("properties").and_then(|properties| properties.get_mut("lines"));
+    if let Some(lines) = lines.and_then(Value::as_object_mut) {
+        lines.insert("maximum".to_owned(), Value::from(most));
+        lines.insert("default".to_owned(), Value::from(USUAL.min(most)));
+    }
+}
+
+/// The beginning of a message, and whether there was more.
+pub(super) fn shown(message: &str) -> (String, bool) {
+    let end = message.floor_char_boundary(MESSAGE_BYTES);
+    (message.get(..end).unwrap_or_default().to_owned(), end < message.len())
+}
+
+fn time(name: &str, text: Option<&str>) -> Result<Option<Timestamp>, Failure> {
+    let understood = |text: &str| {
+        rfc3339(text).ok_or_else(|| {
+            let what = format!("{name} is no time in the form of RFC 3339, such as 2025-11-03T06:12:56Z");
+            Failure::new(Code::ArgumentsInvalid, what)
+        })
+    };
+    text.map(understood).transpose()
+}
+
+fn compile(pattern: &str, is_regex: bool) -> Result<Regex, Failure> {
+    let literal = if is_regex { pattern.to_owned() } else { regex::escape(pattern) };
+    RegexBuilder::new(&literal)
+        .case_insensitive(true)
+        .size_limit(PATTERN_BYTES)
+        .dfa_size_limit(PATTERN_BYTES)
+        .build()
+        .map_err(|error| {
+            let what = "pattern is not a regular expression that can be used (syntax of Rust's regex crate)";
+            Failure::new(Code::ArgumentsInvalid, what).because(error)
+        })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn patterns_are_literal_until_a_regular_expression_is_asked_for() {
+        assert!(compile("a.c", false).unwrap().is_match("xA.Cx") && !compile("a.c", false).unwrap().is_match("abc"));
+        assert!(compile("a.c", true).unwrap().is_match("ABC"));
+        for bad in ["(", "\\w{1000}{1000}"] {
+            assert_eq!(compile(bad, true).unwrap_err().code(), Code::ArgumentsInvalid, "{bad}");
+        }
+    }
+
+    #[test]
+    fn the_newest_stay_and_the_others_are_counted() {
+        let mut newest = Newest::new(2);
+        (0..5).for_each(|n| newest.push(n));
+        assert_eq!((newest.dropped, newest.into_vec()), (3, vec![3, 4]));
+        let mut none = Newest::new(0);
+        none.push(1);
+        assert_eq!((none.dropped, none.into_vec()), (1, vec![]));
+    }
+
+    #[test]
+    fn a_long_message_is_cut_between_characters() {
+        let (text, more) = shown(&"é".repeat(MESSAGE_BYTES));
+        assert_eq!((text.len(), more), (MESSAGE_BYTES, true));
+        assert_eq!(shown("short"), ("short".to_owned(), false));
+    }
+}

@@ -1,0 +1,302 @@
+//! `get_network_config`: interfaces, routes, rules and neighbours. The kernel has files for most of it; rules and the
+//! neighbours of IPv6 it tells to ip(8) only, which is asked where the host has it.
+
+use std::collections::BTreeSet;
+use std::ops::ControlFlow;
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use super::Host;
+use super::command::Silent;
+use super::extent::{self, Extent};
+use super::link::Link;
+use super::query::{Ask, HostQuery};
+use super::routes::{self, Neighbour, Route};
+use crate::call::{Impact, ToolSpec};
+use crate::error::{Code, Failure};
+use crate::guard::LimitsSection;
+
+/// Routes and neighbours that are kept at most before they are cut to the limit asked for.
+const KEPT: usize = 65_536;
+
+pub(super) struct Query;
+
+/// What to list.
+#[derive(Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct Args {
+    /// Only what concerns the interface of this name.
+    #[schemars(length(min = 1, max = 64))]
+    interface: Option<String>,
+    /// Most routes, and most neighbours, to list.
+    #[schemars(range(min = 1))]
+    limit: usize,
+}
+
+impl Default for Args {
+    fn default() -> Self {
+        Self { interface: None, limit: extent::USUAL }
+    }
+}
+
+/// How the network is set up.
+#[derive(Serialize, JsonSchema)]
+pub(super) struct Answer {
+    /// The interfaces in the daemon's network namespace; get_network_info has their addresses and counters.
+    interfaces: Vec<Link>,
+    /// Whether the host passes on packets of IPv4 that are for others.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    forwards_ipv4: Option<bool>,
+    /// Whether the host passes on packets of IPv6 that are for others.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    forwards_ipv6: Option<bool>,
+    /// The routes: of IPv4 those of the main table, of IPv6 those of all tables.
+    routes: Routes,
+    /// The tables of IPv4 that hold routes: numbers besides main and local need rules to come to bear.
+    ipv4_tables: Vec<String>,
+    /// The rules that choose a table, in the order in which they are tried; absent where ip(8) could not be asked.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    rules: Option<Vec<Rule>>,
+    /// The hosts on the links.
+    neighbours: Neighbours,
+    /// What could not be read, and why.
+    not_shown: Vec<String>,
+}
+
+/// Routes.
+#[derive(Serialize, JsonSchema)]
+struct Routes {
+    /// How much is listed.
+    #[serde(flatten)]
+    extent: Extent,
+    /// The routes, those of IPv4 first.
+    list: Vec<Route>,
+}
+
+/// Hosts on the links.
+#[derive(Serialize, JsonSchema)]
+struct Neighbours {
+    /// How much is listed.
+    #[serde(flatten)]
+    extent: Extent,
+    /// The hosts.
+    list: Vec<Neighbour>,
+}
+
+/// One rule that chooses a table.
+#[derive(PartialEq, Eq, Debug, Serialize, JsonSchema)]
+struct Rule {
+    /// Whether it is for IPv6 rather than IPv4.
+    ipv6: bool,
+    /// Its place: the lowest is tried first.
+    priority: u32,
+    /// What the packet must be from; all for any.
+    from: String,
+    /// What the packet must be for, where that counts.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    to: Option<String>,
+    /// The table that is looked into.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    table: Option<String>,
+    /// What else it demands or does, in the words of ip-rule(8).
+    other: Vec<String>,
+}
+
+impl HostQuery for Query {
+    type Args = Args;
+    type Answer = Answer;
+
+    fn spec() -> ToolSpec {
+        ToolSpec::query::<Args, Answer>(
+            "get_network_config",
+            "Network configuration",
+            "How the host's network is set up: kinds of interfaces and what they are stacked upon, routes of IPv4 and \
+             IPv6, the rules that choose routing tables, and the neighbours on the links.",
+            Impact::Medium,
+        )
+        .starting_programs()
+    }
+
+    fn narrow(spec: &mut ToolSpec, limits: &LimitsSection) {
+        extent::narrow(spec, extent::USUAL, limits.max_array_items);
+    }
+
+    fn answer(ask: &Ask<'_>, args: Args) -> Result<Answer, Failure> {
+        let names = ask.host.list("sys/class/net");
+        if names.is_empty() && !ask.host.has("proc/net/route") {
+            return Err(Failure::new(Code::ToolFailed, "this host does not show its network"));
+        }
+        let wanted = |name: &str| args.interface.as_ref().is_none_or(|interface| interface == name);
+        let mut interfaces = Vec::new();
+        for name in names.iter().filter(|name| wanted(name)) {
+            ask.go_on()?;
+            interfaces.extend(Link::read(ask.host, name));
+        }
+        let mut routes = each(ask, "proc/net/route", routes::ipv4)?;
+        routes.extend(each(ask, "proc/net/ipv6_route", routes::ipv6)?);
+        let whole = routes.len() < KEPT;
+        let mut not_shown = Vec::new();
+        let rules = rules(ask.host, &mut not_shown);
+        ask.go_on()?;
+        let mut neighbours = each(ask, "proc/net/arp", routes::neighbour)?;
+        neighbours.extend(neighbours_ipv6(ask.host, &mut not_shown));
+        let limit = args.limit.min(ask.limits.max_array_items);
+        let forwards = |path: &str| ask.host.number(path).map(|on: u8| on != 0);
+        let tables: BTreeSet<String> = each(ask, "proc/net/fib_trie", routes::table)?.into_iter().collect();
+        let (all_routes, all_neighbours) = (routes.len(), neighbours.len());
+        routes.retain(|route| wanted(&route.interface));
+        neighbours.retain(|neighbour| wanted(&neighbour.interface));
+        Ok(Answer {
+            interfaces,
+            forwards_ipv4: forwards("proc/sys/net/ipv4/ip_forward"),
+            forwards_ipv6: forwards("proc/sys/net/ipv6/conf/all/forwarding"),
+            routes: Routes { extent: Extent::cut(&mut routes, all_routes, limit).of_whole(whole), list: routes },
+            ipv4_tables: tables.into_iter().collect(),
+            rules,
+            neighbours: Neighbours { extent: Extent::cut(&mut neighbours, all_neighbours, limit), list: neighbours },
+            not_shown,
+        })
+    }
+}
+
+/// What `parse` makes of the lines of a file; nothing where there is none.
+fn each<T>(ask: &Ask<'_>, path: &str, parse: fn(&str) -> Option<T>) -> Result<Vec<T>, Failure> {
+    let (mut found, mut stopped) = (Vec::new(), Ok(()));
+    let _ = ask.host.each_line(path, |line| {
+        stopped = ask.go_on();
+        found.extend(parse(line));
+        if stopped.is_err() || found.len() >= KEPT { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+    });
+    stopped?;
+    Ok(found)
+}
+
+/// What ip(8) says, as a list.
+fn asked(host: &Host, arguments: &[&str]) -> Result<Vec<Value>, String> {
+    match host.command("ip", arguments) {
+        Ok(bytes) => serde_json::from_slice(&bytes).map_err(|_| "ip(8) says something that is no list".to_owned()),
+        Err(Silent::NotInstalled) => Err("the kernel tells it to ip(8) only, and the host does not have it".to_owned()),
+        Err(Silent::Failed) => Err("ip(8) failed".to_owned()),
+    }
+}
+
+fn rules(host: &Host, not_shown: &mut Vec<String>) -> Option<Vec<Rule>> {
+    let mut rules = Vec::new();
+    for (ipv6, family) in [(false, "-4"), (true, "-6")] {
+        match asked(host, &["-json", family, "rule", "show"]) {
+            Ok(list) => rules.extend(list.iter().take(KEPT).filter_map(|rule| Rule::parse(rule, ipv6))),
+            // A kernel without IPv6 has no rules for it.
+            Err(_) if ipv6 && !rules.is_empty() => {}
+            Err(why) => {
+                not_shown.push(format!("rules: {why}"));
+                return None;
+            }
+        }
+    }
+    Some(rules)
+}
+
+impl Rule {
+    fn parse(rule: &Value, ipv6: bool) -> Option<Self> {
+        let rule = rule.as_object()?;
+        let plain = |value: &Value| value.as_str().map_or_else(|| value.to_string(), str::to_owned);
+        let with_length = |name: &str, length: &str| {
+            let address = plain(rule.get(name)?);
+            Some(rule.get(length).map_or(address.clone(), |length| format!("{address}/{length}")))
+        };
+        const SAID: [&str; 7] = ["priority", "src", "srclen", "dst", "dstlen", "table", "protocol"];
+        let others = rule.iter().filter(|(name, _)| !SAID.contains(&name.as_str()));
+        Some(Self {
+            ipv6,
+            priority: u32::try_from(rule.get("priority")?.as_u64()?).ok()?,
+            from: with_length("src", "srclen")?,
+            to: with_length("dst", "dstlen"),
+            table: rule.get("table").map(plain),
+            other: others
+                .map(|(name, value)| if value.is_null() { name.clone() } else { format!("{name} {}", plain(value)) })
+                .collect(),
+        })
+    }
+}
+
+fn neighbours_ipv6(host: &Host, not_shown: &mut Vec<String>) -> Vec<Neighbour> {
+    let parse = |one: &Value| {
+        let text = |name: &str| one.get(name).and_then(Value::as_str).map(str::to_owned);
+        let states = one.get("state").and_then(Value::as_array).into_iter().flatten().filter_map(Value::as_str);
+        let state = states.collect::<Vec<_>>().join(" ").to_lowercase();
+        Some(Neighbour { address: text("dst")?, mac_address: text("lladdr"), interface: text("dev")?, state })
+    };
+    match asked(host, &["-json", "-6", "neigh", "show"]) {
+        Ok(list) => list.iter().take(KEPT).filter_map(parse).collect(),
+        Err(why) => {
+            not_shown.push(format!("neighbours of IPv6: {why}"));
+            Vec::new()
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::super::query::ask;
+    use super::*;
+
+    #[test]
+    fn a_virtual_machine_shows_where_its_packets_go() {
+        let answer = ask::<Query>(&Host::fixture("debian-vm"), json!({"interface": "eth0"})).unwrap();
+        assert_eq!(
+            answer["routes"],
+            json!({"total": 4, "matching": 4, "left_out": 0, "list": [
+                {
+                    "destination": "0.0.0.0/0", "gateway": "10.0.2.2", "interface": "eth0", "metric": 100,
+                    "unreachable": false,
+                },
+                {"destination": "10.0.2.0/24", "interface": "eth0", "metric": 100, "unreachable": false},
+                {
+                    "destination": "2001:db8::/64", "interface": "eth0", "metric": 256, "unreachable": false,
+                    "learned": true,
+                },
+                {
+                    "destination": "::/0", "gateway": "fe80::2", "interface": "eth0", "metric": 1024,
+                    "unreachable": false, "learned": true,
+                },
+            ]})
+        );
+        assert_eq!(
+            answer["rules"],
+            json!([
+                {"ipv6": false, "priority": 0, "from": "all", "table": "local", "other": []},
+                {
+                    "ipv6": false, "priority": 100, "from": "10.0.9.0/24", "table": "200",
+                    "other": ["fwmark 0x1", "not"],
+                },
+                {"ipv6": false, "priority": 32766, "from": "all", "table": "main", "other": []},
+                {"ipv6": true, "priority": 0, "from": "all", "to": "fd00::/8", "table": "local", "other": []},
+            ])
+        );
+        assert_eq!(
+            answer["neighbours"]["list"],
+            json!([
+                {"address": "10.0.2.2", "mac_address": "52:55:0a:00:02:02", "interface": "eth0", "state": "complete"},
+                {"address": "10.0.2.9", "interface": "eth0", "state": "incomplete"},
+                {"address": "fe80::2", "mac_address": "52:56:00:00:00:02", "interface": "eth0", "state": "stale"},
+            ])
+        );
+        assert_eq!((&answer["forwards_ipv4"], &answer["not_shown"]), (&json!(false), &json!([])));
+        assert_eq!(
+            (&answer["ipv4_tables"], &answer["interfaces"][0]["name"]),
+            (&json!(["200", "local", "main"]), &json!("eth0"))
+        );
+    }
+
+    #[test]
+    fn a_board_without_the_program_says_what_is_missing() {
+        let answer = ask::<Query>(&Host::fixture("rpi-arm"), json!({"limit": 1})).unwrap();
+        assert_eq!(answer["routes"]["left_out"], 1);
+        assert_eq!(answer.get("rules"), None);
+        assert_eq!(answer["not_shown"].as_array().unwrap().len(), 2);
+    }
+}
