@@ -188,8 +188,10 @@ fn check_tells_every_finding_with_its_place() {
         check.env("DOORWARD__AUDIT__PATH", home.path().join("audit.jsonl"));
         let ended = finish(check, "");
         assert_eq!(ended.status, 0, "{ended:?}");
-        // The one that is for stdio has the sections of https too, and that is said.
-        let notes: Vec<&str> = ended.stdout.lines().collect();
+        // The one that is for stdio has the sections of https too, and that is said; so is a power that this machine's kernel
+        // asks for.
+        let power = |line: &&str| line.contains("sandbox.capabilities: get_kernel_logs says less without CAP_SYSLOG");
+        let notes: Vec<&str> = ended.stdout.lines().filter(|line| !power(line)).collect();
         let local = name == "doorward.yaml" && notes.len() == 1 && notes[0].contains("over stdio nothing reads tls");
         assert!(local || notes.is_empty(), "{ended:?}");
         assert_eq!(ended.stderr, format!("{name}: no findings\n"));
