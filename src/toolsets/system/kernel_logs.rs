@@ -7,6 +7,7 @@ use std::io::{ErrorKind, Read as _};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::Host;
 use super::budget;
 use super::journal_entries::{self, Condition, Way};
 use super::kernel_stat::KernelStat;
@@ -131,11 +132,17 @@ impl HostQuery for Query {
              crashes. From the kernel's buffer, or where the daemon may not read that, from the journal or kern.log.",
             Impact::Medium,
         )
-        .reading(["/dev/kmsg", "/var/log", "/run/log/journal", "/etc/localtime", "/usr/share/zoneinfo"]).better_with("CAP_SYSLOG")
+        .reading(["/dev/kmsg", "/var/log", "/run/log/journal", "/etc/localtime", "/usr/share/zoneinfo"])
     }
 
     fn narrow(spec: &mut ToolSpec, limits: &LimitsSection) {
         log_filter::narrow(spec, limits);
+    }
+
+    fn reach(spec: &mut ToolSpec, host: &Host) {
+        if restricted(host) {
+            spec.needs.capabilities.push("CAP_SYSLOG");
+        }
     }
 
     fn answer(ask: &Ask<'_>, args: Args) -> Result<Answer, Failure> {
@@ -175,12 +182,16 @@ impl HostQuery for Query {
 /// An answer, or why this source gives none.
 type Looked = Result<Result<Answer, String>, Failure>;
 
+/// Whether the kernel shows its buffer to the privileged alone, whatever the mode of the device.
+fn restricted(host: &Host) -> bool {
+    host.number::<u32>("proc/sys/kernel/dmesg_restrict").is_some_and(|value| value > 0)
+}
+
 fn buffer(ask: &Ask<'_>, args: &Args, wanted: &Wanted) -> Looked {
     let file = match ask.host.device("dev/kmsg") {
         Ok(file) => file,
         Err(error) if error.kind() == ErrorKind::PermissionDenied => {
-            let restricted = ask.host.number::<u32>("proc/sys/kernel/dmesg_restrict").is_some_and(|value| value > 0);
-            let hint = if restricted { " (kernel.dmesg_restrict is on: it takes CAP_SYSLOG)" } else { "" };
+            let hint = if restricted(ask.host) { " (kernel.dmesg_restrict is on: it takes CAP_SYSLOG)" } else { "" };
             return Ok(Err(format!("/dev/kmsg: the daemon may not read it{hint}")));
         }
         Err(error) => return Ok(Err(format!("/dev/kmsg: {}", why(&error)))),
@@ -341,7 +352,6 @@ mod tests {
     use proptest::prelude::*;
     use serde_json::json;
 
-    use super::super::Host;
     use super::super::query::ask;
     use super::*;
 
@@ -354,6 +364,18 @@ mod tests {
         assert_eq!(ask::<Query>(&board, json!({"source": "file"})).unwrap()["source"], "file");
         let answer = ask::<Query>(&board, json!({"source": "buffer"})).unwrap();
         assert_eq!((answer.get("source"), answer["entries"].as_array().unwrap().len()), (None, 0));
+    }
+
+    #[test]
+    fn the_power_to_read_the_buffer_is_declared_where_the_kernel_asks_for_it() {
+        let root = tempfile::tempdir().unwrap();
+        std::fs::create_dir_all(root.path().join("proc/sys/kernel")).unwrap();
+        for (text, needs) in [("0\n", &[][..]), ("1\n", &["CAP_SYSLOG"])] {
+            std::fs::write(root.path().join("proc/sys/kernel/dmesg_restrict"), text).unwrap();
+            let mut spec = Query::spec();
+            Query::reach(&mut spec, &Host::folder(root.path()));
+            assert_eq!(spec.needs.capabilities, needs);
+        }
     }
 
     #[test]
