@@ -97,7 +97,7 @@ impl Bench<'_> {
     }
 
     async fn calls(&self, figures: &mut Figures) -> Result<()> {
-        let (passes, warm, measured) = if self.run.quick { (1, 1, 2) } else { (3, 2, 10) };
+        let (passes, warm, measured) = if self.run.quick { (1, 1, 2) } else { (3, 1, 6) };
         for pass in 1..=passes {
             for (who, forms) in CONTENDERS.into_iter().filter(|(who, _)| self.run.measures(who)) {
                 for form in forms {
