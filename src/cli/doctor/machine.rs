@@ -77,16 +77,20 @@ fn serving(config: &Path) -> Option<Serving> {
         let words = fs::read(format!("/proc/{pid}/cmdline")).ok()?;
         let words: Vec<String> =
             words.split(|byte| *byte == 0).map(|word| String::from_utf8_lossy(word).into_owned()).collect();
-        serves(&words, config).then(|| of(pid, &fs::read_to_string(format!("/proc/{pid}/status")).ok()?)).flatten()
+        // A name without a root counts from the folder of whoever was told it.
+        let folder = fs::read_link(format!("/proc/{pid}/cwd")).unwrap_or_default();
+        serves(&words, &folder, config)
+            .then(|| of(pid, &fs::read_to_string(format!("/proc/{pid}/status")).ok()?))
+            .flatten()
     })
 }
 
-/// `doorward serve` with this very configuration.
-fn serves(words: &[String], config: &Path) -> bool {
+/// `doorward serve` with this very configuration, started in `folder`, or here if that is not known.
+fn serves(words: &[String], folder: &Path, config: &Path) -> bool {
     let is_door =
         words.first().is_some_and(|program| Path::new(program).file_name().is_some_and(|name| name == "doorward"));
     let same = |word: &String| {
-        let named = Path::new(word.strip_prefix("--config=").unwrap_or(word));
+        let named = folder.join(word.strip_prefix("--config=").unwrap_or(word));
         named == config
             || named.canonicalize().is_ok_and(|named| config.canonicalize().is_ok_and(|config| named == config))
     };
@@ -129,7 +133,9 @@ mod tests {
         let config = folder.path().join("c.yaml");
         fs::write(&config, "").unwrap();
         let name = config.display().to_string();
-        let serves = |line: &str| serves(&line.split(' ').map(str::to_owned).collect::<Vec<_>>(), &config);
+        let from =
+            |place: &Path, line: &str| serves(&line.split(' ').map(str::to_owned).collect::<Vec<_>>(), place, &config);
+        let serves = |line: &str| from(Path::new("/"), line);
         assert!(serves(&format!("/usr/bin/doorward serve --config {name}")));
         assert!(serves(&format!("doorward serve --config={name}")));
         assert!(serves(&format!("doorward serve -c {}/./c.yaml", folder.path().display())));
@@ -137,6 +143,10 @@ mod tests {
             assert!(!serves(&line.replace("c.yaml", &name)), "{line}");
         }
         assert!(!serves("doorward serve --config /elsewhere/c.yaml"));
+        let other = tempfile::tempdir().unwrap();
+        fs::write(other.path().join("c.yaml"), "").unwrap();
+        let told = "doorward serve --config c.yaml";
+        assert!(from(folder.path(), told) && !from(other.path(), told) && !from(Path::new(""), told));
     }
 
     #[test]
