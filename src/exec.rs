@@ -96,17 +96,17 @@ async fn run(
     }
 }
 
-/// Starts this very program again with `verb`, for work that is done apart, and gives the pipes to and from it. It ends when the
+/// Starts this very program again with `words`, for work that is done apart, and gives the pipes to and from it. It ends when the
 /// first one does.
 ///
 /// # Errors
 /// [`Code::Io`] when it cannot be started.
-pub fn companion(verb: &str) -> Result<(OwnedFd, OwnedFd), Failure> {
+pub fn companion(words: &[&str]) -> Result<(OwnedFd, OwnedFd), Failure> {
     let failed = |error: io::Error| Failure::new(Code::Io, "a part of the daemon cannot be started").because(error);
     let program = std::env::current_exe().map_err(failed)?;
     #[expect(clippy::disallowed_methods, reason = "this module is the one that starts processes")]
     let mut command = std::process::Command::new(program);
-    command.arg(verb).env_clear().stdin(Stdio::piped()).stdout(Stdio::piped()).process_group(0);
+    command.args(words).env_clear().stdin(Stdio::piped()).stdout(Stdio::piped()).process_group(0);
     let mut child = command.spawn().map_err(failed)?;
     match (child.stdin.take(), child.stdout.take()) {
         (Some(to), Some(from)) => Ok((to.into(), from.into())),

@@ -124,6 +124,8 @@ pub struct Needs {
     pub netlink: bool,
     /// It looks into processes of others: open files, environment. It answers with less where it may not.
     pub processes: bool,
+    /// Their environments too.
+    pub environments: bool,
     /// Powers of root without which it answers with less, such as `CAP_DAC_READ_SEARCH`.
     pub capabilities: Vec<&'static str>,
 }
@@ -176,6 +178,13 @@ impl ToolSpec {
     pub fn asking_the_kernel(mut self) -> Self {
         self.needs.netlink = true;
         self
+    }
+
+    /// It reads environments of processes of others.
+    #[must_use]
+    pub fn reading_environments(mut self) -> Self {
+        self.needs.environments = true;
+        self.looking_into_processes()
     }
 
     /// It looks into processes of others.

@@ -17,7 +17,7 @@ use crate::guard::{Caps, Guard, Redactor};
 use crate::identity::{Scope, Scopes};
 use crate::mcp::Endpoint;
 use crate::pipeline::{Door, Recording};
-use crate::policy::{Policy, ScopeMap, SensitiveList};
+use crate::policy::{Policy, SENSITIVE, ScopeMap, SensitiveList};
 use crate::secret::{self, Secret};
 use crate::tools::{Catalog, Tool};
 use crate::toolsets::system::{self, Threads};
@@ -162,8 +162,15 @@ fn scopes_of_users(config: &Config) -> Scopes {
     }
     match &config.socket.scopes {
         Some(scopes) => scopes.iter().filter_map(|scope| Scope::parse(scope)).collect(),
-        None => all.filter(|scope| *scope != "sensitive").filter_map(|scope| Scope::parse(scope)).collect(),
+        None => harmless_scopes(config).filter_map(Scope::parse).collect(),
     }
+}
+
+/// Those that open nothing sensitive, whatever they are called.
+fn harmless_scopes(config: &Config) -> impl Iterator<Item = &str> {
+    let opens = |tools: &[String]| tools.iter().any(|tool| SENSITIVE.contains(&tool.as_str()));
+    let scopes = config.scopes.0.iter().filter(move |(scope, tools)| *scope != "sensitive" && !opens(tools));
+    scopes.map(|(scope, _)| scope.as_str())
 }
 
 fn tokens(loaded: &Loaded, draft: &mut Draft) -> Result<Jwt, Failure> {
@@ -178,4 +185,20 @@ fn tokens(loaded: &Loaded, draft: &mut Draft) -> Result<Jwt, Failure> {
         (None, None, None) => return Err(Failure::new(Code::Config, "there is no key to verify tokens with")),
     };
     Jwt::new(&config.auth, keys, Arc::clone(draft.state.cluster()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn over_a_unix_socket_nothing_sensitive_is_open_that_was_not_said() {
+        let mut config = Config::default();
+        let names = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect::<Vec<_>>();
+        config.scopes.0.clear();
+        config.scopes.0.insert("core".to_owned(), names(&["get_uptime"]));
+        config.scopes.0.insert("ops".to_owned(), names(&["get_uptime", "get_env_vars"]));
+        config.scopes.0.insert("sensitive".to_owned(), names(&[]));
+        assert_eq!(harmless_scopes(&config).collect::<Vec<_>>(), ["core"]);
+    }
 }

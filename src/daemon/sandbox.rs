@@ -54,7 +54,8 @@ pub fn enter(loaded: &Loaded) -> Result<Option<&'static Sandbox>, Failure> {
     let mode = loaded.config.sandbox.mode;
     if plan.processes && mode != Mode::Off {
         // It has to be there first: what is started later stands within the walls.
-        let (to, from) = exec::companion("lookout")?;
+        let all: &[&str] = if plan.environments { &["lookout", "--environments"] } else { &["lookout"] };
+        let (to, from) = exec::companion(all)?;
         lookout::attach(to, from);
     }
     sandbox::enter(plan, mode)
@@ -123,7 +124,9 @@ fn plan(loaded: &Loaded, specs: &[ToolSpec]) -> Plan {
     for spec in enabled(config, specs) {
         open(&mut plan, KERNEL.map(PathBuf::from));
         meet(&mut plan, &spec.needs);
-        plan.processes |= spec.needs.processes && section.processes == Processes::Visible;
+        let visible = section.processes == Processes::Visible;
+        plan.processes |= visible && spec.needs.processes;
+        plan.environments |= visible && spec.needs.environments;
     }
     audit(&mut plan, config);
     if uses(config, TransportKind::Https) {

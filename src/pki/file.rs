@@ -109,7 +109,10 @@ fn judge(path: &Path, found: &Metadata, shared: bool) -> Result<(), Open> {
     };
     Err(Open {
         problem: format!("{path} can be written by {who} (mode {:04o})", mode & 0o7777),
-        advice: format!("chmod go-w {path}"),
+        advice: match mode & STICKY {
+            0 => format!("chmod go-w {path}"),
+            _ => format!("use a directory of its own: {path} is there for everybody"),
+        },
     })
 }
 

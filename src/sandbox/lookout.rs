@@ -105,11 +105,11 @@ pub fn confine() -> Vec<Wall> {
     ]
 }
 
-/// Answers questions until there are no more.
+/// Answers questions until there are no more; those about environments only where some query is there to ask them.
 ///
 /// # Errors
 /// When one cannot be read or answered, or is none: whoever asks so is not to be answered again.
-pub fn serve(input: impl Read, mut output: impl Write) -> io::Result<()> {
+pub fn serve(input: impl Read, mut output: impl Write, environments: bool) -> io::Result<()> {
     let mut input = BufReader::new(input);
     loop {
         let mut line = String::new();
@@ -123,7 +123,7 @@ pub fn serve(input: impl Read, mut output: impl Write) -> io::Result<()> {
         let (pid, most) = (number(words.next())?, number(words.next())?);
         let most = usize::try_from(most).unwrap_or(ANSWER).min(ANSWER);
         let found = match kind {
-            "environment" => start(pid, most),
+            "environment" if environments => start(pid, most),
             "descriptors" => links(pid, most),
             _ => return Err(io::ErrorKind::InvalidData.into()),
         };
@@ -189,8 +189,16 @@ mod tests {
 
     fn answered(questions: &str) -> (io::Result<()>, Vec<u8>) {
         let mut output = Vec::new();
-        let result = serve(questions.as_bytes(), &mut output);
+        let result = serve(questions.as_bytes(), &mut output, true);
         (result, output)
+    }
+
+    #[test]
+    fn environments_are_told_only_where_that_is_wanted() {
+        let mut output = Vec::new();
+        let question = format!("environment {} 100\n", std::process::id());
+        assert!(serve(question.as_bytes(), &mut output, false).is_err());
+        assert!(output.is_empty());
     }
 
     #[test]
@@ -249,7 +257,7 @@ mod tests {
     proptest! {
         #[test]
         fn no_question_is_a_panic(bytes in "(environment|descriptors)? ?[0-9]{0,11} ?[0-9]{0,11}\n?|\\PC*") {
-            let _ = serve(bytes.as_bytes(), io::sink());
+            let _ = serve(bytes.as_bytes(), io::sink(), true);
         }
 
         #[test]

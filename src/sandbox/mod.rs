@@ -23,6 +23,7 @@ pub use settings::{Mode, Processes, SandboxSection};
 
 /// Most users may not lock memory, and then what is secret may be written to swap: no wall, and no reason to warn each time.
 const MEMORY: &str = "memory";
+const PRIVILEGES: &str = "privileges";
 
 /// The walls of this process; there is one process.
 static ENTERED: OnceLock<Sandbox> = OnceLock::new();
@@ -75,7 +76,7 @@ pub fn enter(plan: Plan, mode: Mode) -> Result<Option<&'static Sandbox>, Failure
     let files = files::restrict(&plan);
     let calls = calls::restrict(&plan);
     let walls =
-        vec![("files", files), ("system calls", calls), ("privileges", privileges), ("dumps", dumps), (MEMORY, memory)];
+        vec![("files", files), ("system calls", calls), (PRIVILEGES, privileges), ("dumps", dumps), (MEMORY, memory)];
     let sandbox = Sandbox { plan, walls, watched: Mutex::new(watched) };
     let lacking: Vec<String> = sandbox.lacking().collect();
     if mode == Mode::Required && !lacking.is_empty() {
@@ -98,9 +99,15 @@ impl Sandbox {
         &self.walls
     }
 
-    /// The walls that do not stand whole, and why, a line each. Memory is not among them.
+    /// The walls that do not stand whole, and why, a line each. Memory is not among them, nor are privileges of which some
+    /// are kept: those are what the configuration needs.
     pub fn lacking(&self) -> impl Iterator<Item = String> + '_ {
-        self.walls.iter().filter(|(name, _)| *name != MEMORY).filter_map(short_of_whole)
+        let meant = |(name, standing): &&Wall| *name == PRIVILEGES && matches!(standing, Standing::Partly(_));
+        self.walls
+            .iter()
+            .filter(|(name, _)| *name != MEMORY)
+            .filter(move |wall| !meant(wall))
+            .filter_map(short_of_whole)
     }
 
     /// Files that were opened one by one and are other files now, so that they can no longer be read. Each is named once.

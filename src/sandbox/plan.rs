@@ -22,6 +22,8 @@ pub struct Plan {
     pub families: Families,
     /// Whether a lookout looks into processes of others for those within.
     pub processes: bool,
+    /// Whether it tells their environments as well.
+    pub environments: bool,
     /// Capabilities that are kept.
     pub capabilities: BTreeSet<Capability>,
 }
@@ -56,6 +58,7 @@ impl Plan {
             (self.families.unix, other.families.unix, "unix sockets"),
             (self.families.netlink, other.families.netlink, "asking the kernel over netlink"),
             (self.processes, other.processes, "looking into processes"),
+            (self.environments, other.environments, "reading environments of processes"),
         ];
         lacking.extend(flags.iter().filter(|(own, others, _)| *others && !own).map(|(.., what)| (*what).to_owned()));
         lacking.extend(other.capabilities.difference(&self.capabilities).map(ToString::to_string));

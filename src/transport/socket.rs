@@ -164,9 +164,18 @@ fn clear(path: &Path, owner: Option<u32>) -> io::Result<()> {
 /// Nobody can connect before the last step, and by then the file belongs to whom it should and has its mode.
 fn listening(path: &Path, mode: u32, owner: Option<u32>, group: Option<u32>) -> io::Result<(UnixListener, Made)> {
     let (socket, made) = bound(path, mode)?;
+    let found = path.symlink_metadata()?;
+    // Asked for only where it changes something: giving files away may be forbidden.
+    let (owner, group) = (owner.filter(|owner| *owner != found.uid()), group.filter(|group| *group != found.gid()));
     if owner.is_some() || group.is_some() {
-        let (owner, group) = (owner.map(Uid::from_raw), group.map(Gid::from_raw));
-        chownat(CWD, path, owner, group, AtFlags::SYMLINK_NOFOLLOW)?;
+        let (new_owner, new_group) = (owner.map(Uid::from_raw), group.map(Gid::from_raw));
+        chownat(CWD, path, new_owner, new_group, AtFlags::SYMLINK_NOFOLLOW).map_err(|error| {
+            let error = io::Error::from(error);
+            let whom = owner.map(|owner| format!("user {owner}")).into_iter();
+            let whom = whom.chain(group.map(|group| format!("group {group}"))).collect::<Vec<_>>().join(" and ");
+            let advice = "the user of the daemon has to be in that group, or systemd has to make the socket";
+            io::Error::new(error.kind(), format!("it cannot be given to {whom}: {error}; {advice}"))
+        })?;
     }
     // The umask may have taken something away. The directory is ours alone, so this is the file that was made.
     chmodat(CWD, path, Mode::from_raw_mode(mode), AtFlags::empty())?;

@@ -39,7 +39,7 @@ fn the_commands_of_the_page_work_as_they_stand() {
         let block = block.replace("/etc/doorward/doorward.yaml", "doorward.yaml");
         let block =
             block.replace("systemd/doorward.service", &root().join("systemd/doorward.service").display().to_string());
-        let block = block.replace("$(pidof doorward)", &running.id().to_string());
+        let block = block.replace("$(pgrep -o -f 'doorward serve')", &running.id().to_string());
         let ended = bash(premises.root(), &block, &[], "");
         assert_eq!(ended.status, 0, "{block}\n{ended:?}");
         ran += 1;

@@ -7,6 +7,7 @@ use super::{Point, Standing, Weight};
 use crate::audit::syslog::Target;
 use crate::authn::ReplayMode;
 use crate::config::{Config, Loaded};
+use crate::guard::Redactor;
 use crate::sandbox::Mode;
 use crate::transport::TransportKind;
 
@@ -136,8 +137,16 @@ fn audit(config: &Config) -> Says {
         (true, Some(Target::Unix(path))) => {
             Pass(format!("records go to {}, which has to send them on", path.display()))
         }
+        (true, Some(Target::Udp(host) | Target::Tcp(host) | Target::Tls(host))) if is_here(&host.name) => {
+            Open(format!("records go to {}, which is this machine", config.audit.syslog.target))
+        }
         (true, Some(_)) => Pass(format!("records go to {}", config.audit.syslog.target)),
     }
+}
+
+fn is_here(host: &str) -> bool {
+    let address = host.trim_start_matches('[').trim_end_matches(']').parse::<IpAddr>();
+    host == "localhost" || address.is_ok_and(|address| address.is_loopback())
 }
 
 fn limits(config: &Config) -> Says {
@@ -153,7 +162,9 @@ fn limits(config: &Config) -> Says {
 
 fn redaction(config: &Config) -> Says {
     let section = &config.redaction;
-    let own = section.patterns.len().saturating_add(section.fields.len());
+    let known = Redactor::builtin_names();
+    let fields = section.fields.iter().filter(|field| !known.contains(field.0.as_str()));
+    let own = section.patterns.len().saturating_add(fields.count());
     match (section.enabled, own) {
         (false, _) => Open("off".to_owned()),
         (true, 0) => Open("the built-in patterns, and none of your own".to_owned()),

@@ -83,7 +83,7 @@ impl HostQuery for Query {
              their names are.",
             Impact::Low,
         );
-        ToolSpec { sensitive: true, ..spec }.looking_into_processes().reading([
+        ToolSpec { sensitive: true, ..spec }.reading_environments().reading([
             "/etc/environment",
             "/etc/profile",
             "/etc/profile.d",
