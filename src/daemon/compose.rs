@@ -27,16 +27,20 @@ use crate::transport::{Challenge, Front, Names, TransportKind};
 /// The names of all tools there are, whatever a configuration opens.
 #[must_use]
 pub fn tools() -> Vec<String> {
-    every_tool(&Config::default(), &Threads::default()).iter().map(|tool| tool.spec().name.to_string()).collect()
+    every_tool(&Config::default(), None, &Threads::default()).iter().map(|tool| tool.spec().name.to_string()).collect()
 }
 
 /// The declarations of all tools there are, as this configuration makes them.
 pub(super) fn specs(config: &Config) -> Vec<ToolSpec> {
-    every_tool(config, &Threads::default()).iter().map(|tool| tool.spec().clone()).collect()
+    every_tool(config, None, &Threads::default()).iter().map(|tool| tool.spec().clone()).collect()
 }
 
-fn every_tool(config: &Config, threads: &Threads) -> Vec<Box<dyn Tool>> {
+fn every_tool(config: &Config, redactor: Option<&Arc<Redactor>>, threads: &Threads) -> Vec<Box<dyn Tool>> {
     let host = system::Host::this().opened(&config.toolsets.system);
+    let host = match redactor {
+        Some(redactor) => host.redacting(redactor),
+        None => host,
+    };
     system::tools(host, &config.limits, &config.resources, threads)
 }
 
@@ -44,12 +48,13 @@ fn every_tool(config: &Config, threads: &Threads) -> Vec<Box<dyn Tool>> {
 pub(super) fn door(loaded: &Loaded, draft: &mut Draft) -> Result<Door, Failure> {
     let config = &loaded.config;
     let audit = &config.audit;
+    let redactor = Arc::new(Redactor::new(&config.redaction)?);
     Ok(Door {
         authenticator: Authenticator::new(schemes(loaded, draft)?),
         gate: draft.gate(&config.resources),
-        catalog: Catalog::new(every_tool(config, draft.threads()))?,
+        catalog: Catalog::new(every_tool(config, Some(&redactor), draft.threads()))?,
         policy: Policy::new(ScopeMap::new(&config.scopes.0), SensitiveList::new(&config.queries.sensitive), Vec::new()),
-        guard: Guard::new(Redactor::new(&config.redaction)?, Caps::new(&config.limits)),
+        guard: Guard::new(redactor, Caps::new(&config.limits)),
         trail: draft.state.trail().clone(),
         recording: Recording {
             basis: basis(config),

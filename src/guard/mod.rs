@@ -20,6 +20,8 @@ mod text;
 mod tokens;
 mod walk;
 
+use std::sync::Arc;
+
 use serde_json::Value;
 
 use crate::call::Output;
@@ -35,7 +37,7 @@ pub use tally::Redacted;
 
 /// Redacts and caps.
 pub struct Guard {
-    redactor: Redactor,
+    redactor: Arc<Redactor>,
     caps: Caps,
 }
 
@@ -51,8 +53,8 @@ pub struct Released {
 impl Guard {
     /// From its two halves.
     #[must_use]
-    pub fn new(redactor: Redactor, caps: Caps) -> Self {
-        Self { redactor, caps }
+    pub fn new(redactor: impl Into<Arc<Redactor>>, caps: Caps) -> Self {
+        Self { redactor: redactor.into(), caps }
     }
 
     /// Redacts `output`, writes out what cannot be seen, cuts it to size, and lets it out. What was leased for the call goes

@@ -328,5 +328,6 @@ impl Redactor {
     }
 }
 
+mod before;
 #[cfg(test)]
 mod tests;

@@ -13,7 +13,7 @@ use super::quantity::moment;
 use super::query::{Ask, HostQuery};
 use crate::call::{Impact, ToolSpec};
 use crate::error::Failure;
-use crate::guard::LimitsSection;
+use crate::guard::{LimitsSection, Redactor};
 
 pub(super) struct Query;
 
@@ -200,9 +200,10 @@ impl HostQuery for Query {
         let usual = if args.format == Format::List { USUAL } else { usize::MAX };
         let shown = listing::part(told, args.offset, args.limit.unwrap_or(usual), ask.limits);
         let whole = args.all && shown.len() == total && !engines.iter().any(Engine::failed);
-        let cap = ask.limits.processes.max_cmdline_length;
+        let (cap, redactor) = (ask.limits.processes.max_cmdline_length, ask.host.redactor()?);
+        let described = |(engine, one)| describe(engine, one, cap, &redactor);
         let (containers, bill) = match args.format {
-            Format::List => (Some(shown.into_iter().map(|(engine, one)| describe(engine, one, cap)).collect()), None),
+            Format::List => (Some(shown.into_iter().map(described).collect()), None),
             Format::Cyclonedx => {
                 let images = shown.iter().map(|(_, one)| component(one.image.as_deref().unwrap_or_default(), None));
                 let host = Distribution::of(ask.host);
@@ -213,8 +214,10 @@ impl HostQuery for Query {
     }
 }
 
-fn describe(engine: usize, told: Told, cap: usize) -> Container {
+fn describe(engine: usize, told: Told, cap: usize, redactor: &Redactor) -> Container {
     let command = told.command.unwrap_or_default();
+    // Before it is cut: half a secret has no form any more.
+    let command = redactor.clean(&command);
     let end =
         command.char_indices().map(|(at, c)| at.saturating_add(c.len_utf8())).take_while(|end| *end <= cap).last();
     let kept = command.get(..end.unwrap_or(0)).unwrap_or_default().to_owned();
@@ -324,5 +327,15 @@ mod tests {
         std::fs::write(folder.path().join("sockets/x/containers/json"), r#"[{"State": "running", "Ports": null}]"#)
             .unwrap();
         assert_eq!(ask::<Query>(&host, json!({})).unwrap()["total"], 1);
+    }
+
+    #[test]
+    fn secrets_in_commands_go_before_the_cut() {
+        let told = |command: String| Told { command: Some(command), ..Told::default() };
+        let redactor = Host::this().redactor().unwrap();
+        let long = describe(0, told(format!("{} dop_v1_{}", "y".repeat(50), "a1b2c3d4".repeat(8))), 70, &redactor);
+        assert_eq!((long.command, long.command_truncated), (format!("{} [REDACTED]", "y".repeat(50)), false));
+        let cut = describe(0, told(format!("{} password=Qz7kLm9 end", "y".repeat(50))), 70, &redactor);
+        assert_eq!((cut.command.len(), cut.command_truncated, cut.command.contains("Qz")), (70, true, false));
     }
 }

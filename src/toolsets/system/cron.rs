@@ -8,9 +8,11 @@ use serde::{Deserialize, Serialize};
 
 use super::host::beginning;
 use super::log_files::why;
+use super::log_filter::looked_at;
 use super::query::{Ask, HostQuery};
 use crate::call::{Impact, ToolSpec};
 use crate::error::Failure;
+use crate::guard::Redactor;
 
 /// The largest table that is read, in bytes; cron itself reads no more than 10000 lines.
 const TABLE_BYTES: u64 = 1 << 20;
@@ -192,14 +194,15 @@ impl Collected {
 
     fn table(&mut self, ask: &Ask<'_>, path: &str, table: Table<'_>, problem: Option<String>) -> Result<(), Failure> {
         let before = self.jobs.len();
+        let redactor = ask.host.redactor()?;
         let passing = ask.passing();
-        self.lines(ask, path, table, problem);
+        self.lines(ask, &redactor, path, table, problem);
         drop(passing);
         let size = |job: &Job| size_of::<Job>().saturating_add(job.file.len()).saturating_add(job.command.len());
         ask.keep(self.jobs.iter().skip(before).map(size).sum())
     }
 
-    fn lines(&mut self, ask: &Ask<'_>, path: &str, table: Table<'_>, problem: Option<String>) {
+    fn lines(&mut self, ask: &Ask<'_>, redactor: &Redactor, path: &str, table: Table<'_>, problem: Option<String>) {
         let read = ask.host.file(path).and_then(|(file, about)| {
             let bytes = beginning(file, TABLE_BYTES)?;
             Ok((String::from_utf8_lossy(&bytes).into_owned(), about.len() > TABLE_BYTES))
@@ -208,6 +211,8 @@ impl Collected {
             Ok((text, more)) => {
                 for (at, line) in text.lines().enumerate() {
                     let job = parse(line, table).map(|job| Job {
+                        // A pattern over secrets would tell them, and half a secret has no form any more.
+                        command: cut(&redactor.clean(looked_at(&job.command))),
                         file: format!("/{path}"),
                         line: Some(at.saturating_add(1)),
                         problem: job.problem.clone().or_else(|| problem.clone()),
@@ -264,7 +269,7 @@ fn parse(line: &str, table: Table<'_>) -> Option<Job> {
         line: None,
         schedule: String::new(),
         user: None,
-        command: cut(line),
+        command: line.to_owned(),
         delay_minutes: None,
         problem: Some(why.to_owned()),
     };
@@ -274,7 +279,7 @@ fn parse(line: &str, table: Table<'_>) -> Option<Job> {
         };
         let schedule = if days.starts_with('@') { days } else { format!("every {days} days") };
         let user = Some("root".to_owned());
-        let (delay_minutes, command) = (delay.parse().ok(), cut(rest));
+        let (delay_minutes, command) = (delay.parse().ok(), rest.to_owned());
         return Some(Job { file: String::new(), line: None, schedule, user, command, delay_minutes, problem: None });
     }
     let fields = if rest.starts_with('@') { 1 } else { 5 };
@@ -292,7 +297,7 @@ fn parse(line: &str, table: Table<'_>) -> Option<Job> {
         line: None,
         schedule,
         user,
-        command: cut(rest),
+        command: rest.to_owned(),
         delay_minutes: None,
         problem: None,
     })
@@ -347,6 +352,20 @@ mod tests {
         let jobs = answer["jobs"].as_array().unwrap();
         assert_eq!(jobs.iter().filter(|job| job["file"] == "/etc/cron.d/good").count(), 2, "{answer}");
         assert_eq!(answer["left_out"].as_array().unwrap().len(), 3, "{answer}");
+    }
+
+    #[test]
+    fn secrets_in_commands_go_before_the_pattern_and_the_cut() {
+        let root = tempfile::tempdir().unwrap();
+        std::fs::create_dir_all(root.path().join("etc/cron.d")).unwrap();
+        let long = format!("{} dop_v1_{}", "y".repeat(COMMAND_BYTES - 30), "a1b2c3d4".repeat(8));
+        let table = format!("* * * * * root get --password=Qz7kLm\n* * * * * root {long}\n");
+        std::fs::write(root.path().join("etc/cron.d/jobs"), table).unwrap();
+        let host = Host::folder(root.path());
+        assert_eq!(ask::<Query>(&host, json!({"pattern": "password=q"})).unwrap()["matching"], 0);
+        assert_eq!(ask::<Query>(&host, json!({"pattern": "password="})).unwrap()["matching"], 1);
+        let answer = ask::<Query>(&host, json!({"pattern": "yyy"})).unwrap().to_string();
+        assert!(answer.contains("yyy [REDACTED]") && !answer.contains("dop_"), "{answer}");
     }
 
     proptest! {

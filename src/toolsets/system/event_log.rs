@@ -12,7 +12,7 @@ use super::query::{Ask, HostQuery};
 use crate::call::{Impact, ToolSpec};
 use crate::clock::Timestamp;
 use crate::error::Failure;
-use crate::guard::LimitsSection;
+use crate::guard::{LimitsSection, Redactor};
 
 /// Where auditd(8) writes.
 const LOG: &str = "var/log/audit/audit.log";
@@ -143,7 +143,10 @@ struct Event {
 }
 
 /// Lines of the log, filtered.
-struct Lines<'a>(&'a Args);
+struct Lines<'a> {
+    args: &'a Args,
+    redactor: &'a Redactor,
+}
 
 impl Format for Lines<'_> {
     type Entry = Event;
@@ -153,8 +156,8 @@ impl Format for Lines<'_> {
     }
 
     fn entry(&self, line: &str) -> Option<Event> {
-        let event = describe(&AuditRecord::parse(line)?);
-        let args = self.0;
+        let event = describe(&AuditRecord::parse(line)?, self.redactor);
+        let args = self.args;
         let user = |wanted: &String| {
             let id = |uid: Option<u32>| uid.is_some_and(|uid| uid.to_string() == *wanted);
             event.account.as_ref() == Some(wanted) || id(event.uid) || id(event.login_uid)
@@ -167,7 +170,7 @@ impl Format for Lines<'_> {
     }
 }
 
-fn describe(record: &AuditRecord<'_>) -> Event {
+fn describe(record: &AuditRecord<'_>, redactor: &Redactor) -> Event {
     // What is unset is written as the largest number.
     let number =
         |name: &str| record.plain(name).and_then(|text| text.parse().ok()).filter(|number| *number != u32::MAX);
@@ -195,7 +198,8 @@ fn describe(record: &AuditRecord<'_>) -> Event {
         pid: number("pid"),
         process: known("comm"),
         program: known("exe"),
-        command: command.map(|command| shown(&command).0),
+        // It may have been in hexadecimal, where no secret is seen.
+        command: command.map(|command| shown(&redactor.clean(&command)).0),
         path: known("name"),
         address: known("addr"),
         tty: known("terminal").or_else(|| known("tty")),
@@ -251,7 +255,9 @@ impl HostQuery for Query {
         }
         let open = |path: &str| ask.host.file(path);
         let log = Log { open: &open, files: log_files::rotated(ask.host, LOG) };
-        let found = log_files::read(ask, &log, &wanted, &Lines(&args))?;
+        let redactor = ask.host.redactor()?;
+        let lines = Lines { args: &args, redactor: &redactor };
+        let found = log_files::read(ask, &log, &wanted, &lines)?;
         Ok(Answer { events: found.entries, files: found.files, left_out: found.left_out })
     }
 }

@@ -23,6 +23,7 @@ use super::quantity::fixed;
 use super::reread::Reread;
 use crate::clock::{Clock, Timestamp};
 use crate::error::{Code, Failure};
+use crate::guard::{RedactionSection, Redactor};
 
 use files::listed;
 pub(super) use files::{beginning, regular};
@@ -50,6 +51,8 @@ pub struct Host {
     /// This machine's files that are read most often; `None` for a folder, which says all by its files.
     live: Option<Arc<Live>>,
     section: Arc<SystemSection>,
+    /// `None` for the rules that are built in.
+    redactor: Option<Arc<Redactor>>,
 }
 
 #[derive(Default, Debug)]
@@ -77,7 +80,13 @@ impl Host {
     /// The machine that the process runs on, as its namespaces show it.
     #[must_use]
     pub fn this() -> Self {
-        Self { root: PathBuf::from("/"), measure: statvfs, live: Some(Arc::default()), section: Arc::default() }
+        Self {
+            root: PathBuf::from("/"),
+            measure: statvfs,
+            live: Some(Arc::default()),
+            section: Arc::default(),
+            redactor: None,
+        }
     }
 
     /// A folder that holds the `/proc`, `/sys` and `/etc` of some host. Links in it stay in it. The room on its file
@@ -85,13 +94,30 @@ impl Host {
     #[must_use]
     pub fn folder(root: impl Into<PathBuf>) -> Self {
         let measure = |_: &Path| Err(io::ErrorKind::Unsupported.into());
-        Self { root: root.into(), measure, live: None, section: Arc::default() }
+        Self { root: root.into(), measure, live: None, section: Arc::default(), redactor: None }
     }
 
     /// The same host with all that the configuration opens of it.
     #[must_use]
     pub fn opened(self, section: &SystemSection) -> Self {
         Self { section: Arc::new(section.clone()), ..self }
+    }
+
+    /// The same host with the rules of the configuration about what is a secret.
+    #[must_use]
+    pub fn redacting(self, redactor: &Arc<Redactor>) -> Self {
+        Self { redactor: Some(Arc::clone(redactor)), ..self }
+    }
+
+    /// For texts that are filtered or cut before they are an answer: secrets go first.
+    ///
+    /// # Errors
+    /// [`Code::Config`], which a test keeps from happening.
+    pub(super) fn redactor(&self) -> Result<Arc<Redactor>, Failure> {
+        match &self.redactor {
+            Some(redactor) => Ok(Arc::clone(redactor)),
+            None => Redactor::new(&RedactionSection::default()).map(Arc::new),
+        }
     }
 
     /// What the configuration opens of it.

@@ -8,10 +8,11 @@ use super::Host;
 use super::budget;
 use super::journal_file::{Entry, Field, JournalFile, List, Stop};
 use super::log_files::why;
-use super::log_filter::Wanted;
+use super::log_filter::{Wanted, looked_at};
 use super::query::Ask;
 use crate::clock::Timestamp;
 use crate::error::Failure;
+use crate::guard::Redactor;
 
 /// Where journald keeps its files: those that stay, and those of this boot alone.
 const FOLDERS: [&str; 2] = ["var/log/journal", "run/log/journal"];
@@ -21,6 +22,14 @@ const FILES: usize = 512;
 
 /// Entries between two looks at whether anybody still waits.
 const STRIDE: u64 = 256;
+
+/// Entries before and after those that count, as many as the lines of a long key: what goes over several of them is seen
+/// whole.
+const AROUND: usize = 128;
+
+/// Entries that are redacted together, and the bytes of their messages.
+const TOGETHER: usize = 512;
+const TOGETHER_BYTES: usize = 256 << 10;
 
 /// The fields that an answer can show or a condition can ask for; others are not kept.
 const KEPT: [&str; 17] = [
@@ -45,6 +54,8 @@ const KEPT: [&str; 17] = [
 
 /// Bytes of a field that are kept: no name is longer, and of a message no more is shown.
 const VALUE_BYTES: usize = 4096 + 1;
+
+const MESSAGE: &str = "MESSAGE";
 
 /// One condition: one of these holds. Of all conditions each must hold.
 pub(super) struct Condition {
@@ -83,6 +94,15 @@ impl Record {
         let size =
             |field: &Field| size_of::<Field>().saturating_add(field.name.len()).saturating_add(field.value.capacity());
         self.fields.iter().map(size).fold(size_of::<Self>(), usize::saturating_add)
+    }
+
+    /// The same with the message as it may be told.
+    fn saying(mut self, message: String) -> Self {
+        if let Some(field) = self.fields.iter_mut().find(|field| field.name == MESSAGE) {
+            field.value = message.into_bytes();
+            shorten(field);
+        }
+        self
     }
 
     /// A field as text, and whether its end is missing; what is not UTF-8 becomes replacement characters.
@@ -278,36 +298,89 @@ fn go_through(
         Ok(walk) => walk,
         Err(stop) => return Ok(Err(stop)),
     };
-    let mut steps = 0_u64;
+    let redactor = ask.host.redactor()?;
+    let (mut steps, mut rows, mut bytes) = (0_u64, Vec::new(), 0_usize);
     loop {
         if steps.checked_rem(STRIDE) == Some(0) {
             ask.go_on()?;
         }
         steps = steps.saturating_add(1);
-        let record = match walk.next(file, wanted, conditions) {
-            Ok(Next::Fits(record)) => record,
-            Ok(Next::Passed) => continue,
-            Ok(Next::End) => return Ok(Ok(false)),
-            Err(stop) => return Ok(Err(stop)),
+        let end = match walk.next(file, wanted, conditions) {
+            Ok(Next::Row(row)) => {
+                bytes = bytes.saturating_add(row.message.len());
+                rows.push(row);
+                None
+            }
+            Ok(Next::Passed) => None,
+            Ok(Next::End) => Some(Ok(false)),
+            Err(stop) => Some(Err(stop)),
         };
-        if found.len() >= wanted.lines {
+        let most = wanted.lines.saturating_sub(found.len()).saturating_add(AROUND).min(TOGETHER);
+        if end.is_none() && rows.len() < most && bytes < TOGETHER_BYTES {
+            continue;
+        }
+        if settle(ask, &redactor, &mut rows, wanted, found)? {
             return Ok(Ok(true));
         }
-        ask.keep(record.bytes())?;
-        found.push(record);
+        if let Some(end) = end {
+            return Ok(end);
+        }
+        bytes = 0;
     }
 }
 
 enum Next {
-    Fits(Record),
+    Row(Row),
     Passed,
     End,
+}
+
+/// An entry that meets the conditions.
+struct Row {
+    /// Without its message.
+    record: Record,
+    message: String,
+    /// Whether its time is in question; if not, it only stands around those whose time is.
+    counts: bool,
+}
+
+/// Those of the rows, the newest first, that fit once they are redacted; whether there are more than enough. What a pattern
+/// finds in a secret tells the secret, and half a secret has no form any more: so redaction is before either.
+fn settle(
+    ask: &Ask<'_>,
+    redactor: &Redactor,
+    rows: &mut Vec<Row>,
+    wanted: &Wanted,
+    found: &mut Vec<Record>,
+) -> Result<bool, Failure> {
+    let mut messages: Vec<String> = rows.iter_mut().rev().map(|row| std::mem::take(&mut row.message)).collect();
+    redactor.clean_rows(&mut messages);
+    for (row, message) in rows.drain(..).zip(messages.into_iter().rev()) {
+        if !row.counts || !wanted.fits(&message) {
+            continue;
+        }
+        if found.len() >= wanted.lines {
+            return Ok(true);
+        }
+        let record = row.record.saying(message);
+        ask.keep(record.bytes())?;
+        found.push(record);
+    }
+    Ok(false)
+}
+
+fn shorten(field: &mut Field) {
+    field.cut |= field.value.len() > VALUE_BYTES;
+    field.value.truncate(VALUE_BYTES);
+    field.value.shrink_to_fit();
 }
 
 /// Goes back through one list or several, each entry once.
 struct Walk {
     /// Lists, and the number of the entry before which each stands.
     lists: Vec<(List, u64)>,
+    /// How many entries that are too old were gone through.
+    older: usize,
 }
 
 impl Walk {
@@ -330,10 +403,11 @@ impl Walk {
         };
         let mut placed = Vec::new();
         for list in lists {
-            let end = end(file, &list, wanted)?;
+            let around = u64::try_from(AROUND).unwrap_or(0);
+            let end = end(file, &list, wanted)?.saturating_add(around).min(list.count());
             placed.push((list, end));
         }
-        Ok(Self { lists: placed })
+        Ok(Self { lists: placed, older: 0 })
     }
 
     fn next(&mut self, file: &mut JournalFile, wanted: &Wanted, conditions: &[Condition]) -> Result<Next, Stop> {
@@ -363,28 +437,26 @@ impl Walk {
         let entry = file.entry(latest)?;
         let time = Timestamp::from_millis(i64::try_from(entry.realtime / 1000).unwrap_or(i64::MAX));
         if time < wanted.from {
-            return Ok(Next::End);
-        }
-        if !wanted.covers(time) {
-            return Ok(Next::Passed);
+            self.older = self.older.saturating_add(1);
+            if self.older > AROUND {
+                return Ok(Next::End);
+            }
         }
         let mut fields = file.fields(&entry)?;
-        let met = conditions.iter().all(|condition| condition.holds(&fields));
-        let said = |fields: &[Field]| {
-            let message = fields.iter().find(|field| field.name == "MESSAGE");
-            message.map(|field| String::from_utf8_lossy(&field.value).into_owned()).unwrap_or_default()
-        };
-        if !met || !wanted.fits(&said(&fields)) {
+        if !conditions.iter().all(|condition| condition.holds(&fields)) {
             return Ok(Next::Passed);
         }
         fields.retain(|field| KEPT.contains(&field.name.as_str()));
-        for field in &mut fields {
-            field.cut |= field.value.len() > VALUE_BYTES;
-            field.value.truncate(VALUE_BYTES);
-            field.value.shrink_to_fit();
+        let mut message = String::new();
+        if let Some(field) = fields.iter_mut().find(|field| field.name == MESSAGE) {
+            let value = std::mem::take(&mut field.value);
+            looked_at(&String::from_utf8_lossy(&value)).clone_into(&mut message);
+            field.cut |= message.len() < value.len();
         }
+        fields.iter_mut().for_each(shorten);
         let (micros, monotonic_micros, boot) = (entry.realtime, entry.monotonic, entry.boot);
-        Ok(Next::Fits(Record { time, micros, monotonic_micros, boot, fields }))
+        let record = Record { time, micros, monotonic_micros, boot, fields };
+        Ok(Next::Row(Row { record, message, counts: wanted.covers(time) }))
     }
 }
 

@@ -346,6 +346,51 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn neither_a_filter_nor_the_cut_leaves_a_part_of_a_secret() {
+        const LINE: &str = "Zm9vYmFyMTIzNDU2Nzg5MGFiY2RlZmdoaWprbG1ub3BxcnN0dXZ3eHl6QUJDREVG";
+        let root = tempfile::tempdir().unwrap();
+        let folder = root.path().join("var/log/journal/0123");
+        std::fs::create_dir_all(&folder).unwrap();
+        let start = u64::try_from(crate::clock::Clock::system().now().millis()).unwrap() - 200_000;
+        let long = format!("{} dop_v1_{}", "y".repeat(4096 - 21), "a1b2c3d4".repeat(8));
+        let mut messages = vec!["-----BEGIN PRIVATE KEY-----"];
+        messages.extend([LINE; 100]);
+        messages.extend(["-----END PRIVATE KEY-----", "password=Qz7kLm", &long]);
+        let text: String = (0_u64..)
+            .zip(&messages)
+            .map(|(n, message)| {
+                format!(
+                    "__REALTIME_TIMESTAMP={}\n__MONOTONIC_TIMESTAMP={}\n_BOOT_ID=5f0c1d2e3a4b4c5d8e9f001122334455\n\
+                     PRIORITY=6\nMESSAGE={message}\n\n",
+                    (start + n * 1000) * 1000,
+                    n * 1000 + 1,
+                )
+            })
+            .collect();
+        let (input, output) = (root.path().join("export"), folder.join("system.journal"));
+        std::fs::write(&input, text).unwrap();
+        let output = format!("--output={}", output.display());
+        let remote = "/lib/systemd/systemd-journal-remote";
+        if said(&[remote, &output, &input.to_string_lossy()], 1 << 16).await.is_none() {
+            return;
+        }
+        let time = |n: u64| crate::clock::Timestamp::from_millis(i64::try_from(start + n * 1000).unwrap()).to_string();
+        for (arguments, most) in [
+            (json!({"pattern": "^[A-Za-z0-9+/=]{40,64}$", "regex": true}), 0),
+            (json!({"pattern": "(?-i)password=Q", "regex": true}), 0),
+            (json!({"since": time(20), "until": time(40), "lines": 1000}), 21),
+            (json!({"until": time(50), "lines": 3}), 3),
+            (json!({"lines": 10}), 10),
+            (json!({"lines": 1000}), messages.len()),
+        ] {
+            let answer = ask::<Query>(&Host::folder(root.path()), arguments.clone()).unwrap();
+            assert_eq!(count(&answer), most, "{arguments}");
+            let text = answer.to_string();
+            assert!(![LINE, "Qz7", "dop_"].iter().any(|secret| text.contains(secret)), "{arguments}: {text}");
+        }
+    }
+
+    #[tokio::test]
     async fn the_answers_are_those_of_journalctl() {
         let root = tempfile::tempdir().unwrap();
         let folder = root.path().join("var/log/journal/0123");

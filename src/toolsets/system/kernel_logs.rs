@@ -12,7 +12,7 @@ use super::budget;
 use super::journal_entries::{self, Condition, Way};
 use super::kernel_stat::KernelStat;
 use super::log_files::{self, Format, Log, why};
-use super::log_filter::{self, Asked, Newest, USUAL, Wanted, shown};
+use super::log_filter::{self, Asked, Newest, USUAL, Wanted, looked_at, shown};
 use super::log_line::{Line, Severity, facility};
 use super::log_time::Stamps;
 use super::quantity::seconds_of_micros;
@@ -24,6 +24,9 @@ use crate::guard::LimitsSection;
 
 /// The kernel's buffer has at most 32 MiB (`CONFIG_LOG_BUF_SHIFT`); one that is filled while it is read has no end.
 const BUFFER_BYTES: usize = 64 << 20;
+
+/// Messages that are redacted together, so that what goes over several of them is seen; no key has so many lines.
+const TOGETHER: usize = 1024;
 
 /// A read gives one record, which has at most 8192 bytes; the kernel refuses less room.
 const RECORD_BYTES: usize = 16 << 10;
@@ -203,23 +206,29 @@ fn buffer(ask: &Ask<'_>, args: &Args, wanted: &Wanted) -> Looked {
     };
     let boot = ask.host.find("proc/stat").and_then(|text| KernelStat::parse(&text)?.boot_seconds);
     let mut newest = Newest::new(wanted.lines);
-    for line in String::from_utf8_lossy(&bytes).lines() {
-        let Some(record) = Kmsg::parse(line) else { continue };
-        let time = boot.and_then(|boot| {
-            let micros = boot.checked_mul(1_000_000)?.checked_add(record.micros)?;
-            Some(Timestamp::from_millis(i64::try_from(micros / 1000).ok()?))
-        });
-        let bad = args.severity.is_none_or(|most| Severity::of(record.priority) <= most);
-        if bad && time.is_none_or(|time| wanted.covers(time)) && wanted.fits(record.message) {
-            let (message, truncated) = shown(&unescaped(record.message));
-            newest.push(Entry {
-                time: time.map(|time| time.to_string()),
-                uptime_seconds: Some(seconds_of_micros(record.micros)),
-                severity: Some(Severity::of(record.priority)),
-                facility: facility(record.priority).map(str::to_owned),
-                message,
-                truncated,
+    let (text, redactor) = (String::from_utf8_lossy(&bytes), ask.host.redactor()?);
+    let records: Vec<Kmsg<'_>> = text.lines().filter_map(Kmsg::parse).collect();
+    for records in records.chunks(TOGETHER) {
+        ask.go_on()?;
+        let mut messages: Vec<String> = records.iter().map(|record| unescaped(looked_at(record.message))).collect();
+        redactor.clean_rows(&mut messages);
+        for (record, message) in records.iter().zip(messages) {
+            let time = boot.and_then(|boot| {
+                let micros = boot.checked_mul(1_000_000)?.checked_add(record.micros)?;
+                Some(Timestamp::from_millis(i64::try_from(micros / 1000).ok()?))
             });
+            let bad = args.severity.is_none_or(|most| Severity::of(record.priority) <= most);
+            if bad && time.is_none_or(|time| wanted.covers(time)) && wanted.fits(&message) {
+                let (message, truncated) = shown(&message);
+                newest.push(Entry {
+                    time: time.map(|time| time.to_string()),
+                    uptime_seconds: Some(seconds_of_micros(record.micros)),
+                    severity: Some(Severity::of(record.priority)),
+                    facility: facility(record.priority).map(str::to_owned),
+                    message,
+                    truncated,
+                });
+            }
         }
     }
     let left_out = wanted.left_out(newest.dropped, Vec::new());
@@ -395,6 +404,21 @@ mod tests {
         file.set_len(1 << 40).unwrap();
         let answer = ask::<Query>(&Host::folder(root.path()), json!({})).unwrap();
         assert_eq!(answer["entries"].as_array().unwrap().len(), 0);
+    }
+
+    #[test]
+    fn no_pattern_leaves_lines_of_a_key_or_tells_how_a_secret_goes_on() {
+        const LINE: &str = "Zm9vYmFyMTIzNDU2Nzg5MGFiY2RlZmdoaWprbG1ub3BxcnN0dXZ3eHl6QUJDREVG";
+        let root = tempfile::tempdir().unwrap();
+        std::fs::create_dir(root.path().join("dev")).unwrap();
+        let messages = ["-----BEGIN PRIVATE KEY-----", LINE, LINE, "-----END PRIVATE KEY-----", "password=Qz7kLm"];
+        let text: String = messages.iter().map(|message| format!("12,7,1000,-;{message}\n")).collect();
+        std::fs::write(root.path().join("dev/kmsg"), text).unwrap();
+        for (pattern, count) in [("^[A-Za-z0-9+/=]{40,64}$", 0), ("(?-i)password=Q", 0), (".", 5)] {
+            let answer = ask::<Query>(&Host::folder(root.path()), json!({"pattern": pattern, "regex": true})).unwrap();
+            assert_eq!(answer["entries"].as_array().unwrap().len(), count, "{pattern}: {answer}");
+            assert!(!answer.to_string().contains(LINE) && !answer.to_string().contains("Qz7"), "{answer}");
+        }
     }
 
     proptest! {

@@ -1,6 +1,7 @@
 //! Text logs and their rotated forms, read from the newest line back. Of each file no more than the configured bytes are
-//! looked at: the last ones. What could not be read is said.
+//! looked at: the last ones. What could not be read is said. Secrets go before anything is filtered or cut.
 
+use std::borrow::Cow;
 use std::cmp::Reverse;
 use std::collections::VecDeque;
 use std::fs::File;
@@ -12,10 +13,11 @@ use ruzstd::decoding::{FrameDecoder, StreamingDecoder};
 use super::Host;
 use super::budget;
 use super::host::beginning;
-use super::log_filter::{Newest, Wanted};
+use super::log_filter::{Newest, Wanted, looked_at};
 use super::query::Ask;
 use crate::clock::Timestamp;
 use crate::error::Failure;
+use crate::guard::Redactor;
 
 /// How many rotated forms of one log are looked at.
 const ROTATED: usize = 64;
@@ -26,8 +28,11 @@ const EXPANSION: u64 = 8;
 /// The largest window of a zstd frame, in bytes; zstd(1) without `--ultra` stays below.
 const WINDOW: u64 = 8 << 20;
 
-/// Lines between two looks at whether anybody still waits.
-const STRIDE: usize = 4096;
+/// Bytes before those that count, as many as a private key has: one that begins there is known by its beginning.
+const BEFORE: u64 = 64 << 10;
+
+/// Bytes between two looks at whether anybody still waits.
+const STRIDE: usize = 256 << 10;
 
 /// How to understand the lines of a log.
 pub(super) trait Format {
@@ -71,6 +76,7 @@ pub(super) fn read<F: Format>(
 ) -> Result<Found<F::Entry>, Failure> {
     let mut entries: Vec<F::Entry> = Vec::new();
     let (mut files, mut notes, mut left) = (Vec::new(), Vec::new(), 0_usize);
+    let redactor = ask.host.redactor()?;
     for path in &log.files {
         ask.go_on()?;
         let room = wanted.lines.saturating_sub(entries.len());
@@ -91,13 +97,12 @@ pub(super) fn read<F: Format>(
             }
             tail(ask, file, about.len(), path, most).map(Some)
         });
+        let tail = tail.map(|tail| tail.map(|tail| (redactor.clean_across(tail.text, tail.from), tail.cut)));
         match tail {
             Ok(Some((text, cut))) => {
-                let mut newest = Newest::new(room);
-                let reached = scan(ask, &text, wanted, format, &mut newest)?;
-                left = left.saturating_add(newest.dropped);
+                let Scanned { kept, dropped, reached } = scan(ask, &redactor, &text, (wanted, room), format)?;
+                left = left.saturating_add(dropped);
                 drop((text, passing));
-                let kept = newest.into_vec();
                 ask.keep(kept.iter().map(|(bytes, _)| *bytes).sum())?;
                 let newer = std::mem::replace(&mut entries, kept.into_iter().map(|(_, entry)| entry).collect());
                 entries.extend(newer);
@@ -119,34 +124,63 @@ pub(super) fn read<F: Format>(
     Ok(Found { entries, files, left_out: wanted.left_out(left, notes) })
 }
 
-/// Goes through a text, and keeps entries each with the bytes it takes; whether it reaches back before the time in question.
+/// What a text has.
+struct Scanned<E> {
+    /// The newest entries that fit, each with the bytes it takes.
+    kept: Vec<(usize, E)>,
+    /// How many older ones fit.
+    dropped: usize,
+    /// Whether it reaches back before the time in question.
+    reached: bool,
+}
+
+/// Goes through a text that has nothing left that goes over several lines and has to go.
 fn scan<F: Format>(
     ask: &Ask<'_>,
+    redactor: &Redactor,
     text: &str,
-    wanted: &Wanted,
+    (wanted, room): (&Wanted, usize),
     format: &F,
-    newest: &mut Newest<(usize, F::Entry)>,
-) -> Result<bool, Failure> {
-    let mut reached = false;
-    let mut last = None;
-    for (at, line) in text.lines().enumerate() {
-        if at.checked_rem(STRIDE) == Some(0) {
+) -> Result<Scanned<F::Entry>, Failure> {
+    let (mut reached, mut last, mut passed) = (false, None, STRIDE);
+    let mut newest = Newest::new(room);
+    for line in text.lines() {
+        if passed >= STRIDE {
             ask.go_on()?;
+            passed = 0;
         }
+        passed = passed.saturating_add(line.len()).saturating_add(1);
         let time = format.time(line).or(last);
         last = time;
         match time {
             Some(time) if time < wanted.from => reached = true,
             Some(time) if !wanted.covers(time) => {}
-            _ if wanted.fits(line) => {
-                if let Some(entry) = format.entry(line) {
-                    newest.push((size_of::<F::Entry>().saturating_add(line.len()), entry));
+            _ => {
+                let mut line = Cow::Borrowed(looked_at(line));
+                if wanted.has_pattern() {
+                    line = clean(redactor, line);
+                }
+                if wanted.fits(&line) && format.entry(&line).is_some() {
+                    newest.push(line);
                 }
             }
-            _ => {}
         }
     }
-    Ok(reached)
+    let dropped = newest.dropped;
+    let mut kept = Vec::new();
+    for line in newest.into_vec() {
+        // Without a pattern only the few that are given had to become clean.
+        let line = clean(redactor, line);
+        kept.extend(format.entry(&line).map(|entry| (size_of::<F::Entry>().saturating_add(line.len()), entry)));
+    }
+    Ok(Scanned { kept, dropped, reached })
+}
+
+fn clean<'t>(redactor: &Redactor, line: Cow<'t, str>) -> Cow<'t, str> {
+    match line {
+        Cow::Borrowed(line) => redactor.clean(line),
+        Cow::Owned(line) => Cow::Owned(line),
+    }
 }
 
 /// Whether a log is there, be it in rotated form only or not to be read.
@@ -188,36 +222,64 @@ impl Age {
     }
 }
 
-/// The last `cap` bytes of a file as text, from the beginning of a line, and whether there is more before them.
-fn tail(ask: &Ask<'_>, mut file: File, size: u64, path: &str, cap: u64) -> io::Result<(String, bool)> {
+/// The end of a file.
+struct Tail {
+    text: String,
+    /// Where the part that counts begins, at the beginning of a line.
+    from: usize,
+    /// Whether there is more before that part.
+    cut: bool,
+}
+
+/// The last `cap` bytes of a file as text, with some before them.
+fn tail(ask: &Ask<'_>, mut file: File, size: u64, path: &str, cap: u64) -> io::Result<Tail> {
+    let reach = cap.saturating_add(BEFORE);
     let packed = path.rsplit_once('.').map(|(_, ending)| ending);
-    let (bytes, cut) = match packed {
-        Some("gz") => last(ask, MultiGzDecoder::new(file), cap)?,
+    let most = cap.saturating_mul(EXPANSION);
+    let (bytes, more) = match packed {
+        Some("gz") => last(ask, MultiGzDecoder::new(file), reach, most)?,
         Some("zst") => {
             let decoder = StreamingDecoder::<_, FrameDecoder>::new_with_max_window_size(file, WINDOW);
-            last(ask, decoder.map_err(|_| io::Error::from(io::ErrorKind::InvalidData))?, cap)?
+            last(ask, decoder.map_err(|_| io::Error::from(io::ErrorKind::InvalidData))?, reach, most)?
         }
         Some("xz" | "bz2") => return Err(io::ErrorKind::Unsupported.into()),
         _ => {
-            let start = size.saturating_sub(cap);
+            let start = size.saturating_sub(reach);
             file.seek(SeekFrom::Start(start))?;
-            (beginning(file, cap)?, start > 0)
+            (beginning(file, reach)?, start > 0)
         }
     };
-    let mut text = match String::from_utf8(bytes) {
-        Ok(text) => text,
-        Err(error) => String::from_utf8_lossy(error.as_bytes()).into_owned(),
-    };
-    if !cut {
-        return Ok((text, false));
-    }
-    text.drain(..text.find('\n').map_or(text.len(), |end| end.saturating_add(1)));
-    Ok((text, true))
+    let over = bytes.len().saturating_sub(usize::try_from(cap).unwrap_or(usize::MAX));
+    let cut = more || over > 0;
+    let line = bytes.iter().skip(over).position(|byte| *byte == b'\n');
+    let first = line.map_or(bytes.len(), |end| over.saturating_add(end).saturating_add(1));
+    let first = if cut { first } else { 0 };
+    Ok(match String::from_utf8(bytes) {
+        Ok(text) => Tail { text, from: first, cut },
+        Err(error) => {
+            let (before, counts) = error.as_bytes().split_at_checked(first).unwrap_or_default();
+            let mut text = String::new();
+            replaced(before, &mut text);
+            let from = text.len();
+            replaced(counts, &mut text);
+            Tail { text, from, cut }
+        }
+    })
 }
 
-/// The last `cap` bytes of what a decoder gives.
-fn last(ask: &Ask<'_>, mut decoder: impl Read, cap: u64) -> io::Result<(Vec<u8>, bool)> {
-    let keep = usize::try_from(cap).unwrap_or(usize::MAX);
+/// Adds bytes as text, what is not UTF-8 as replacement characters.
+fn replaced(bytes: &[u8], text: &mut String) {
+    for chunk in bytes.utf8_chunks() {
+        text.push_str(chunk.valid());
+        if !chunk.invalid().is_empty() {
+            text.push(char::REPLACEMENT_CHARACTER);
+        }
+    }
+}
+
+/// The last `keep` bytes of what a decoder gives, which are no more than `most`.
+fn last(ask: &Ask<'_>, mut decoder: impl Read, keep: u64, most: u64) -> io::Result<(Vec<u8>, bool)> {
+    let keep = usize::try_from(keep).unwrap_or(usize::MAX);
     let mut kept = VecDeque::new();
     let mut chunk = vec![0; 64 << 10];
     let (mut total, mut cut) = (0_u64, false);
@@ -228,7 +290,7 @@ fn last(ask: &Ask<'_>, mut decoder: impl Read, cap: u64) -> io::Result<(Vec<u8>,
             break;
         }
         total = total.saturating_add(u64::try_from(count).unwrap_or(u64::MAX));
-        if total > cap.saturating_mul(EXPANSION) {
+        if total > most {
             return Err(io::ErrorKind::FileTooLarge.into());
         }
         kept.extend(chunk.get(..count).unwrap_or_default());
@@ -263,11 +325,13 @@ mod tests {
     use serde_json::json;
 
     use super::super::budget::Allowance;
+    use super::super::query::ask_within;
     use super::super::syslog::Query as Syslog;
     use super::*;
     use crate::admission::ResourcesSection;
-    use crate::call::Impact;
+    use crate::call::{Impact, Progress};
     use crate::clock::Clock;
+    use crate::guard::LimitsSection;
 
     #[test]
     fn rotated_forms_are_told_from_other_logs() {
@@ -320,5 +384,96 @@ mod tests {
         assert_eq!(answer["files"], json!(["/var/log/syslog", "/var/log/syslog.1.gz"]));
         let said = answer["left_out"].to_string();
         assert!(said.contains(" bytes of /var/log/syslog were read (resources.query_memory_mb)"), "{said}");
+    }
+
+    /// Invented; each of the form of a line of a key.
+    const KEY: [&str; 3] = [
+        "MIIQvQaaADANBgkqhkiG9w0BAQEFAASCBKcwggSjAgEAAoIBAQC7VJTUt9Us8cKj",
+        "Zm9vYmFyMTIzNDU2Nzg5MGFiY2RlZmdoaWprbG1ub3BxcnN0dXZ3eHl6QUJDREVG",
+        "cXV1eHF1dXhxdXV4cXV1eHF1dXhxdXV4cXV1eHF1dXhxdXV4cXV1eHF1dXhxdXV4",
+    ];
+
+    fn syslog(lines: &[String], limits: &LimitsSection, arguments: serde_json::Value) -> serde_json::Value {
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::create_dir_all(folder.path().join("var/log")).unwrap();
+        std::fs::write(folder.path().join("var/log/syslog"), lines.join("\n") + "\n").unwrap();
+        let host = Host::folder(folder.path());
+        ask_within::<Syslog>(&host, limits, &Progress::unheard(), arguments).unwrap()
+    }
+
+    fn key() -> Vec<String> {
+        let marker = |word: &str| format!("-----{word} RSA PRIVATE KEY-----");
+        let mut lines = vec![marker("BEGIN")];
+        lines.extend(KEY.map(str::to_owned));
+        lines.push(marker("END"));
+        lines
+    }
+
+    #[test]
+    fn no_filter_leaves_a_part_of_a_key_or_of_a_netrc() {
+        let start = Clock::system().now();
+        let at = |second: u64| Timestamp::from_millis(start.millis() - 60_000 + i64::try_from(second).unwrap() * 1000);
+        let limits = LimitsSection::default();
+        let bare = key();
+        let logged: Vec<String> =
+            (0..).zip(key()).map(|(second, line)| format!("{} host app[1]: {line}", at(second))).collect();
+        for (lines, arguments) in [
+            (&bare, json!({"pattern": "^[A-Za-z0-9+/=]{40,64}$", "regex": true})),
+            (&bare, json!({"lines": 2})),
+            (&logged, json!({"pattern": ": [A-Za-z0-9+/]{64}$", "regex": true})),
+            (&logged, json!({"pattern": "app"})),
+            (&logged, json!({"since": at(1).to_string(), "until": at(3).to_string()})),
+            (&logged, json!({"since": at(2).to_string()})),
+            (&logged, json!({"until": at(2).to_string(), "lines": 1})),
+        ] {
+            let answer = syslog(lines, &limits, arguments.clone()).to_string();
+            assert!(!KEY.iter().any(|line| answer.contains(line)), "{arguments}: {answer}");
+        }
+        let netrc = ["machine api.example.com", "login bob", "password Vq3LmWz8"].map(str::to_owned);
+        let answer = syslog(&netrc, &limits, json!({"pattern": "password"}));
+        assert_eq!(answer["entries"], json!([{"message": "password [REDACTED]"}]));
+    }
+
+    #[test]
+    fn a_key_that_begins_before_the_bytes_that_are_read_is_known() {
+        let mut lines = key();
+        lines.pop();
+        lines.extend(["after".to_owned(), "x".repeat(200)]);
+        let mut limits = LimitsSection::default();
+        for most in [210, 240, 300, 340] {
+            limits.logs.max_bytes_per_file = most;
+            let answer = syslog(&lines, &limits, json!({})).to_string();
+            assert!(!KEY.iter().any(|line| answer.contains(line)), "{most}: {answer}");
+            assert!(answer.contains("xxx") && answer.contains("max_bytes_per_file"), "{most}: {answer}");
+        }
+    }
+
+    #[test]
+    fn no_pattern_tells_how_a_secret_goes_on() {
+        let lines = [format!("{} host app[1]: connecting with password=Qz7kLm", Clock::system().now())];
+        let fits = |pattern: &str| {
+            let arguments = json!({"pattern": pattern, "regex": true});
+            let answer = syslog(&lines, &LimitsSection::default(), arguments);
+            answer["entries"].as_array().unwrap().len()
+        };
+        for pattern in ["(?-i)password=Q", "password=(Q|\\[)z", "Qz7kLm", "password=\\w"] {
+            assert_eq!(fits(pattern), 0, "{pattern}");
+        }
+        assert_eq!((fits("connecting with password="), fits("password=\\[REDACTED")), (1, 1));
+    }
+
+    #[test]
+    fn a_secret_goes_before_a_line_is_cut() {
+        let secret = format!("dop_v1_{}", "a1b2c3d4".repeat(8));
+        for arguments in [json!({}), json!({"pattern": "yyy"})] {
+            for keep in [1, 20, 70] {
+                let line = format!("{} {secret}", "y".repeat(4096 - keep - 1));
+                let answer = syslog(&[line], &LimitsSection::default(), arguments.clone()).to_string();
+                assert!(
+                    answer.contains("yyy") && !answer.contains("dop_") && !answer.contains(" d"),
+                    "{keep}: {answer}"
+                );
+            }
+        }
     }
 }

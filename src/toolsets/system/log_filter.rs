@@ -21,6 +21,10 @@ pub(super) const USUAL: usize = 100;
 /// Bytes of one message that are shown.
 const MESSAGE_BYTES: usize = 4096;
 
+/// Bytes of a line or message that are looked at: those of a long key in one line. Nothing that fits or is shown lies
+/// behind them.
+const LOOKED_AT: usize = 64 << 10;
+
 /// Memory that a caller's pattern may take once it is compiled, in bytes.
 const PATTERN_BYTES: usize = 1 << 20;
 
@@ -79,7 +83,12 @@ impl Wanted {
         time >= self.from && self.until.is_none_or(|until| time <= until)
     }
 
-    /// Whether a text fits the pattern.
+    /// Whether the text of an entry decides.
+    pub(super) fn has_pattern(&self) -> bool {
+        self.pattern.is_some()
+    }
+
+    /// Whether a text fits the pattern. It must be redacted, or the answer tells what is in a secret.
     pub(super) fn fits(&self, text: &str) -> bool {
         self.pattern.as_ref().is_none_or(|pattern| pattern.is_match(text))
     }
@@ -141,7 +150,12 @@ pub(super) fn narrow(spec: &mut ToolSpec, limits: &LimitsSection) {
     }
 }
 
-/// The beginning of a message, and whether there was more.
+/// The beginning of a text that takes no unbounded time to look at.
+pub(super) fn looked_at(text: &str) -> &str {
+    text.get(..text.floor_char_boundary(LOOKED_AT)).unwrap_or_default()
+}
+
+/// The beginning of a message, and whether there was more. It must be redacted, for half a secret has no form any more.
 pub(super) fn shown(message: &str) -> (String, bool) {
     let end = message.floor_char_boundary(MESSAGE_BYTES);
     (message.get(..end).unwrap_or_default().to_owned(), end < message.len())

@@ -11,6 +11,7 @@ use super::systemd_state::{self, Activity, Loaded, Origin};
 use super::unit_files::{self, Enablement, Tree, UnitFile};
 use crate::call::{Impact, ToolSpec};
 use crate::error::{Code, Failure};
+use crate::guard::Redactor;
 
 /// Bytes of one command line that are shown.
 const COMMAND_BYTES: usize = 1024;
@@ -212,6 +213,7 @@ impl HostQuery for Query {
         let wanted_name = args.name.as_ref().map(|name| name.to_lowercase());
         let (mut units, mut matching) = (Vec::new(), 0_usize);
         let most = args.limit.min(ask.limits.max_array_items);
+        let redactor = args.details.then(|| ask.host.redactor()).transpose()?;
         for name in names {
             ask.go_on()?;
             let fits = wanted_name.as_ref().is_none_or(|wanted| name.to_lowercase().contains(wanted))
@@ -238,7 +240,7 @@ impl HostQuery for Query {
             matching = matching.saturating_add(1);
             if units.len() < most {
                 let alias_of = tree.target(name).map(str::to_owned);
-                units.push(Unit { alias_of, ..describe(ask, name, file, live, active, args.details) });
+                units.push(Unit { alias_of, ..describe(ask, name, file, live, active, redactor.as_deref()) });
             }
         }
         let failed = loaded.map(|units| units.values().filter(|unit| unit.active == Activity::Failed).count());
@@ -258,7 +260,7 @@ fn describe(
     file: Option<UnitFile>,
     live: Option<&Loaded>,
     active: Option<Activity>,
-    details: bool,
+    details: Option<&Redactor>,
 ) -> Unit {
     let described = file.as_ref().and_then(|file| file.settings.last("Unit", "Description")).map(str::to_owned);
     let slice = file.as_ref().and_then(|file| file.settings.last("Service", "Slice")).map(str::to_owned);
@@ -266,7 +268,7 @@ fn describe(
         name: name.to_owned(),
         description: live.map(|unit| unit.description.clone()).filter(|text| !text.is_empty()).or(described),
         enablement: file.as_ref().map(|file| file.enablement),
-        details: file.as_ref().filter(|_| details).map(self::details),
+        details: file.as_ref().zip(details).map(|(file, redactor)| self::details(file, redactor)),
         drop_ins: file.as_ref().map(|file| file.drop_ins.clone()).unwrap_or_default(),
         file: file.map(|file| file.path),
         alias_of: None,
@@ -277,13 +279,15 @@ fn describe(
     }
 }
 
-fn details(file: &UnitFile) -> Details {
+fn details(file: &UnitFile, redactor: &Redactor) -> Details {
     let settings = &file.settings;
     let last = |section: &str, key: &str| settings.last(section, key).map(str::to_owned);
     let words = |section: &str, key: &str| -> Vec<String> {
         settings.all(section, key).iter().flat_map(|value| value.split_whitespace()).map(str::to_owned).collect()
     };
     let commands = settings.all("Service", "ExecStart").iter().map(|command| {
+        // Before it is cut: half a secret has no form any more.
+        let command = redactor.clean(command);
         let end = command.floor_char_boundary(COMMAND_BYTES);
         command.get(..end).unwrap_or_default().to_owned()
     });
@@ -358,5 +362,16 @@ mod tests {
             ["pipe", "circle", "empty", "folder", "holes"].map(state),
             ["bad", "bad", "masked", "bad", "static"]
         );
+    }
+
+    #[test]
+    fn secrets_in_commands_go_before_the_cut() {
+        let root = tempfile::tempdir().unwrap();
+        let units = root.path().join("etc/systemd/system");
+        std::fs::create_dir_all(&units).unwrap();
+        let command = format!("/{} dop_v1_{}", "y".repeat(COMMAND_BYTES - 30), "a1b2c3d4".repeat(8));
+        std::fs::write(units.join("a.service"), format!("[Service]\nExecStart={command}\n")).unwrap();
+        let answer = ask::<Query>(&Host::folder(root.path()), json!({"details": true})).unwrap().to_string();
+        assert!(answer.contains("yyy [REDACTED]") && !answer.contains("dop_"), "{answer}");
     }
 }
