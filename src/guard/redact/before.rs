@@ -82,7 +82,7 @@ mod tests {
         }
         assert_eq!(redactor(true).clean_across(text.clone(), 4), "[REDACTED]\ntwo\n");
         assert_eq!(redactor(true).clean_across(text.clone(), text.len()), "");
-        assert_eq!(redactor(false).clean_across(text.clone(), 4), text[4..]);
+        assert_eq!(redactor(false).clean_across(text.clone(), 4), text.strip_prefix("one\n").unwrap());
         assert_eq!(redactor(true).clean_across("a\nb".to_owned(), 2), "b");
     }
 
