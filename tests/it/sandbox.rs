@@ -161,7 +161,10 @@ fn what_looks_into_processes_asks_the_lookout() {
     };
     let mut other = Command::new("sleep").arg("2").env("A_SECRET", "hush").spawn().unwrap();
     let mut started = Command::new(DOORWARD);
-    started.args(["lookout", "--environments"]).stdin(std::process::Stdio::piped()).stdout(std::process::Stdio::piped());
+    started
+        .args(["lookout", "--environments"])
+        .stdin(std::process::Stdio::piped())
+        .stdout(std::process::Stdio::piped());
     let mut child = started.spawn().unwrap();
     let status = format!("/proc/{}/status", child.id());
     sandbox::lookout::attach(child.stdin.take().unwrap(), child.stdout.take().unwrap());
