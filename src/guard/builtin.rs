@@ -3,9 +3,9 @@
 
 use regex::Captures;
 
-use super::innocent;
 use super::redact::REDACTED;
 use super::tokens::TOKENS;
+use super::{commands, innocent};
 
 /// Names the rules about secrets in command lines, which hold for argument lists too.
 pub(super) const ARGUMENT: &str = "command_argument";
@@ -15,7 +15,7 @@ pub(super) const PRIVATE_KEY: &str = "private_key";
 pub(super) const BASIC: &str = "basic_credentials";
 
 /// The fields that hold secrets, in structured values of any shape.
-pub(super) const FIELDS: [&str; 43] = [
+pub(super) const FIELDS: [&str; 49] = [
     "*.*password",
     "*.*passwd",
     "*.*passphrase",
@@ -59,6 +59,12 @@ pub(super) const FIELDS: [&str; 43] = [
     "*.env.AWS_*",
     "*.env.DATABASE_*",
     "*.password_hash",
+    "*.pass",
+    "*.*_pass",
+    "*.*-pass",
+    "*.*_pwd",
+    "*.*key_base",
+    "*.app_key",
 ];
 
 /// A kind of secret that is known by what stands around it.
@@ -77,31 +83,29 @@ pub(super) struct Shape {
 /// What a name ends with that stands before a secret: `DB_PASSWORD=`, `apiKey: `, `"secret_access_key": `. `key` alone is
 /// none: hosts are full of `key: value`.
 const NAME: &str = concat!(
-    r"(?:password|passwd|passphrase|passcode|_pwd|secret|token|api[_-]?key|",
-    r"(?:access|account|private|preshared|encryption|signing|auth|master|shared)[_-]?key)",
-    r"(?:[_-]?(?:access[_-]?key|key|value|hash|[0-9]{1,3}))?",
+    r"(?:password|passwd|passphrase|passcode|requirepass|_pwd|secret|token|api[_-]?key|",
+    r"(?:access|account|private|preshared|encryption|signing|auth|master|shared|app|application)[_-]?key)",
+    r"(?:[_-]?(?:access[_-]?key|key(?:[_-]?base)?|value|hash|[0-9]{1,3}))?",
 );
+/// Names that are as short as many other words: the whole of a name or its last part, `DB_PASS=` and `dbPass: `.
+const SHORT_NAME: &str = r"(?:(?:(?-u:\b)|_)(?:pass|pwd|pw)|(?-i:[a-z](?:Pass|Pwd)))";
+/// Functions that are given a name and a value.
+const SETTER: &str = "define|setenv|putenv|getenv|setdefault|setproperty|(?:add|set)_?(?:request_?)?header|append|\
+                      setenvironmentvariable|env";
+/// What is in quotes of any kind.
+const QUOTED: &str = r#"(?:"(?:[^"\\\n]|\\.)+"|'(?:[^'\\\n]|\\.|'')+'|\\+"[^"\n]+?\\+"|\\+'[^'\n]+?\\+')"#;
 /// Letters of which every such name holds some.
 const NAME_WORDS: &[&str] = &["pass", "pwd", "secr", "oken", "key"];
 /// What stands between the name and the secret. A colon belongs to it, so that a path such as `token::parse` is none.
-const BETWEEN: &str = r#"[\\"'\]]{0,16}[ \t]*(?:(?::=|=>|={1,3})[ \t]*:{0,9}|:[ \t]+:{0,9}|:)"#;
-/// The secret: in escaped quotes, in quotes, or up to the next blank.
-const ASSIGNED: &str = r#"(?:(\\+")[^"\n]*?(\\+")|(")(?:[^"\\\n]|\\.)*(")|(')(?:[^'\\\n]|\\.)*(')|[^\s:]\S*)"#;
-/// A flag whose argument is a secret.
-const FLAG: &str = concat!(
-    r"--?(?:[a-z0-9]+[_-])*",
-    r"(?:password|passwd|passphrase|passin|passout|pass|secret|token|api[_-]?key|access[_-]?key|secret[_-]?key)",
+const BETWEEN: &str = r#"(?:[\\"'\]]|&quot;|&#3[49];){0,16}[ \t]*(?:(?::=|=>|={1,3})[ \t]*:{0,9}|:[ \t]+:{0,9}|:)"#;
+/// The secret: in quotes that are escaped once, in any escaped quotes, in quotes, or up to the next blank.
+const ASSIGNED: &str = concat!(
+    r#"(?:(\\")(?:[^"\\\n]|\\\\(?:\\["\\]|[^"\\\n]))*(\\")|(\\+")[^"\n]*?(\\+")|(")(?:[^"\\\n]|\\.)*(")|"#,
+    r#"(')(?:[^'\\\n]|\\.)*(')|(&quot;|&#3[49];)[^"\n]*?(&quot;|&#3[49];)|[^\s:]\S*)"#,
 );
-/// The argument of a flag.
-const ARGUED: &str = r#"(?:"(?:[^"\\\n]|\\.)*"|'(?:[^'\\\n]|\\.)*'|[^\s-]\S*)"#;
 /// Schemes of addresses whose user and password may hold any character.
 const STORES: &str = "postgres|postgresql|mysql|mariadb|mongodb|redis|rediss|amqp|amqps|mssql|sqlserver|oracle|clickhouse|\
                       cassandra|ldap|ldaps|nats|kafka|smb|cifs|ftp|ftps|sftp";
-
-/// The whole of an argument such as `--password`.
-pub(super) fn flag() -> String {
-    format!("(?i)^{FLAG}$")
-}
 
 /// Secrets that may go over several lines: name, a literal that the text holds, pattern. The first group stays.
 pub(super) fn spanning() -> Vec<(&'static str, &'static str, String)> {
@@ -115,6 +119,28 @@ pub(super) fn spanning() -> Vec<(&'static str, &'static str, String)> {
 pub(super) fn shapes() -> Vec<Shape> {
     let mut shapes = vec![
         around("cookie", &["ooki"], r#"(?i)((?:set-)?cookie["']?[ \t]*:[ \t]*["']?)[^\r\n"']+"#, "$1", ""),
+        Shape {
+            literals: &[
+                "PHPSESSID",
+                "phpsessid",
+                "JSESSIONID",
+                "jsessionid",
+                "ASPSESSIONID",
+                "ASP.NET_SessionId",
+                "connect.sid",
+                "laravel_session",
+            ],
+            ..around(
+                "cookie",
+                &[],
+                concat!(
+                    r"((?:PHPSESSID|phpsessid|JSESSIONID|jsessionid|ASPSESSIONID[A-Z]*|ASP\.NET_SessionId|connect\.sid|",
+                    r#"laravel_session)\\?["']?[ \t]*[=:][ \t]*\\?["']?)[^\s;,&"'<>\\\[][^\s;,&"'<>\\]{7,}"#,
+                ),
+                "$1",
+                "",
+            )
+        },
         // The scheme goes with it: nobody can tell which of two words is the secret.
         around(
             "authorization",
@@ -126,14 +152,19 @@ pub(super) fn shapes() -> Vec<Shape> {
     ];
     shapes.extend(addresses());
     shapes.extend(assignments());
-    shapes.extend(arguments());
-    shapes.extend(TOKENS.iter().map(|token| Shape {
-        name: token.name,
-        words: &[],
-        literals: token.literals,
-        pattern: token.pattern.to_owned(),
-        replacement: REDACTED.to_owned(),
-        innocent: None,
+    shapes.extend(commands::arguments());
+    shapes.extend(TOKENS.iter().map(|token| {
+        // `_` is a letter of words to regular expressions, and what joins a token to a name: `token_…`.
+        let pattern = token.pattern.strip_prefix(r"(?-u:\b)").map(|rest| format!(r"((?-u:\b)|_)(?:{rest})"));
+        let joined = if pattern.is_some() { "$1" } else { "" };
+        Shape {
+            name: token.name,
+            words: &[],
+            literals: token.literals,
+            pattern: pattern.unwrap_or_else(|| token.pattern.to_owned()),
+            replacement: format!("{joined}{REDACTED}"),
+            innocent: None,
+        }
     }));
     shapes.push(Shape {
         innocent: Some(innocent::bearer),
@@ -143,7 +174,13 @@ pub(super) fn shapes() -> Vec<Shape> {
 }
 
 /// A secret between two groups that stay.
-fn around(name: &'static str, words: &'static [&'static str], pattern: &str, before: &str, after: &str) -> Shape {
+pub(super) fn around(
+    name: &'static str,
+    words: &'static [&'static str],
+    pattern: &str,
+    before: &str,
+    after: &str,
+) -> Shape {
     let replacement = format!("{before}{REDACTED}{after}");
     Shape { name, words, literals: &[], pattern: pattern.to_owned(), replacement, innocent: None }
 }
@@ -184,10 +221,56 @@ fn assignments() -> Vec<Shape> {
     const FIELD: &str = "password_field";
     let assigned = |pattern: &str, after| Shape {
         innocent: Some(innocent::assignment),
-        ..around(FIELD, NAME_WORDS, pattern, "$1$3$5$7", after)
+        ..around(FIELD, NAME_WORDS, pattern, "$1$3$5$7$9$11", after)
     };
+    let quoted =
+        |words, pattern: String| Shape { innocent: Some(innocent::quoted), ..around(FIELD, words, &pattern, "$1", "") };
     vec![
-        assigned(&format!("(?i)(({NAME}){BETWEEN}){ASSIGNED}"), "$4$6$8"),
+        assigned(&format!("(?i)(({NAME}){BETWEEN}){ASSIGNED}"), "$4$6$8$10$12"),
+        Shape {
+            words: &["pass", "pw"],
+            innocent: Some(innocent::short_name),
+            ..assigned(&format!("(?i)(({SHORT_NAME}){BETWEEN}){ASSIGNED}"), "$4$6$8$10$12")
+        },
+        // SQL, and what servers say of logins.
+        quoted(
+            &["iden", "pass"],
+            format!(
+                r"(?i)((?:(?-u:\b)identified(?:[ \t]+with[ \t]+\S+)?[ \t]+(?:by|as)(?:[ \t]+(?:password|values))?|(?:password|passphrase)(?:[ \t]+is)?)[ \t]+|(?-u:\b)(?-i:PASSWORD)[ \t]*\([ \t]*)({QUOTED})"
+            ),
+        ),
+        around(
+            FIELD,
+            &["iden"],
+            r#"(?i)((?:create|alter)[ \t]+user[ \t][^\n]*?identified[ \t]+by[ \t]+(?:(?:password|values)[ \t]+)?)[^\s;'"\\]+"#,
+            "$1",
+            "",
+        ),
+        quoted(
+            &["pass", "pw", "secr", "oken", "key"],
+            format!(
+                r#"(?i)((?-u:\b)(?:{SETTER})[ \t]*\([ \t]*\\*["'][^"'\n]{{0,64}}?(?:{NAME}|{SHORT_NAME})\\*["'][ \t]*,[ \t]*)({QUOTED})"#
+            ),
+        ),
+        // A table of two columns.
+        Shape {
+            innocent: Some(innocent::column),
+            ..around(FIELD, NAME_WORDS, &format!(r#"(?i)((?:{NAME})["']?\t+["']?)([^\s"'\[]+)"#), "$1", "")
+        },
+        // A line of .pgpass: host, port, database, user, password.
+        Shape {
+            literals: &[":543", ":6432:", ":*:"],
+            ..around(
+                FIELD,
+                &[],
+                concat!(
+                    r#"(?m)((?:^|[\s"'=])[A-Za-z0-9_.*/-]+:(?:543[0-9]|6432|\*):[^:\s"']+:[^:\s"']+:)"#,
+                    r#"(?:[^:\\\s"']|\\[:\\])+($|[\s"'\\])"#,
+                ),
+                "$1",
+                "$2",
+            )
+        },
         // `Pwd=` of connection strings; the shell's PWD is a path.
         Shape {
             innocent: Some(innocent::directory),
@@ -195,8 +278,8 @@ fn assignments() -> Vec<Shape> {
         },
         around(
             FIELD,
-            &["pass", "secr", "oken"],
-            r"(?i)(<(?:[a-z0-9]+[:_.-])*(?:password|passwd|secret|token|api-?key)>)[^<\n]+<",
+            &["pass", "pw", "secr", "oken", "key"],
+            &format!(r"(?i)(<(?:[a-z0-9:_.-]{{0,64}}?(?:{NAME}|{SHORT_NAME}))>)[^<\n]+<"),
             "$1",
             "<",
         ),
@@ -231,32 +314,5 @@ fn assignments() -> Vec<Shape> {
             literals: &[":::"],
             ..around("password_hash", &[], r"(?i)(:[0-9]+:)[a-f0-9]{32}:[a-f0-9]{32}(:::)", "$1", "$2")
         },
-    ]
-}
-
-/// Secrets in command lines.
-fn arguments() -> Vec<Shape> {
-    let user = r#"(?:"[^"\n:]*:[^"\n]*"|'[^'\n:]*:[^'\n]*'|[^\s:"']*:\S+)"#;
-    let of = |literals, pattern: String| Shape { literals, ..around(ARGUMENT, &[], &pattern, "$1", "") };
-    vec![
-        Shape {
-            innocent: Some(innocent::flag),
-            ..around(
-                ARGUMENT,
-                &["pass", "secr", "oken", "key"],
-                &format!(r#"(?im)((?:^|[\s"'(])({FLAG})[ \t]+){ARGUED}"#),
-                "$1",
-                "",
-            )
-        },
-        of(&["curl"], format!(r"((?-u:\b)curl(?:[ \t][^\n]*?)?[ \t](?:-u|-U|--user|--proxy-user)[ =]?){user}")),
-        of(
-            &["mysql", "mariadb"],
-            format!(r"((?-u:\b)(?:mysql|mysqldump|mysqladmin|mariadb)(?:[ \t][^\n]*?)?[ \t]-p){ARGUED}"),
-        ),
-        of(
-            &["sshpass", "redis-cli"],
-            format!(r"((?-u:\b)(?:sshpass[ \t]+-p|redis-cli(?:[ \t][^\n]*?)?[ \t]-a)[ \t]*){ARGUED}"),
-        ),
     ]
 }

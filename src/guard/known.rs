@@ -6,6 +6,7 @@ use std::sync::OnceLock;
 use regex::{Regex, RegexSet, RegexSetBuilder};
 
 use super::builtin::{self, ARGUMENT};
+use super::commands;
 use super::prefilter::Prefilter;
 use super::rule::{Rule, compile};
 use crate::error::{Code, Failure};
@@ -94,7 +95,7 @@ impl Builtin {
             set: together(rules.iter())?,
             prefilter,
             spanning,
-            flag: compile(ARGUMENT, &builtin::flag())?,
+            flag: compile(ARGUMENT, &commands::flag())?,
             rules,
         })
     }

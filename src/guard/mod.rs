@@ -3,6 +3,7 @@
 mod builtin;
 mod cap;
 mod column;
+mod commands;
 mod disguise;
 mod fields;
 mod innocent;
@@ -34,6 +35,12 @@ pub use cap::Caps;
 pub use redact::Redactor;
 pub use settings::{FieldPattern, LimitsSection, LogLimits, Pattern, ProcessLimits, RedactionSection};
 pub use tally::Redacted;
+
+/// Whether `argument` says that the one behind it is a secret, as `--password` does.
+#[must_use]
+pub fn takes_secret(argument: &str) -> bool {
+    commands::may_be_flag(argument) && known::Builtin::get().is_ok_and(|builtin| builtin.flag.is_match(argument))
+}
 
 /// Redacts and caps.
 pub struct Guard {

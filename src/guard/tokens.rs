@@ -12,7 +12,8 @@ const fn token(name: &'static str, literals: &'static [&'static str], pattern: &
     Token { name, literals, pattern }
 }
 
-/// `(?-u:\b)` is the ASCII boundary of a word; tokens are ASCII.
+/// `(?-u:\b)` is the ASCII boundary of a word; tokens are ASCII. A token that begins with it may stand behind `_` too;
+/// `(?-u:\b{start})` is for those that would be found within names then.
 pub(super) const TOKENS: &[Token] = &[
     token("jwt", &["eyJ"], r"(?-u:\b)eyJ[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]{2,}(?:\.[A-Za-z0-9_-]*){1,3}"),
     // DER of private keys in base64 says what it is in its first bytes; so does the format of OpenSSH.
@@ -28,7 +29,7 @@ pub(super) const TOKENS: &[Token] = &[
             "MC4CAQAwBQYDK2V",
         ],
         concat!(
-            r"(?-u:\b)(?:b3BlbnNzaC1rZXktdjE|MII[A-Za-z0-9+/]{3}IBA[AD]|MHcCAQEE|MIGkAgEBBDD|MIHcAgEBBEI|",
+            r"(?-u:\b{start})(?:b3BlbnNzaC1rZXktdjE|MII[A-Za-z0-9+/]{3}IBA[AD]|MHcCAQEE|MIGkAgEBBDD|MIHcAgEBBEI|",
             r"MI[A-Za-z0-9+/]{2}AgEAMBMGByqGSM49|MC4CAQAwBQYDK2V)[A-Za-z0-9+/]{20,}={0,2}",
         ),
     ),
@@ -49,8 +50,8 @@ pub(super) const TOKENS: &[Token] = &[
     ),
     token(
         "gitlab_token",
-        &["glpat-", "gldt-", "glrt-", "glptt-", "glft-", "glsoat-"],
-        r"(?-u:\b)gl(?:pat|dt|rt|ptt|ft|soat)-[A-Za-z0-9_.-]{20,}",
+        &["glpat-", "gldt-", "glrt-", "glptt-", "glft-", "glsoat-", "glcbt-", "gloas-", "glagent-"],
+        r"(?-u:\b)gl(?:pat|dt|rt|ptt|ft|soat|cbt|oas|agent)-[A-Za-z0-9_.-]{20,}",
     ),
     token("npm_token", &["npm_"], r"(?-u:\b)npm_[A-Za-z0-9]{30,}"),
     token("pypi_token", &["pypi-"], r"(?-u:\b)pypi-[A-Za-z0-9_-]{40,}"),
@@ -81,8 +82,12 @@ pub(super) const TOKENS: &[Token] = &[
         r"(?-u:\b)SK[a-f0-9]{32}(?-u:\b)",
     ),
     token("sendgrid_key", &["SG."], r"(?-u:\b)SG\.[A-Za-z0-9_-]{16,32}\.[A-Za-z0-9_-]{32,64}"),
-    token("mailgun_key", &["key-"], r"(?-u:\b)key-[a-f0-9]{32}(?-u:\b)"),
+    token("mailgun_key", &["key-"], r"(?-u:\b{start})key-[a-f0-9]{32}(?-u:\b)"),
     token("model_key", &["sk-"], r"(?-u:\b)sk-[A-Za-z0-9][A-Za-z0-9_-]{30,}"),
+    token("model_key", &["gsk_"], r"(?-u:\b)gsk_[A-Za-z0-9]{40,}"),
+    token("model_key", &["xai-"], r"(?-u:\b)xai-[A-Za-z0-9]{60,}"),
+    token("model_key", &["pplx-"], r"(?-u:\b)pplx-[A-Za-z0-9]{40,}"),
+    token("model_key", &["r8_"], r"(?-u:\b)r8_[A-Za-z0-9]{37}(?-u:\b)"),
     token("huggingface_token", &["hf_"], r"(?-u:\b)hf_[A-Za-z0-9]{30,}"),
     token("databricks_token", &["dapi"], r"(?-u:\b)dapi[a-f0-9]{32}(?-u:\b)"),
     token("vault_token", &["hvs.", "hvb.", "hvr."], r"(?-u:\b)hv[sbr]\.[A-Za-z0-9_-]{20,}"),
@@ -95,6 +100,10 @@ pub(super) const TOKENS: &[Token] = &[
     token("postman_key", &["PMAK-"], r"(?-u:\b)PMAK-[a-f0-9]{24}-[a-f0-9]{34}"),
     token("linear_key", &["lin_api_"], r"(?-u:\b)lin_api_[A-Za-z0-9]{30,}"),
     token("atlassian_token", &["ATATT3"], r"(?-u:\b)ATATT3[A-Za-z0-9_=-]{50,}"),
+    token("atlassian_token", &["ATCTT3"], r"(?-u:\b)ATCTT3[A-Za-z0-9_=-]{50,}"),
+    token("atlassian_token", &["ATBB"], r"(?-u:\b)ATBB[A-Za-z0-9]{32}(?-u:\b)"),
+    token("notion_token", &["ntn_", "secret_"], r"(?-u:\b)(?:ntn_[A-Za-z0-9]{40,}|secret_[A-Za-z0-9]{43}(?-u:\b))"),
+    token("netlify_token", &["nfp_"], r"(?-u:\b)nfp_[A-Za-z0-9]{36,}"),
     token("supabase_token", &["sbp_"], r"(?-u:\b)sbp_[a-f0-9]{40}"),
     token("age_key", &["AGE-SECRET-KEY-"], r"(?-u:\b)AGE-SECRET-KEY-(?:PQ-)?1[A-Z0-9]{50,}"),
     // As crypt(3) writes them, in /etc/shadow among others; as Apache, Django, LDAP and databases do.

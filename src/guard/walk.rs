@@ -6,9 +6,9 @@ use serde_json::{Map, Value};
 
 use super::builtin::{ARGUMENT, BASIC, PRIVATE_KEY};
 use super::fields::Fields;
-use super::innocent;
 use super::redact::{REDACTED, Redactor};
 use super::tally::Tally;
+use super::{commands, innocent};
 
 /// Bytes of a name that a `value` may have beside it.
 const LONGEST_NAME: usize = 256;
@@ -77,12 +77,15 @@ impl<'r, 'v> Walk<'r, 'v> {
     /// A list may be a command line: `["--password", "…"]`.
     fn items(&mut self, items: &'v mut [Value], place: usize) {
         let flag = self.redactor.flag();
-        let mut follows_flag = false;
+        let mut before: Option<String> = None;
         for item in items {
-            let secret = follows_flag && item.as_str().is_some_and(|text| !text.starts_with('-'));
-            follows_flag = item.as_str().is_some_and(|text| {
-                text.starts_with('-') && text.len() <= 64 && flag.is_some_and(|flag| flag.is_match(text))
+            let secret = before.take().is_some_and(|flag| {
+                item.as_str().is_some_and(|text| !text.starts_with('-') && !innocent::names_file(&flag, text))
             });
+            before = item
+                .as_str()
+                .filter(|text| commands::may_be_flag(text) && flag.is_some_and(|flag| flag.is_match(text)))
+                .map(str::to_owned);
             if secret { self.hide(item, ARGUMENT, place) } else { self.value(item, place) }
         }
     }

@@ -50,6 +50,7 @@ fn assignments_keep_their_key_and_lose_their_value() {
         ("DB_PASSWORD = \"hun ter\\\"2\" next", "DB_PASSWORD = \"[REDACTED]\" next"),
         ("{\"password\":\"hunter2\",\"user\":\"bob\"}", "{\"password\":\"[REDACTED]\",\"user\":\"bob\"}"),
         ("{\\\"passwd\\\":\\\"hunter2\\\",\\\"a\\\":1}", "{\\\"passwd\\\":\\\"[REDACTED]\\\",\\\"a\\\":1}"),
+        (r#"{\"passwd\":\"hun\\\"ter 2\",\"a\":1}"#, r#"{\"passwd\":\"[REDACTED]\",\"a\":1}"#),
         ("config['secret'] = 'hun ter'", "config['secret'] = '[REDACTED]'"),
         ("apiKey: a1b2", "apiKey: [REDACTED]"),
         ("api-key=a1b2&x", "api-key=[REDACTED]"),
@@ -187,6 +188,9 @@ fn an_argument_list_is_read_as_a_command_line() {
     let mut value = json!({"argv": ["mysql", "--password", "hunter2", "--token", "--verbose", "x"]});
     builtin().redact(&mut value, None);
     assert_eq!(value["argv"], json!(["mysql", "--password", REDACTED, "--token", "--verbose", "x"]));
+    let mut value = json!(["--private-key", "/etc/ssl/a.pem", "--private-key", "abcdef", "--masterauth", "b"]);
+    builtin().redact(&mut value, None);
+    assert_eq!(value, json!(["--private-key", "/etc/ssl/a.pem", "--private-key", REDACTED, "--masterauth", REDACTED]));
 }
 
 #[test]
@@ -281,7 +285,8 @@ fn values() -> impl Strategy<Value = Value> {
         2 => proptest::sample::select(vec![
             "password", "token", "secret=", "Authorization: ", "Bearer ", "://", "@", "\"", "'", "\\\"", ":", "=", " ", "\n",
             "https", "postgres", "--password ", "curl -u ", concat!("-----BEGIN PRIV", "ATE KEY-----"), concat!("-----END PRIV", "ATE KEY-----"),
-            "eyJhbGciOiJI.eyJzdWIi.abc", "Cookie: ", "[REDACTED]", "api_key", "$6$", "value", "name",
+            "eyJhbGciOiJI.eyJzdWIi.abc", "Cookie: ", "[REDACTED]", "api_key", "$6$", "value", "name", "pass", "_pwd", "pw=", "&quot;",
+            "IDENTIFIED BY '", "PASSWORD('", "<Secret>", "define('", "PHPSESSID=", "h:5432:a:b:", "ldapsearch -w ", "\t", "none,",
         ]).prop_map(str::to_owned),
     ];
     let text = proptest::collection::vec(word, 0..6).prop_map(|words| words.concat());
@@ -322,6 +327,8 @@ proptest! {
                     "AKIA", "A1B2C3D4E5F6G7H8", "ghp_", "://", "a:b@", "psk", "sig", "?", "rocommunity ", "$6$", "curl ", "-u ",
                     "mysql ", "-p", "SK", "0123456789abcdef0123456789abcdef", "a1B2c3D4e5F6g7H8i9J0k1L2m3N4o5P6q7R8", ":::",
                     ":AA", "{SSHA}", "\"auth\": \"dXNlcjpwYXNzd29yZA==\"", "kty", "\"d\":\"", "key-", "sk_", "<password>", "<",
+                    "_pass", "Pw", "IDENTIFIED by '", "password '", "'", "define('", "', '", "PHPSESSID=", "h:5432:a:b:", "\t", "--auth ",
+                    "ldapsearch ", "-w ", "snmpget -c ", "htpasswd -nb ", "docker login -p ", "--masterauth ", "--private-key ", "_r8_",
                 ]).prop_map(str::to_owned),
             ],
             0..8,
@@ -366,6 +373,18 @@ fn no_text_takes_long() {
         "kty\"d\":\"",
         "\u{200b}",
         "\\\\\"",
+        "pass=1,",
+        "PASS: a ",
+        "&quot;password&quot;:&quot;",
+        "identified by '",
+        "create user identified by ",
+        "define('",
+        "password\t",
+        "h:5432:a:b:",
+        "htpasswd -b a ",
+        "snmpget -c ",
+        "password=none,a",
+        "\"password\\\":\\\"",
     ] {
         let begun = clock.instant();
         let text = piece.repeat(40_000 / piece.len());

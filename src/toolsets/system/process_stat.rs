@@ -1,7 +1,14 @@
 //! `/proc/PID/stat`, `/proc/PID/status` and `/proc/PID/cmdline`.
 
+use std::borrow::Cow;
+
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+
+use crate::guard::takes_secret;
+
+/// Bytes of an argument that begins with a dash and may yet be the secret that the flag before it asks for.
+const DASHED: usize = 6;
 
 /// The part of `/proc/PID/stat` that the process list uses.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -139,16 +146,63 @@ pub(super) fn command_line(start: &[u8], more: bool, cap: usize) -> (Option<Stri
         arguments.pop();
     }
     let mut text = String::new();
+    let mut before = Cow::Borrowed("");
     for (at, argument) in arguments.iter().enumerate() {
-        let argument = String::from_utf8_lossy(argument);
+        let raw = String::from_utf8_lossy(argument);
+        // What a process calls itself stands in the first, as it is to be read.
+        let argument = if at == 0 { Cow::Borrowed(&*raw) } else { quoted(&raw, &before) };
         let blank = if at == 0 { "" } else { " " };
         if text.len().saturating_add(blank.len()).saturating_add(argument.len()) > cap {
             return (Some(text).filter(|text| !text.is_empty()), true);
         }
         text.push_str(blank);
         text.push_str(&argument);
+        drop(argument);
+        before = raw;
     }
     (Some(text).filter(|text| !text.is_empty()), more)
+}
+
+/// An argument as a shell would be given it, so that redaction sees where a secret ends: one with blanks is in quotes, and so
+/// is whatever follows a flag such as `--password`.
+fn quoted<'a>(argument: &'a str, before: &str) -> Cow<'a, str> {
+    let blanks = argument.contains(char::is_whitespace);
+    let signs = ['"', '\'', '\\'];
+    let dashed = argument.len() >= DASHED && argument.starts_with('-') && !argument.starts_with("--");
+    if (blanks || dashed || argument.contains(signs)) && takes_secret(before) {
+        return Cow::Owned(in_quotes("", argument));
+    }
+    if !blanks {
+        return Cow::Borrowed(argument);
+    }
+    // What names the value stays outside: `--password="…"`, `-p"…"`.
+    let named = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '-' | '.' | ':' | '/');
+    let length = match argument.split_once('=') {
+        Some((name, _)) if !name.is_empty() && name.chars().all(named) => name.len().saturating_add(1),
+        _ if argument.starts_with('-') && argument.as_bytes().get(1).is_some_and(u8::is_ascii_alphanumeric) => 2,
+        _ => 0,
+    };
+    let (name, value) = argument.split_at_checked(length).unwrap_or(("", argument));
+    let plain = !value.contains(['"', '\\', '\n', '\r']);
+    // What is in quotes or brackets itself tells its own ends.
+    if plain || (!name.is_empty() && !value.starts_with(['"', '\'', '{', '['])) {
+        return Cow::Owned(in_quotes(name, value));
+    }
+    Cow::Borrowed(argument)
+}
+
+fn in_quotes(name: &str, value: &str) -> String {
+    let mut text = format!("{name}\"");
+    for letter in value.chars() {
+        match letter {
+            '"' | '\\' => text.extend(['\\', letter]),
+            '\n' => text.push_str("\\n"),
+            '\r' => text.push_str("\\r"),
+            _ => text.push(letter),
+        }
+    }
+    text.push('"');
+    text
 }
 
 #[cfg(test)]
@@ -191,6 +245,31 @@ mod tests {
         assert_eq!(shown(b"nginx: worker process", false, 100), ("nginx: worker process".to_owned(), false));
         assert_eq!(shown(b"\xff\xff", false, 5), (String::new(), true));
         assert_eq!(command_line(b"", false, 100), (None, false));
+    }
+
+    #[test]
+    fn what_a_secret_flag_is_given_is_one_word_to_redaction() {
+        for (line, wanted) in [
+            (&b"app\0--password\0a spaced pw\0--port\080\0"[..], "app --password \"a spaced pw\" --port 80"),
+            (b"app\0--password=a \"b c\0x", "app --password=\"a \\\"b c\" x"),
+            (b"app\0--password\0-dashed\0", "app --password \"-dashed\""),
+            (b"app\0--password\0a\nb'\\\0", "app --password \"a\\nb'\\\\\""),
+            (b"mysql\0-pa b\0", "mysql -p\"a b\""),
+            (b"sh\0-c\0sleep 30; :\0", "sh -c \"sleep 30; :\""),
+            (b"curl\0-d\0{\"a\": \"b\"}\0", "curl -d {\"a\": \"b\"}"),
+            (b"app\0--verbose\0-dashed\0it's", "app --verbose -dashed it's"),
+        ] {
+            assert_eq!(command_line(line, false, 100).0.as_deref(), Some(wanted));
+            let clean = clean(wanted);
+            assert!(!["spaced", "b c", "dashed\"", "b'"].iter().any(|tail| clean.contains(tail)), "{clean}");
+        }
+        assert_eq!(clean("app --password=\"a b\" x"), "app --password=\"[REDACTED]\" x");
+    }
+
+    fn clean(text: &str) -> String {
+        use crate::guard::{Caps, Guard, LimitsSection, RedactionSection, Redactor};
+        let redactor = Redactor::new(&RedactionSection::default()).unwrap();
+        Guard::new(redactor, Caps::new(&LimitsSection::default())).redact_message(text)
     }
 
     proptest! {
