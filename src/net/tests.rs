@@ -1,0 +1,166 @@
+//! Outbound requests and where they may go.
+
+use super::*;
+use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
+use rustls::ServerConfig;
+use rustls::server::WebPkiClientVerifier;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+
+const SECOND: Duration = Duration::from_secs(1);
+
+struct World {
+    ca: CertifiedIssuer<'static, KeyPair>,
+}
+
+impl World {
+    fn new() -> Self {
+        let mut params = CertificateParams::new(vec![]).unwrap();
+        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        Self { ca: CertifiedIssuer::self_signed(params, KeyPair::generate().unwrap()).unwrap() }
+    }
+
+    fn issue(&self) -> (String, KeyPair) {
+        let key = KeyPair::generate().unwrap();
+        let params = CertificateParams::new(vec!["localhost".to_owned()]).unwrap();
+        (params.signed_by(&key, &self.ca).unwrap().pem(), key)
+    }
+
+    fn roots(&self) -> RootCertStore {
+        roots(Some(self.ca.pem().as_bytes())).unwrap()
+    }
+
+    fn outbound(&self, with_identity: bool) -> Outbound {
+        let (chain, key) = self.issue();
+        let identity = (chain.into_bytes(), Secret::new(key.serialize_pem().into_bytes()));
+        Outbound::new(Options {
+            ca_pem: Some(self.ca.pem().into_bytes()),
+            identity: with_identity.then_some(identity),
+            connect_timeout: SECOND,
+        })
+        .unwrap()
+    }
+
+    /// Says `answer` to every connection, and nothing if it is empty; gives its own address.
+    async fn serve(&self, answer: &'static str, wants_certificate: bool) -> String {
+        let (chain, key) = self.issue();
+        let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+        let config = ServerConfig::builder_with_provider(Arc::clone(&provider)).with_safe_default_protocol_versions();
+        let verifier = WebPkiClientVerifier::builder_with_provider(Arc::new(self.roots()), provider).build().unwrap();
+        let config = match wants_certificate {
+            true => config.unwrap().with_client_cert_verifier(verifier),
+            false => config.unwrap().with_no_client_auth(),
+        };
+        let key = PrivateKeyDer::from_pem_slice(key.serialize_pem().as_bytes()).unwrap();
+        let config = config.with_single_cert(certificates(chain.as_bytes()).unwrap(), key).unwrap();
+        let acceptor = tokio_rustls::TlsAcceptor::from(Arc::new(config));
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let port = listener.local_addr().unwrap().port();
+        tokio::spawn(async move {
+            while let Ok((tcp, _)) = listener.accept().await {
+                let Ok(mut tls) = acceptor.accept(tcp).await else { continue };
+                let mut request = [0; 2048];
+                let _ = tls.read(&mut request).await;
+                if answer.is_empty() {
+                    tokio::time::sleep(Duration::from_secs(10)).await;
+                }
+                let _ = tls.write_all(answer.as_bytes()).await;
+                let _ = tls.shutdown().await;
+            }
+        });
+        format!("https://localhost:{port}/")
+    }
+}
+
+#[tokio::test]
+async fn a_whole_answer_within_the_limits_is_given_back() {
+    let world = World::new();
+    let url = world.serve("HTTP/1.1 200 OK\r\ncontent-length: 5\r\n\r\nhello", false).await;
+    assert_eq!(world.outbound(false).get(&url, SECOND, 5).await.unwrap(), b"hello");
+    assert_eq!(world.outbound(false).get(&url, SECOND, 4).await.unwrap_err().code(), Code::Upstream);
+}
+
+#[tokio::test]
+async fn an_answer_that_is_not_200_or_not_whole_or_late_or_endless_is_refused() {
+    let world = World::new();
+    for answer in [
+        "HTTP/1.1 404 Not Found\r\ncontent-length: 0\r\n\r\n",
+        "HTTP/1.1 302 Found\r\nlocation: /\r\ncontent-length: 0\r\n\r\n",
+        "HTTP/1.1 200 OK\r\ncontent-length: 5\r\n\r\nhel",
+        "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n6\r\nhello!\r\n0\r\n\r\n",
+        "no HTTP",
+        "",
+    ] {
+        let url = world.serve(answer, false).await;
+        let result = world.outbound(false).get(&url, SECOND / 2, 5).await;
+        assert_eq!(result.unwrap_err().code(), Code::Upstream, "{answer}");
+    }
+}
+
+#[tokio::test]
+async fn only_the_given_authority_is_trusted_and_only_https_is_spoken() {
+    let (world, other) = (World::new(), World::new());
+    let url = world.serve("HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n", false).await;
+    assert!(other.outbound(false).get(&url, SECOND, 5).await.is_err());
+    for url in [url.replace("https", "http"), url.replace("localhost", "127.0.0.1"), "file:///etc/passwd".to_owned()] {
+        assert!(world.outbound(false).get(&url, SECOND, 5).await.is_err(), "{url}");
+    }
+}
+
+#[tokio::test]
+async fn why_there_is_no_connection_is_said() {
+    let (world, other) = (World::new(), World::new());
+    let said = async |outbound: Outbound, url: &str| outbound.get(url, SECOND, 5).await.unwrap_err().to_string();
+    let url = world.serve("HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n", false).await;
+    let untrusted = said(other.outbound(false), &url).await;
+    assert!(untrusted.contains("certificate is not trusted"), "{untrusted}");
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = listener.local_addr().unwrap().port();
+    drop(listener);
+    let refused = said(world.outbound(false), &format!("https://localhost:{port}/")).await;
+    assert!(refused.contains("refuses the connection"), "{refused}");
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let port = listener.local_addr().unwrap().port();
+    tokio::spawn(async move {
+        let (mut tcp, _) = listener.accept().await.unwrap();
+        tcp.write_all(b"SSH-2.0-OpenSSH_9.2\r\n").await.unwrap();
+        let _ = tcp.read(&mut [0; 2048]).await;
+        std::future::pending::<()>().await;
+    });
+    let plain = said(world.outbound(false), &format!("https://localhost:{port}/")).await;
+    assert!(plain.contains("does not speak TLS"), "{plain}");
+    let unknown = said(world.outbound(false), "https://no-such-host.invalid/").await;
+    assert!(unknown.contains("name is not known"), "{unknown}");
+}
+
+#[tokio::test]
+async fn the_client_certificate_is_shown_and_an_answer_of_any_status_is_streamed() {
+    let world = World::new();
+    let url = world.serve("HTTP/1.1 403 No\r\nx-why: y\r\ncontent-length: 2\r\n\r\nno", true).await;
+    let post = |outbound: Outbound| {
+        let url = url.clone();
+        async move { outbound.post(&url, HeaderMap::new(), Bytes::from_static(b"{}"), SECOND).await }
+    };
+    assert!(post(world.outbound(false)).await.is_err());
+    let mut reply = post(world.outbound(true)).await.unwrap();
+    assert_eq!((reply.status.as_u16(), reply.headers.get("x-why").unwrap().as_bytes()), (403, &b"y"[..]));
+    assert_eq!(reply.next_chunk().await.unwrap().unwrap(), "no");
+    assert!(reply.next_chunk().await.is_none());
+}
+
+#[test]
+fn what_is_not_a_certificate_or_key_is_a_finding() {
+    let world = World::new();
+    let (chain, key) = world.issue();
+    let stranger = KeyPair::generate().unwrap().serialize_pem();
+    let build = |ca: &str, chain: &str, key: &str| {
+        let identity = Some((chain.as_bytes().to_vec(), Secret::new(key.as_bytes().to_vec())));
+        Outbound::new(Options { ca_pem: Some(ca.as_bytes().to_vec()), identity, connect_timeout: SECOND })
+            .map(|_| ())
+            .map_err(|failure| failure.code())
+    };
+    let (ca, key) = (world.ca.pem(), key.serialize_pem());
+    assert_eq!(build(&ca, &chain, &key), Ok(()));
+    for (ca, chain, key) in [("", &*chain, &*key), (&ca, "", &key), (&ca, &chain, ""), (&ca, &chain, &stranger)] {
+        assert_eq!(build(ca, chain, key), Err(Code::Config));
+    }
+}

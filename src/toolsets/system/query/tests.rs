@@ -1,0 +1,196 @@
+//! The adapter: threads, places, and queries that hang, run away or break.
+
+use std::sync::Condvar;
+
+use serde::Deserialize;
+use serde_json::{Map, json};
+
+use super::*;
+use crate::call::ArgumentSchema;
+
+#[derive(Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+struct Nothing {}
+
+#[derive(Serialize, JsonSchema)]
+struct Done {
+    done: bool,
+}
+
+/// Hangs as a read of a dead mount does, until the test lets go.
+struct Hanging;
+
+static LET_GO: (Mutex<bool>, Condvar) = (Mutex::new(false), Condvar::new());
+
+impl HostQuery for Hanging {
+    type Args = Nothing;
+    type Answer = Done;
+
+    fn spec() -> ToolSpec {
+        ToolSpec::query::<Nothing, Done>("hang", "Hang", "Hangs.", Impact::Low)
+    }
+
+    fn answer(_ask: &Ask<'_>, _args: Nothing) -> Result<Done, Failure> {
+        let guard = LET_GO.1.wait_while(LET_GO.0.lock().unwrap(), |let_go| !*let_go).unwrap();
+        Ok(Done { done: *guard })
+    }
+}
+
+/// Runs until it is called off.
+struct Endless;
+
+impl HostQuery for Endless {
+    type Args = Nothing;
+    type Answer = Done;
+
+    fn spec() -> ToolSpec {
+        ToolSpec::query::<Nothing, Done>("run", "Run", "Runs.", Impact::Low)
+    }
+
+    fn answer(ask: &Ask<'_>, _args: Nothing) -> Result<Done, Failure> {
+        loop {
+            ask.go_on()?;
+            std::thread::sleep(Duration::from_millis(1));
+        }
+    }
+}
+
+/// Fails the way a bug does.
+struct Broken;
+
+impl HostQuery for Broken {
+    type Args = Nothing;
+    type Answer = Done;
+
+    fn spec() -> ToolSpec {
+        ToolSpec::query::<Nothing, Done>("break", "Break", "Breaks.", Impact::Low)
+    }
+
+    fn answer(_ask: &Ask<'_>, _args: Nothing) -> Result<Done, Failure> {
+        Ok(burst())
+    }
+}
+
+fn burst() -> Done {
+    panic!("a secret detail");
+}
+
+fn made<Q: HostQuery>() -> (HostTool<Q>, Arguments) {
+    made_within(&Host::this(), &ResourcesSection::default(), &Threads::default())
+}
+
+fn made_within<Q: HostQuery>(host: &Host, resources: &ResourcesSection, threads: &Threads) -> (HostTool<Q>, Arguments) {
+    let tool = HostTool::new(&Arc::new(host.clone()), &Arc::default(), resources, threads);
+    let arguments = ArgumentSchema::compile(&tool.spec).unwrap().parse(Map::new()).unwrap();
+    (tool, arguments)
+}
+
+#[tokio::test]
+async fn a_query_that_hangs_holds_few_threads_and_no_other_query() {
+    let (hanging, arguments) = made::<Hanging>();
+    let unheard = Progress::unheard();
+    for _ in 0..THREADS + 2 {
+        let wait = Duration::from_millis(20);
+        assert!(tokio::time::timeout(wait, hanging.answer(&arguments, &unheard)).await.is_err());
+    }
+    assert_eq!(hanging.threads.available_permits(), 0);
+    let (uptime, none) = made::<super::super::uptime::Query>();
+    assert!(uptime.answer(&none, &unheard).await.is_ok());
+
+    *LET_GO.0.lock().unwrap() = true;
+    LET_GO.1.notify_all();
+    let output = hanging.answer(&arguments, &unheard).await.unwrap();
+    assert_eq!(output.into_structured(), json!({"done": true}));
+}
+
+#[test]
+fn what_hangs_holds_its_threads_over_a_reload() {
+    let (host, section, threads) = (Host::this(), ResourcesSection::default(), Threads::default());
+    let (before, _) = made_within::<Endless>(&host, &section, &threads);
+    let _held = before.threads.try_acquire_many(5).unwrap();
+    let (after, _) = made_within::<Endless>(&host, &section, &threads);
+    assert_eq!(after.threads.available_permits(), THREADS - 5);
+    let (other, _) = made_within::<Hanging>(&host, &section, &threads);
+    assert_eq!(other.threads.available_permits(), THREADS);
+}
+
+#[tokio::test]
+async fn a_query_nobody_waits_for_stops() {
+    let (endless, arguments) = made::<Endless>();
+    let unheard = Progress::unheard();
+    let wait = Duration::from_millis(20);
+    assert!(tokio::time::timeout(wait, endless.answer(&arguments, &unheard)).await.is_err());
+    let all = u32::try_from(THREADS).unwrap();
+    let given_back = tokio::time::timeout(Duration::from_secs(10), endless.threads.acquire_many(all)).await;
+    assert!(given_back.is_ok());
+}
+
+#[tokio::test]
+async fn a_query_that_breaks_is_a_failure_that_says_nothing() {
+    let (broken, arguments) = made::<Broken>();
+    let failure = broken.answer(&arguments, &Progress::unheard()).await.unwrap_err();
+    assert_eq!((failure.code(), failure.public()), (Code::ToolFailed, "the query broke off"));
+    assert_eq!(broken.threads.available_permits(), THREADS);
+}
+
+/// Reads one file twice.
+struct Reader;
+
+impl HostQuery for Reader {
+    type Args = Nothing;
+    type Answer = Done;
+
+    fn spec() -> ToolSpec {
+        ToolSpec::query::<Nothing, Done>("read", "Read", "Reads.", Impact::Medium)
+    }
+
+    fn answer(ask: &Ask<'_>, _args: Nothing) -> Result<Done, Failure> {
+        // What a query makes of a read that failed does not matter.
+        let (first, second) = (ask.host.find("file"), ask.host.find("file"));
+        Ok(Done { done: first.is_some() && second.is_some() })
+    }
+}
+
+#[tokio::test]
+async fn a_query_over_its_memory_fails_and_says_so() {
+    let root = tempfile::tempdir().unwrap();
+    std::fs::write(root.path().join("file"), vec![b'x'; 600 << 10]).unwrap();
+    let (host, unheard) = (Host::folder(root.path()), Progress::unheard());
+    for (query_memory_mb, fits) in [(2, true), (1, false)] {
+        let section = ResourcesSection { query_memory_mb, ..ResourcesSection::default() };
+        let (reader, arguments) = made_within::<Reader>(&host, &section, &Threads::default());
+        match reader.answer(&arguments, &unheard).await {
+            Ok(output) => assert!(fits && output.into_structured() == json!({"done": true})),
+            Err(failure) => assert!(!fits && failure.code() == Code::OverBudget, "{failure:?}"),
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_class_has_so_many_places_and_gives_them_back_when_nobody_waits() {
+    let (threads, unheard) = (Threads::default(), Progress::unheard());
+    let section = ResourcesSection { query_timeout: 200, ..ResourcesSection::default() };
+    let (reader, arguments) = made_within::<Reader>(&Host::this(), &section, &threads);
+    let places = threads.places(Impact::Medium).unwrap();
+    assert_eq!((places.available_permits(), threads.places(Impact::Minimal).is_none()), (3, true));
+    let held = places.try_acquire_many(3).unwrap();
+    let failure = reader.answer(&arguments, &unheard).await.unwrap_err();
+    assert_eq!(failure.code(), Code::TooManyCalls);
+    assert!(failure.public().starts_with("3 queries"), "{failure}");
+    let (uptime, none) = made_within::<super::super::uptime::Query>(&Host::this(), &section, &threads);
+    assert!(uptime.answer(&none, &unheard).await.is_ok(), "another class has places of its own");
+    drop(held);
+    assert!(reader.answer(&arguments, &unheard).await.is_ok());
+
+    // A thread that hangs keeps no place.
+    let (endless, _) = made_within::<Endless>(&Host::this(), &section, &threads);
+    let wait = Duration::from_millis(20);
+    assert!(tokio::time::timeout(wait, endless.answer(&arguments, &unheard)).await.is_err());
+    assert_eq!(threads.places(Impact::Low).unwrap().available_permits(), 10);
+}
+
+#[test]
+fn a_query_acts_on_the_host_it_runs_on() {
+    let (tool, arguments) = made::<Hanging>();
+    assert_eq!(tool.resource(&arguments).unwrap(), Resource::this_host());
+}
