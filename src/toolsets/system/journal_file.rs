@@ -2,24 +2,20 @@
 //! up, and `journalctl` would be a process a call that trusts the same files; so this reads them itself, in pages, never
 //! more than the caps allow, and believes no number in them.
 
+mod packed;
+mod pages;
+
 use std::collections::HashMap;
 use std::fs::File;
-use std::io::{self, Read as _};
-use std::os::unix::fs::FileExt as _;
 
-use ruzstd::decoding::{FrameDecoder, StreamingDecoder};
 use siphasher::sip::SipHasher;
 
 use super::budget;
-
-/// Bytes that are read at a time.
-const PAGE: u64 = 4096;
+use packed::{unpack_lz4, unpack_zstd};
+use pages::Pages;
 
 /// Bytes of one field that are read: a message can be as long as a file.
 const FIELD_BYTES: usize = 64 << 10;
-
-/// The largest window of a packed field, in bytes.
-const WINDOW: u64 = 1 << 20;
 
 /// Objects of one file that are looked at for one answer.
 const WORK: usize = 2 << 20;
@@ -328,76 +324,6 @@ impl List {
         let room =
             self.arrays.iter().fold(u64::from(self.first.is_some()), |sum, (_, count)| sum.saturating_add(*count));
         self.count.min(room)
-    }
-}
-
-/// The length in eight bytes, then a block; journald of systemd 246 and before packs so.
-fn unpack_lz4(bytes: &[u8]) -> Option<Vec<u8>> {
-    let (length, block) = bytes.split_first_chunk::<8>()?;
-    let length = usize::try_from(u64::from_le_bytes(*length)).ok().filter(|length| *length <= FIELD_BYTES)?;
-    let mut unpacked = vec![0; length];
-    let written = lz4_flex::block::decompress_into(block, &mut unpacked).ok()?;
-    unpacked.truncate(written);
-    Some(unpacked)
-}
-
-/// The beginning of what a frame holds, and whether there is more.
-fn unpack_zstd(bytes: &[u8]) -> Option<(Vec<u8>, bool)> {
-    let decoder = StreamingDecoder::<_, FrameDecoder>::new_with_max_window_size(bytes, WINDOW).ok()?;
-    let mut unpacked = Vec::new();
-    let most = u64::try_from(FIELD_BYTES).ok()?;
-    // What a damaged end leaves is shown; it is cut all the same.
-    let ended = decoder.take(most.saturating_add(1)).read_to_end(&mut unpacked).is_ok();
-    let cut = !ended || unpacked.len() > FIELD_BYTES;
-    unpacked.truncate(FIELD_BYTES);
-    Some((unpacked, cut))
-}
-
-/// The pages of a file that were read, each once.
-struct Pages {
-    file: File,
-    size: u64,
-    budget: u64,
-    kept: HashMap<u64, Vec<u8>>,
-}
-
-impl Pages {
-    fn bytes(&mut self, at: u64, length: u64) -> Result<Vec<u8>, Stop> {
-        let end = at.checked_add(length).filter(|end| *end <= self.size).ok_or(Stop::Damaged)?;
-        let mut found = Vec::with_capacity(usize::try_from(length).unwrap_or(0));
-        let mut at = at;
-        while at < end {
-            let number = at.checked_div(PAGE).unwrap_or(0);
-            let within = at.checked_rem(PAGE).unwrap_or(0);
-            let take = PAGE.saturating_sub(within).min(end.saturating_sub(at));
-            let (from, to) =
-                (usize::try_from(within).unwrap_or(0), usize::try_from(within.saturating_add(take)).unwrap_or(0));
-            found.extend_from_slice(self.page(number)?.get(from..to).ok_or(Stop::Damaged)?);
-            at = at.saturating_add(take);
-        }
-        Ok(found)
-    }
-
-    fn page(&mut self, number: u64) -> Result<&[u8], Stop> {
-        if !self.kept.contains_key(&number) {
-            self.budget = self.budget.checked_sub(PAGE).ok_or(Stop::Enough)?;
-            let mut page = vec![0; usize::try_from(PAGE).unwrap_or(4096)];
-            let mut filled = 0;
-            let start = number.checked_mul(PAGE).ok_or(Stop::Damaged)?;
-            while let Some(room) = page.get_mut(filled..).filter(|room| !room.is_empty()) {
-                let offset = start.saturating_add(u64::try_from(filled).unwrap_or(0));
-                match self.file.read_at(room, offset) {
-                    Ok(0) => break,
-                    Ok(count) => filled = filled.saturating_add(count),
-                    Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                    Err(_) => return Err(Stop::Damaged),
-                }
-            }
-            page.truncate(filled);
-            budget::hold(page.len()).map_err(|_| Stop::Enough)?;
-            self.kept.insert(number, page);
-        }
-        Ok(self.kept.get(&number).map(Vec::as_slice).unwrap_or_default())
     }
 }
 
