@@ -4,6 +4,7 @@ mod arguments;
 mod output;
 mod progress;
 mod resource;
+mod schema;
 mod spec;
 
 use std::fmt;
@@ -21,6 +22,7 @@ pub use arguments::{ArgumentSchema, Arguments};
 pub use output::Output;
 pub use progress::{Progress, Step};
 pub use resource::Resource;
+pub use schema::ToolSchema;
 pub use spec::{Annotations, Impact, Needs, ToolSpec};
 
 /// Names one call in answers and in every audit record about it: 128 random bits.

@@ -1,7 +1,5 @@
 //! Lists that are cut to a number say how many there were: no answer looks complete that is not.
 
-use std::sync::Arc;
-
 use schemars::JsonSchema;
 use serde::Serialize;
 use serde_json::Value;
@@ -47,12 +45,10 @@ impl Extent {
 /// Brings the declared bound of the argument `limit` under `most` entries; without the argument it is `usual`.
 pub(super) fn narrow(spec: &mut ToolSpec, usual: usize, most: usize) {
     let most = most.max(1);
-    let schema = Arc::make_mut(&mut spec.input_schema);
-    let limit = schema.get_mut("properties").and_then(|properties| properties.get_mut("limit"));
-    if let Some(limit) = limit.and_then(Value::as_object_mut) {
+    spec.change_argument("limit", move |limit| {
         limit.insert("maximum".to_owned(), Value::from(most));
         limit.insert("default".to_owned(), Value::from(usual.min(most)));
-    }
+    });
 }
 
 #[cfg(test)]

@@ -1,8 +1,6 @@
 //! Long lists: how many items are shown is bounded by the caller and by `limits.max_array_items`; how many there are is
 //! always said.
 
-use std::sync::Arc;
-
 use serde_json::Value;
 
 use crate::call::ToolSpec;
@@ -14,15 +12,13 @@ pub(super) const USUAL: usize = 100;
 /// Writes the bounds of `limit` into the schema of the arguments.
 pub(super) fn bound(spec: &mut ToolSpec, limits: &LimitsSection, usual: Option<usize>) {
     let most = limits.max_array_items.max(1);
-    let schema = Arc::make_mut(&mut spec.input_schema);
-    let limit = schema.get_mut("properties").and_then(|properties| properties.get_mut("limit"));
-    if let Some(limit) = limit.and_then(Value::as_object_mut) {
+    spec.change_argument("limit", move |limit| {
         limit.insert("minimum".to_owned(), Value::from(1));
         limit.insert("maximum".to_owned(), Value::from(most));
         if let Some(usual) = usual {
             limit.insert("default".to_owned(), Value::from(usual.min(most)));
         }
-    }
+    });
 }
 
 /// The part of `items` from `offset` on that is at most `limit`, and at most what is configured.

@@ -2,7 +2,6 @@
 //! with how to narrow.
 
 use std::collections::VecDeque;
-use std::sync::Arc;
 use std::time::Duration;
 
 use regex::{Regex, RegexBuilder};
@@ -142,12 +141,10 @@ impl<T> Newest<T> {
 /// Brings the declared bounds of `lines` under the configured ones.
 pub(super) fn narrow(spec: &mut ToolSpec, limits: &LimitsSection) {
     let most = limits.logs.max_lines.max(1);
-    let schema = Arc::make_mut(&mut spec.input_schema);
-    let lines = schema.get_mut("properties").and_then(|properties| properties.get_mut("lines"));
-    if let Some(lines) = lines.and_then(Value::as_object_mut) {
+    spec.change_argument("lines", move |lines| {
         lines.insert("maximum".to_owned(), Value::from(most));
         lines.insert("default".to_owned(), Value::from(USUAL.min(most)));
-    }
+    });
 }
 
 /// The beginning of a text that takes no unbounded time to look at.

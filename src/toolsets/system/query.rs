@@ -240,7 +240,7 @@ pub(super) fn ask_within<Q: HostQuery>(
     let mut spec = Q::spec();
     Q::narrow(&mut spec, limits);
     let raw = arguments.as_object().cloned().unwrap_or_default();
-    let args = crate::call::ArgumentSchema::compile(&spec)?.parse(raw)?.to()?;
+    let args = crate::call::ArgumentSchema::of(&spec).parse(raw)?.to()?;
     let answer = Q::answer(&Ask { host, limits, progress }, args)?;
     let answer = Output::structured(&answer)?.into_structured();
     let schema = serde_json::Value::Object((*spec.output_schema).clone());

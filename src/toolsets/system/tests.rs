@@ -4,7 +4,7 @@ use proptest::prelude::*;
 use serde_json::{Value, json};
 
 use super::*;
-use crate::call::Impact;
+use crate::call::{ArgumentSchema, Impact};
 use crate::error::Code;
 use crate::policy::ScopesSection;
 
@@ -123,6 +123,7 @@ fn every_query_has_a_scope_and_each_field_of_an_answer_is_described() {
         let spec = tool.spec();
         assert!(spec.impact < Impact::High && spec.annotations.read_only);
         assert_eq!(spec.input_schema.get("additionalProperties"), Some(&json!(false)), "{}", spec.name);
+        ArgumentSchema::of(spec).compiled().unwrap();
         described(&spec.name, &Value::Object((*spec.input_schema).clone()));
         described(&spec.name, &Value::Object((*spec.output_schema).clone()));
     }

@@ -81,7 +81,7 @@ fn made<Q: HostQuery>() -> (HostTool<Q>, Arguments) {
 
 fn made_within<Q: HostQuery>(host: &Host, resources: &ResourcesSection, threads: &Threads) -> (HostTool<Q>, Arguments) {
     let tool = HostTool::new(&Arc::new(host.clone()), &Arc::default(), resources, threads);
-    let arguments = ArgumentSchema::compile(&tool.spec).unwrap().parse(Map::new()).unwrap();
+    let arguments = ArgumentSchema::of(&tool.spec).parse(Map::new()).unwrap();
     (tool, arguments)
 }
 
