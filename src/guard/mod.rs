@@ -5,6 +5,7 @@ mod cap;
 mod column;
 mod commands;
 mod disguise;
+mod distinct;
 mod fields;
 mod innocent;
 mod keyblock;
