@@ -12,6 +12,7 @@ use super::pressure::Pressure;
 use super::quantity::percent;
 use super::query::{Ask, HostQuery};
 use super::sample;
+use super::unknown::unknown;
 use crate::call::{Impact, ToolSpec};
 use crate::error::{Code, Failure};
 
@@ -138,6 +139,10 @@ impl HostQuery for Query {
             return Err(Failure::new(Code::ToolFailed, "proc/self/mountinfo of this host makes no sense"));
         }
         if let Some(place) = &args.mount {
+            if !mounts.iter().any(|mount| mount.mount_point == *place) {
+                let principal = mounts::principal(mounts);
+                return Err(unknown("mount at", place, principal.iter().map(|mount| &mount.mount_point)));
+            }
             mounts.retain(|mount| mount.mount_point == *place && (args.all || !mount.hidden));
         } else if !args.all {
             mounts = mounts::principal(mounts);

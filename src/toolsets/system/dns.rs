@@ -206,7 +206,8 @@ fn hosts(ask: &Ask<'_>, args: &Args) -> Result<Hosts, Failure> {
         ControlFlow::Continue(())
     });
     stopped?;
-    let extent = Extent::cut(&mut entries, total, args.limit.min(ask.limits.max_array_items));
+    let extent = Extent::cut(&mut entries, total, args.limit.min(ask.limits.max_array_items))
+        .narrow("raise limit, or narrow with host");
     // A host without the file has no entries.
     let extent = extent.of_whole(whole.unwrap_or(true));
     Ok(Hosts { extent, entries })

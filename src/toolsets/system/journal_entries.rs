@@ -261,10 +261,15 @@ pub(super) fn search(ask: &Ask<'_>, wanted: &Wanted, conditions: &[Condition]) -
         let mut of_file = Vec::new();
         match go_through(ask, &mut file, wanted, conditions, &mut of_file)? {
             Ok(over) => more |= over,
-            Err(Stop::Enough) => notes.push(format!(
-                "only so much of /{path} was read as limits.logs.max_bytes_per_file allows ({most} bytes): narrow with \
-                 unit, priority or a later since",
-            )),
+            Err(Stop::Enough) => {
+                budget::cut(&format!(
+                    "only so much of a journal file was read (limits.logs.max_bytes_per_file, {most} bytes)"
+                ));
+                notes.push(format!(
+                    "only so much of /{path} was read as limits.logs.max_bytes_per_file allows ({most} bytes): narrow \
+                     with unit, priority or a later since",
+                ));
+            }
             Err(Stop::Damaged) => notes.push(format!("/{path} is damaged: what could be read of it is here")),
         }
         drop((file, passing));

@@ -106,7 +106,8 @@ impl HostQuery for Query {
             return Err(Failure::new(Code::ToolFailed, "this host does not show its kernel"));
         }
         let (mut modules, total, loadable) = read(ask, args.name.as_deref())?;
-        let extent = Extent::cut(&mut modules, total, args.limit.min(ask.limits.max_array_items));
+        let extent = Extent::cut(&mut modules, total, args.limit.min(ask.limits.max_array_items))
+            .narrow("raise limit, or narrow with name");
         for module in &mut modules {
             module.version = ask.host.line(&format!("sys/module/{}/version", module.name));
         }

@@ -113,7 +113,8 @@ impl HostQuery for Query {
     fn answer(ask: &Ask<'_>, args: Args) -> Result<Answer, Failure> {
         let mut addresses = ask.host.list(DEVICES);
         let total = addresses.len();
-        let extent = Extent::cut(&mut addresses, total, args.limit.min(ask.limits.max_array_items));
+        let extent =
+            Extent::cut(&mut addresses, total, args.limit.min(ask.limits.max_array_items)).narrow("raise limit");
         let mut devices = Vec::with_capacity(addresses.len());
         for address in addresses {
             ask.go_on()?;
