@@ -335,7 +335,8 @@ mod tests {
         };
         assert_eq!(names(json!({"all": true})), ["dm-0", "loop0", "vda"]);
         assert_eq!(names(json!({"name": "vda"})), ["vda"]);
-        assert_eq!(names(json!({"name": "../../etc"})), Vec::<String>::new());
+        let failure = ask::<Query>(&Host::fixture("debian-vm"), json!({"name": "../../etc"})).unwrap_err();
+        assert_eq!(failure.public(), "there is no block device ../../etc; there are dm-0, loop0, vda");
     }
 
     #[test]

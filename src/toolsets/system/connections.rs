@@ -274,7 +274,7 @@ mod tests {
         assert_eq!(
             listed(json!({"state": "established", "protocol": "tcp"})),
             json!({
-                "total": 3, "matching": 1, "left_out": 0, "closed_processes": 0,
+                "total": 3, "matching": 1, "returned": 1, "left_out": 0, "closed_processes": 0,
                 "by_state": [{"protocol": "tcp", "state": "established", "count": 1}],
                 "top_peers": [{"address": "10.0.2.2", "count": 1}],
                 "connections": [{

@@ -288,7 +288,7 @@ mod tests {
             answer,
             json!({
                 "engines": [{"socket": "/run/docker.sock", "product": "Docker Engine - Community", "version": "28.0.4"}],
-                "total": 1, "matching": 1,
+                "total": 1, "matching": 1, "returned": 1, "left_out": 0,
                 "containers": [{
                     "id": "8dfafdbc3a40", "names": ["web"], "engine": 0, "image": "nginx:1.27", "image_id": "53a18edff809",
                     "state": "running", "status": "Up 2 days", "created": "2025-11-01T08:00:00.000Z",

@@ -336,7 +336,10 @@ mod tests {
         let host = Host::fixture("debian-vm");
         let answer = ask::<Query>(&host, json!({"user": "root", "limit": 1})).unwrap();
         assert_eq!((&answer["matching"], answer["jobs"].as_array().unwrap().len()), (&json!(7), 1));
-        assert!(answer["not_shown"][0].as_str().unwrap().starts_with("6 jobs"), "{answer}");
+        assert_eq!((&answer["returned"], &answer["left_out"], &answer["total"]), (&json!(1), &json!(6), &json!(11)));
+        assert_eq!(answer["narrow"], "raise limit, or narrow with user or pattern");
+        let failure = ask::<Query>(&host, json!({"user": "ghost"})).unwrap_err();
+        assert_eq!(failure.public(), "there is no job of the user ghost; there are alice, backup, root, www-data");
         assert_eq!(ask::<Query>(&host, json!({"pattern": "SENSOR"})).unwrap()["matching"], 0);
     }
 

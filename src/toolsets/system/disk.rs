@@ -313,9 +313,9 @@ mod tests {
     }
 
     #[test]
-    fn a_place_where_nothing_is_mounted_has_no_file_system() {
-        let answer = ask::<Query>(&virtual_machine(), json!({"mount": "/nowhere"})).unwrap();
-        assert_eq!(answer["filesystems"], json!([]));
+    fn a_place_where_nothing_is_mounted_is_refused_with_those_where_something_is() {
+        let failure = ask::<Query>(&virtual_machine(), json!({"mount": "/nowhere"})).unwrap_err();
+        assert_eq!(failure.public(), "there is no mount at /nowhere; there are /, /boot/efi, /mnt/nas");
         let failure = ask::<Query>(&virtual_machine(), json!({"mount": ""})).unwrap_err();
         assert_eq!(failure.code(), Code::ArgumentsInvalid);
     }

@@ -248,7 +248,7 @@ mod tests {
                 ],
                 "host_sources": ["files", "resolve", "[!UNAVAIL=return]", "dns"],
                 "hosts": {
-                    "total": 3, "matching": 3, "left_out": 0,
+                    "total": 3, "matching": 3, "returned": 3, "left_out": 0,
                     "entries": [
                         {"address": "127.0.0.1", "names": ["localhost"]},
                         {"address": "127.0.1.1", "names": ["vm.example.org", "vm"]},

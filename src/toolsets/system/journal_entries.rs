@@ -1,6 +1,7 @@
 //! The newest entries of a host's journal that fit, from all of its files. Where a field is asked for, the journal's own
 //! index leads to the entries; otherwise they are gone through from the newest back.
 
+mod names;
 mod walk;
 
 use std::cmp::Reverse;
@@ -15,6 +16,7 @@ use super::query::Ask;
 use crate::clock::Timestamp;
 use crate::error::Failure;
 use crate::guard::Redactor;
+pub(super) use names::values;
 use walk::{Next, Row, Walk};
 
 /// Where journald keeps its files: those that stay, and those of this boot alone.

@@ -217,7 +217,7 @@ mod tests {
             json!({
                 "kernel_release": "6.12.48+deb13-amd64", "loadable": true, "loading_disabled": false,
                 "signatures_enforced": false, "lockdown": "integrity", "taints": ["out_of_tree", "unsigned"],
-                "total": 3, "matching": 3, "left_out": 0,
+                "total": 3, "matching": 3, "returned": 3, "left_out": 0,
                 "modules": [
                     {
                         "name": "ext4", "size_bytes": 1_122_304, "uses": 2, "used_by": [], "state": "live", "taints": [],

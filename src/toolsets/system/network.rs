@@ -278,10 +278,10 @@ mod tests {
     }
 
     #[test]
-    fn an_interface_that_is_not_there_is_an_empty_list_and_a_strange_name_is_no_path() {
+    fn an_interface_that_is_not_there_is_refused_with_those_that_are_and_a_strange_name_is_no_path() {
         for name in ["eth9", "../../../etc/passwd"] {
-            let answer = ask::<Query>(&Host::fixture("debian-vm"), json!({"interface": name})).unwrap();
-            assert_eq!(answer["interfaces"], json!([]));
+            let failure = ask::<Query>(&Host::fixture("debian-vm"), json!({"interface": name})).unwrap_err();
+            assert_eq!(failure.public(), format!("there is no interface {name}; there are eth0, lo"));
         }
     }
 

@@ -262,7 +262,7 @@ mod tests {
         let answer = ask::<Query>(&Host::fixture("debian-vm"), json!({"interface": "eth0"})).unwrap();
         assert_eq!(
             answer["routes"],
-            json!({"total": 4, "matching": 4, "left_out": 0, "list": [
+            json!({"total": 4, "matching": 4, "returned": 4, "left_out": 0, "list": [
                 {
                     "destination": "0.0.0.0/0", "gateway": "10.0.2.2", "interface": "eth0", "metric": 100,
                     "unreachable": false,

@@ -282,7 +282,7 @@ mod tests {
             listed(json!({"name": "LIBSSL"})),
             json!({
                 "databases": [{"manager": "dpkg", "packages": 6, "truncated": false}],
-                "total": 6, "matching": 1,
+                "total": 6, "matching": 1, "returned": 1, "left_out": 0,
                 "packages": [{
                     "name": "libssl3", "version": "3.0.15-1~deb12u1", "architecture": "amd64", "source": "openssl",
                     "manager": "dpkg", "size_bytes": 6_158_336, "state": "installed",

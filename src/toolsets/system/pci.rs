@@ -232,7 +232,7 @@ mod tests {
         assert_eq!(
             ask::<Query>(&Host::fixture("debian-vm"), json!({})).unwrap(),
             json!({
-                "total": 2, "matching": 2, "left_out": 0, "names_from": "/usr/share/misc/pci.ids",
+                "total": 2, "matching": 2, "returned": 2, "left_out": 0, "names_from": "/usr/share/misc/pci.ids",
                 "devices": [
                     {
                         "address": "0000:00:00.0", "class_id": "060000", "class": "Host bridge", "vendor_id": "8086",
@@ -254,7 +254,7 @@ mod tests {
     #[test]
     fn a_board_without_the_bus_has_no_devices() {
         let answer = ask::<Query>(&Host::fixture("rpi-arm"), json!({})).unwrap();
-        assert_eq!(answer, json!({"total": 0, "matching": 0, "left_out": 0, "devices": []}));
+        assert_eq!(answer, json!({"total": 0, "matching": 0, "returned": 0, "left_out": 0, "devices": []}));
     }
 
     proptest! {

@@ -219,7 +219,7 @@ mod tests {
         assert_eq!(
             listed("debian-vm", json!({})),
             json!({
-                "total": 5, "matching": 5, "left_out": 0, "closed_processes": 0,
+                "total": 5, "matching": 5, "returned": 5, "left_out": 0, "closed_processes": 0,
                 "listening": [
                     {
                         "protocol": "tcp", "address": "0.0.0.0", "port": 22, "uid": 0, "user": "root", "waiting": 0,

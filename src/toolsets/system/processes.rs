@@ -327,7 +327,8 @@ mod tests {
     fn filters_narrow_and_a_tree_shows_what_is_below() {
         assert_eq!(pids(&listed(json!({"user": "postgres"}))), [1311]);
         assert_eq!(pids(&listed(json!({"user": "1000"}))), [2040]);
-        assert_eq!(pids(&listed(json!({"user": "nobody-of-that-name"}))), Vec::<u64>::new());
+        let failure = ask::<Query>(&Host::fixture("debian-vm"), json!({"user": "ghost"})).unwrap_err();
+        assert_eq!(failure.public(), "there is no user ghost; there are 1000, postgres, root");
         assert_eq!(pids(&listed(json!({"state": "zombie"}))), [2040]);
         assert_eq!(pids(&listed(json!({"parent_pid": 1, "sort": "pid"}))), [742, 1311]);
         let tree = listed(json!({"tree": true, "sort": "pid"}));

@@ -218,7 +218,7 @@ mod tests {
         assert_eq!(
             answer,
             json!({
-                "states_from": "files", "matching": 1, "not_shown": [],
+                "states_from": "files", "total": 1, "matching": 1, "returned": 1, "left_out": 0, "not_shown": [],
                 "timers": [{
                     "name": "x.timer", "activates": "x.service", "file": "/usr/lib/systemd/system/x.timer",
                     "enablement": "disabled", "triggers": [{"on": "OnCalendar", "value": "hourly"}], "persistent": true,

@@ -355,7 +355,8 @@ mod tests {
         std::fs::File::create(units.join("holes.service")).unwrap().set_len(1 << 40).unwrap();
         let answer = ask::<Query>(&Host::folder(root.path()), json!({"limit": 4})).unwrap();
         assert_eq!((&answer["matching"], answer["units"].as_array().unwrap().len()), (&json!(5), 4));
-        assert!(answer["not_shown"][0].as_str().unwrap().starts_with("1 units"), "{answer}");
+        assert_eq!((&answer["returned"], &answer["left_out"]), (&json!(4), &json!(1)));
+        assert!(answer["narrow"].as_str().unwrap().starts_with("raise limit"), "{answer}");
         let state = |name: &str| {
             let answer = ask::<Query>(&Host::folder(root.path()), json!({"name": name})).unwrap();
             answer["units"][0]["enablement"].as_str().unwrap().to_owned()
