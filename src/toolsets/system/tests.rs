@@ -131,7 +131,7 @@ fn a_name_that_the_host_does_not_have_is_refused_with_those_that_it_has() {
         ("get_firewall_rules", json!({"chain": "none"}), "no chain none; there "),
         ("get_packages", json!({"manager": "rpm"}), "no package manager rpm; there is dpkg"),
         ("get_packages", json!({"source": "opensll"}), "no source of a package opensll; there "),
-        ("get_packages", json!({"architecture": "mips"}), "architecture mips; there are amd64, i386"),
+        ("get_packages", json!({"architecture": "mips"}), "architecture mips; there are all, amd64, i386"),
         ("get_ssh_config", json!({"user": "ghost"}), "no account in /etc/passwd ghost; there are "),
         ("get_open_files", json!({"pid": 99_999}), "no such process, or it has gone; get_processes lists"),
         ("get_env_vars", json!({"pid": 99_999}), "process 99999: there is no such process"),
