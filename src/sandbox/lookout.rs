@@ -19,6 +19,9 @@ const QUESTION: u64 = 64;
 /// The most open files of one process that are told.
 const DESCRIPTORS: usize = 65_536;
 
+/// Stands at the end of a list that has not all; no number begins so.
+const MORE: &str = "+";
+
 /// The most bytes of an answer.
 const ANSWER: usize = 16 << 20;
 
@@ -60,11 +63,11 @@ pub fn environment(pid: u32, cap: usize) -> Option<io::Result<(Vec<u8>, bool)>> 
     Some(answer.map(|bytes| (bytes, false)))
 }
 
-/// The open files of a process; `None` when there is no lookout.
+/// The open files of a process, and whether these are all; `None` when there is no lookout.
 ///
 /// # Errors
 /// As those of [`environment`].
-pub fn descriptors(pid: u32) -> Option<io::Result<Vec<Descriptor>>> {
+pub fn descriptors(pid: u32) -> Option<io::Result<(Vec<Descriptor>, bool)>> {
     let answer = ask(&format!("descriptors {pid} {ANSWER}\n"))?;
     Some(answer.and_then(|bytes| said(&bytes).ok_or(io::ErrorKind::InvalidData.into())))
 }
@@ -150,25 +153,41 @@ fn start(pid: u32, most: usize) -> io::Result<Vec<u8>> {
 fn links(pid: u32, most: usize) -> io::Result<Vec<u8>> {
     let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::DIRECTORY | OFlags::NOFOLLOW;
     let directory = open(format!("/proc/{pid}/fd"), flags, Mode::empty())?;
-    let mut bytes = Vec::new();
-    let mut count = 0_usize;
-    descriptor::each(directory, |one| {
+    let Some(room) = most.checked_sub(MORE.len()) else { return Ok(Vec::new()) };
+    listed(room, |take| descriptor::each(directory, take))
+}
+
+/// What `each` gives, up to so many bytes and to [`DESCRIPTORS`]; where that cuts it, [`MORE`] stands at the end.
+fn listed(
+    most: usize,
+    each: impl FnOnce(&mut dyn FnMut(Descriptor) -> ControlFlow<()>) -> io::Result<()>,
+) -> io::Result<Vec<u8>> {
+    let (mut bytes, mut count, mut cut) = (Vec::new(), 0_usize, false);
+    each(&mut |one| {
         let words = format!("{}\0{}\0{}\0", one.number, one.access.map_or("", Access::letters), one.target);
         count = count.saturating_add(1);
         if bytes.len().saturating_add(words.len()) > most || count > DESCRIPTORS {
+            cut = true;
             return ControlFlow::Break(());
         }
         bytes.extend_from_slice(words.as_bytes());
         ControlFlow::Continue(())
     })?;
+    if cut {
+        bytes.extend_from_slice(MORE.as_bytes());
+    }
     Ok(bytes)
 }
 
-/// Number, access and target of each, with a zero after every one of them; `None` of anything else.
-fn said(bytes: &[u8]) -> Option<Vec<Descriptor>> {
+/// Number, access and target of each, with a zero after every one of them, and whether these are all; `None` of anything
+/// else.
+fn said(bytes: &[u8]) -> Option<(Vec<Descriptor>, bool)> {
     let mut rest = std::str::from_utf8(bytes).ok()?;
     let mut found = Vec::new();
     while !rest.is_empty() {
+        if rest == MORE {
+            return Some((found, false));
+        }
         let mut words = rest.splitn(4, '\0');
         let (number, letters, target) = (words.next()?.parse().ok()?, words.next()?, words.next()?.to_owned());
         let access = Access::ALL.into_iter().find(|access| access.letters() == letters);
@@ -178,7 +197,7 @@ fn said(bytes: &[u8]) -> Option<Vec<Descriptor>> {
         rest = words.next()?;
         found.push(Descriptor { number, target, access });
     }
-    Some(found)
+    Some((found, true))
 }
 
 #[cfg(test)]
@@ -236,11 +255,13 @@ mod tests {
     #[test]
     fn what_is_told_of_open_files_is_understood_and_nothing_else_is() {
         let bytes = links(std::process::id(), ANSWER).unwrap();
-        let found = said(&bytes).unwrap();
-        assert!(found.iter().any(|one| one.number == 0 && !one.target.is_empty()), "{found:?}");
+        let (found, whole) = said(&bytes).unwrap();
+        assert!(whole && found.iter().any(|one| one.number == 0 && !one.target.is_empty()), "{found:?}");
         let one = |number, target: &str, access| Descriptor { number, target: target.to_owned(), access };
-        assert_eq!(said(b"7\0w\0/a b\0\x38\0\0\0").unwrap(), [one(7, "/a b", Some(Access::Write)), one(8, "", None)]);
-        assert_eq!(said(b""), Some(Vec::new()));
+        let two = [one(7, "/a b", Some(Access::Write)), one(8, "", None)];
+        assert_eq!(said(b"7\0w\0/a b\0\x38\0\0\0"), Some((two.to_vec(), true)));
+        assert_eq!(said(b"7\0w\0/a b\0\x38\0\0\0+"), Some((two.to_vec(), false)));
+        assert_eq!((said(b""), said(b"+")), (Some((Vec::new(), true)), Some((Vec::new(), false))));
         for wrong in ["7", "7\0", "7\0r\0", "7\0r\0/a", "x\0r\0/a\0", "7\0rx\0/a\0", "7\0r\0/a\0\0", "-1\0r\0/a\0"] {
             assert_eq!(said(wrong.as_bytes()), None, "{wrong:?}");
         }
@@ -248,10 +269,21 @@ mod tests {
     }
 
     #[test]
-    fn an_answer_is_no_longer_than_asked_for() {
-        let (result, output) = answered(&format!("descriptors {} 1\n", std::process::id()));
+    fn an_answer_is_no_longer_than_asked_for_and_a_list_that_was_cut_says_so() {
+        let (result, output) = answered(&format!("descriptors {0} 1\ndescriptors {0} 0\n", std::process::id()));
         assert!(result.is_ok());
-        assert_eq!(output, b"found 0\n");
+        assert_eq!(output, b"found 1\n+found 0\n");
+        let many = |count: u32| {
+            let bytes = listed(ANSWER, |take| {
+                let one = |number| Descriptor { number, target: "x".to_owned(), access: None };
+                let _ = (0..count).try_for_each(|number| take(one(number)));
+                Ok(())
+            });
+            let (found, whole) = said(&bytes.unwrap()).unwrap();
+            (found.len(), whole)
+        };
+        assert_eq!(many(65_536), (65_536, true));
+        assert_eq!(many(65_537), (65_536, false));
     }
 
     proptest! {
@@ -263,7 +295,7 @@ mod tests {
         #[test]
         fn no_answer_is_a_panic(bytes in prop::collection::vec(prop_oneof![Just(0), Just(b'7'), Just(b'r'), any::<u8>()], 0..64)) {
             let found = said(&bytes).unwrap_or_default();
-            prop_assert!(found.len() <= bytes.len());
+            prop_assert!(found.0.len() <= bytes.len());
         }
     }
 

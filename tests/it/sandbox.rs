@@ -179,7 +179,8 @@ fn what_looks_into_processes_asks_the_lookout() {
     assert!(String::from_utf8_lossy(&environment).contains("A_SECRET=hush") && !more);
     let (start, more) = sandbox::lookout::environment(pid, 4).unwrap().unwrap();
     assert_eq!((start.len(), more), (4, true));
-    let open = sandbox::lookout::descriptors(pid).unwrap().unwrap();
+    let (open, whole) = sandbox::lookout::descriptors(pid).unwrap().unwrap();
+    assert!(whole);
     let zero = open.iter().find(|one| one.number == 0).unwrap();
     assert!(!zero.target.is_empty() && zero.access.is_some(), "{open:?}");
     assert_eq!(sandbox::lookout::descriptors(u32::MAX).unwrap().unwrap_err().kind(), ErrorKind::NotFound);

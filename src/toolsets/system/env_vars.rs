@@ -140,9 +140,9 @@ fn of_process(ask: &Ask<'_>, pid: u32) -> Result<Found, Failure> {
     let (text, truncated) = ask.host.text(&path, ENVIRONMENT_BYTES).map_err(|error| {
         let text = match error.kind() {
             std::io::ErrorKind::PermissionDenied => "the daemon may not see the environment of this process",
-            _ => "there is no such process, or it has gone",
+            _ => "there is no such process, or it has gone; get_processes lists those there are",
         };
-        Failure::new(Code::ToolFailed, text).because(error)
+        Failure::new(Code::ToolFailed, format!("process {pid}: {text}")).because(error)
     })?;
     let pairs = text.split('\0').filter_map(|pair| pair.split_once('=')).filter(|(name, _)| !name.is_empty());
     // Of two of one name programs see the first.

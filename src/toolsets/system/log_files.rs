@@ -113,6 +113,7 @@ pub(super) fn read<F: Format>(
                 if cut {
                     let capped = most == ask.limits.logs.max_bytes_per_file;
                     let by = if capped { "limits.logs.max_bytes_per_file" } else { "resources.query_memory_mb" };
+                    budget::cut(&format!("only the last {most} bytes of a log were read ({by})"));
                     notes.push(format!("only the last {most} bytes of /{path} were read ({by})"));
                 }
             }

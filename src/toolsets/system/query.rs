@@ -182,11 +182,15 @@ impl<Q: HostQuery> HostTool<Q> {
             // The thread's place is given back when the thread is, not when the caller goes away.
             let _thread = thread;
             budget::within(allowance, &stopped, || {
-                Q::answer(&Ask { host: &host, limits: &limits, progress: &progress }, args)
+                let answer = Q::answer(&Ask { host: &host, limits: &limits, progress: &progress }, args)?;
+                Ok((answer, budget::cuts()))
             })
         });
         match task.await {
-            Ok(answer) => Output::structured(&answer?),
+            Ok(answered) => {
+                let (answer, cuts) = answered?;
+                Ok(Output::structured(&answer)?.cut_by(cuts))
+            }
             Err(error) => Err(Failure::new(Code::ToolFailed, "the query broke off").because(error)),
         }
     }
