@@ -154,6 +154,24 @@ pub(super) fn check() -> Result<(), Failure> {
     account.check()
 }
 
+/// What `work` comes to, which is waited for on this thread, unless the query is called off before.
+///
+/// # Errors
+/// [`Code::Cancelled`]; `work` is dropped then.
+pub(super) async fn unless_called_off<T>(work: impl Future<Output = T>) -> Result<T, Failure> {
+    let Some(account) = running() else { return Ok(work.await) };
+    let called_off = async {
+        loop {
+            account.check()?;
+            tokio::time::sleep(PAUSE).await;
+        }
+    };
+    tokio::select! {
+        result = work => Ok(result),
+        failed = called_off => failed,
+    }
+}
+
 /// Counts a file that is about to be opened.
 ///
 /// # Errors
