@@ -2,7 +2,6 @@
 //! kernel on what it may take.
 
 use std::io;
-use std::os::fd::OwnedFd;
 use std::os::unix::process::CommandExt as _;
 use std::path::Path;
 use std::process::{ExitStatus, Stdio};
@@ -101,22 +100,18 @@ async fn run(
     }
 }
 
-/// Starts this very program again with `words`, for work that is done apart, and gives the pipes to and from it. It ends when the
-/// first one does.
+/// Starts this very program again with `words`, for work that is done apart, with pipes to and from it. It is meant to end when
+/// the first one does; whoever gets it waits for it.
 ///
 /// # Errors
 /// [`Code::Io`] when it cannot be started.
-pub fn companion(words: &[&str]) -> Result<(OwnedFd, OwnedFd), Failure> {
+pub fn companion(words: &[&str]) -> Result<std::process::Child, Failure> {
     let failed = |error: io::Error| Failure::new(Code::Io, "a part of the daemon cannot be started").because(error);
     let program = std::env::current_exe().map_err(failed)?;
     #[expect(clippy::disallowed_methods, reason = "this module is the one that starts processes")]
     let mut command = std::process::Command::new(program);
     command.args(words).env_clear().stdin(Stdio::piped()).stdout(Stdio::piped()).process_group(0);
-    let mut child = command.spawn().map_err(failed)?;
-    match (child.stdin.take(), child.stdout.take()) {
-        (Some(to), Some(from)) => Ok((to.into(), from.into())),
-        _ => Err(failed(io::ErrorKind::BrokenPipe.into())),
-    }
+    command.spawn().map_err(failed)
 }
 
 fn spawn(program: &str, arguments: &[String]) -> io::Result<Child> {

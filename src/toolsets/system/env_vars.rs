@@ -11,6 +11,7 @@ use super::listing;
 use super::query::{Ask, HostQuery};
 use crate::call::{Impact, ToolSpec};
 use crate::error::{Code, Failure};
+use crate::sandbox::lookout;
 
 /// The largest environment that is read; the kernel's own bound for arguments and environment together is larger than any
 /// that is in use.
@@ -139,6 +140,8 @@ fn of_process(ask: &Ask<'_>, pid: u32) -> Result<Found, Failure> {
     let path = format!("proc/{pid}/environ");
     let (text, truncated) = ask.host.text(&path, ENVIRONMENT_BYTES).map_err(|error| {
         let text = match error.kind() {
+            _ if lookout::is_gone(&error) => lookout::GONE,
+            std::io::ErrorKind::TimedOut => "it takes too long to look into it; try again",
             std::io::ErrorKind::PermissionDenied => "the daemon may not see the environment of this process",
             _ => "there is no such process, or it has gone; get_processes lists those there are",
         };

@@ -1,6 +1,7 @@
 //! `get_open_files`: what processes have open. Sensitive: paths tell what people work on. Nothing is opened to learn it.
 
 use std::cmp::Reverse;
+use std::io::ErrorKind;
 use std::ops::ControlFlow;
 
 use schemars::JsonSchema;
@@ -13,6 +14,7 @@ use crate::call::{Impact, ToolSpec};
 use crate::error::{Code, Failure};
 use crate::guard::LimitsSection;
 use crate::sandbox::descriptor::{Access, Descriptor};
+use crate::sandbox::lookout;
 
 /// Processes that are named for having much open.
 const BUSIEST: usize = 10;
@@ -50,8 +52,11 @@ impl Default for Args {
 pub(super) struct Answer {
     /// Number of processes whose open files were read.
     processes: usize,
-    /// Number of processes whose open files the daemon may not see.
+    /// Number of processes whose open files the daemon may not see, or could not ask for.
     processes_hidden: usize,
+    /// What is wrong with the daemon itself, where processes are hidden for that, and what to do.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    hidden_because: Option<&'static str>,
     /// How many of the open files are listed.
     #[serde(flatten)]
     extent: Extent,
@@ -140,12 +145,13 @@ impl HostQuery for Query {
         }
         let Search { mut answer, total, matching, cut, .. } = search;
         answer.extent = Extent::new(total, matching, answer.files.len())
-            .of_whole(!cut)
+            .of_whole(!cut && answer.hidden_because.is_none())
             .narrow("raise limit, or narrow with pid, path, kind or deleted");
         if answer.processes == 0 {
             return Err(Failure::new(
                 Code::ToolFailed,
                 match (args.pid, answer.processes_hidden) {
+                    _ if answer.hidden_because.is_some() => lookout::GONE,
                     (Some(_), 0) => "there is no such process, or it has gone; get_processes lists those there are",
                     (Some(_), _) => "the daemon may not see what this process has open",
                     (None, _) => "this host does not show what its processes have open",
@@ -161,7 +167,7 @@ impl HostQuery for Query {
 impl Answer {
     fn empty() -> Self {
         let (busiest, files) = (Vec::new(), Vec::new());
-        Self { processes: 0, processes_hidden: 0, extent: Extent::default(), busiest, files }
+        Self { processes: 0, processes_hidden: 0, hidden_because: None, extent: Extent::default(), busiest, files }
     }
 }
 
@@ -207,7 +213,13 @@ impl Search<'_> {
                 self.cut |= !whole;
                 &mut self.answer.processes
             }
-            Err(error) if error.kind() == std::io::ErrorKind::PermissionDenied => &mut self.answer.processes_hidden,
+            Err(error) if lookout::is_gone(&error) => {
+                self.answer.hidden_because = Some(lookout::GONE);
+                &mut self.answer.processes_hidden
+            }
+            Err(error) if matches!(error.kind(), ErrorKind::PermissionDenied | ErrorKind::TimedOut) => {
+                &mut self.answer.processes_hidden
+            }
             // It has gone meanwhile.
             Err(_) => return Ok(()),
         };
