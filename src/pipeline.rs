@@ -165,8 +165,14 @@ impl Door {
     async fn close(&self, call: &Call, entry: Entry, released: &Result<Released, Failure>) -> Result<(), Failure> {
         let took = self.clock.instant().saturating_duration_since(call.started);
         CallEnded { tool: &call.tool, result: released.as_ref().err().map(Failure::code), took }.emit();
-        if let Ok(released) = released {
-            self.note_changes(call, released).await?;
+        match released {
+            Ok(released) => self.note_changes(call, released).await?,
+            Err(failure) if matches!(failure.code(), Code::OverBudget | Code::TimedOut | Code::TooManyCalls) => {
+                let cause = failure.cause().map(|cause| format!(": {cause}")).unwrap_or_default();
+                let said = format!("{}{cause}", failure.public());
+                self.trail.note(self.event(Event::LimitExceeded, call).saying(&said)).await?;
+            }
+            Err(_) => {}
         }
         let duration_ms = Some(u64::try_from(took.as_millis()).unwrap_or(u64::MAX));
         let outcome = match released {

@@ -9,6 +9,7 @@ use crate::error::{Code, Failure};
 #[derive(Debug)]
 pub struct Output {
     structured: Value,
+    limits: Vec<String>,
 }
 
 impl Output {
@@ -18,8 +19,21 @@ impl Output {
     /// [`Code::Internal`] when the value has no JSON form.
     pub fn structured(value: &impl Serialize) -> Result<Self, Failure> {
         serde_json::to_value(value)
-            .map(|structured| Self { structured })
+            .map(|structured| Self { structured, limits: Vec::new() })
             .map_err(|error| Failure::new(Code::Internal, "the result has no JSON form").because(error))
+    }
+
+    /// The same, cut by these limits while it was made: for the audit log, each with the key it is configured by. The result
+    /// says so itself.
+    #[must_use]
+    pub fn cut_by(self, limits: Vec<String>) -> Self {
+        Self { limits, ..self }
+    }
+
+    /// The limits that cut it.
+    #[must_use]
+    pub fn limits(&self) -> &[String] {
+        &self.limits
     }
 
     /// The structured value, for redaction.

@@ -55,8 +55,7 @@ pub fn enter(loaded: &Loaded) -> Result<Option<&'static Sandbox>, Failure> {
     if plan.processes && mode != Mode::Off {
         // It has to be there first: what is started later stands within the walls.
         let all: &[&str] = if plan.environments { &["lookout", "--environments"] } else { &["lookout"] };
-        let (to, from) = exec::companion(all)?;
-        lookout::attach(to, from);
+        lookout::attach(exec::companion(all)?);
     }
     sandbox::enter(plan, mode)
 }

@@ -5,6 +5,7 @@ mod cap;
 mod column;
 mod commands;
 mod disguise;
+mod distinct;
 mod fields;
 mod innocent;
 mod keyblock;
@@ -55,6 +56,7 @@ pub struct Released {
     text: String,
     redactions: Vec<Redacted>,
     cuts: Vec<String>,
+    limits: Vec<String>,
 }
 
 impl Guard {
@@ -68,14 +70,15 @@ impl Guard {
     /// first, by its value; redaction comes before cutting, for a secret that was cut in two has no form any more.
     ///
     /// # Errors
-    /// [`crate::error::Code::ToolFailed`] when the output cannot be brought under the caps.
+    /// [`crate::error::Code::OverBudget`] when the output cannot be brought under the caps.
     pub fn release(&self, output: Output, permit: &Permit) -> Result<Released, Failure> {
         let leased = Leased::new(&permit.leased())?;
+        let limits = output.limits().iter().map(|limit| self.redactor.redact_text(limit, leased.as_ref())).collect();
         let mut structured = output.into_structured();
         let redactions = self.redactor.redact(&mut structured, leased.as_ref());
         text::make_harmless(&mut structured);
         let (text, cuts) = self.caps.cut(&mut structured)?;
-        Ok(Released { structured, text, redactions, cuts })
+        Ok(Released { structured, text, redactions, cuts, limits })
     }
 
     /// A failure of a tool that may be told: its two messages without secrets.
@@ -133,10 +136,9 @@ impl Released {
         &self.redactions
     }
 
-    /// Which caps were reached, for the audit log.
-    #[must_use]
-    pub fn cuts(&self) -> &[String] {
-        &self.cuts
+    /// Which caps and limits were reached, for the audit log.
+    pub fn cuts(&self) -> impl Iterator<Item = &str> {
+        self.limits.iter().chain(&self.cuts).map(String::as_str)
     }
 
     /// What the agent must know besides the result: that it is not whole, and how to see the rest. To be answered as a text

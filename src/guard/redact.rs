@@ -157,7 +157,7 @@ impl Redactor {
         for (place, indices) in columns {
             let column = Column::of(leaves, indices);
             let mut note = |by, count| tally.add(by, place, count);
-            let spans = self.spans(&column.text, &mut note);
+            let spans = self.spans(&column.text, &mut note, &mut || true);
             column.apply(leaves, spans);
         }
     }
@@ -167,25 +167,30 @@ impl Redactor {
             || self.builtin.spanning.iter().any(|spanning| spanning.active(&self.without, text))
     }
 
-    /// What is to be taken out of `text` whatever line ends it holds.
-    fn spans<'r>(&'r self, text: &str, note: &mut dyn FnMut(&'r str, u64)) -> Vec<Span> {
+    /// What is to be taken out of `text` whatever line ends it holds. It is not all once `go_on` has said no.
+    fn spans<'r>(
+        &'r self,
+        text: &str,
+        note: &mut dyn FnMut(&'r str, u64),
+        go_on: &mut dyn FnMut() -> bool,
+    ) -> Vec<Span> {
         let mut spans: Vec<Span> = Vec::new();
         for rule in self.given.iter().filter(|rule| rule.may_span()) {
-            let found = rule.spans(text);
+            let found = rule.spans(text, go_on);
             if !found.is_empty() {
                 note(&rule.name, u64::try_from(found.len()).unwrap_or(u64::MAX));
                 spans.extend(found);
             }
         }
         if self.keys() && keyblock::is_possible(text) {
-            let found = keyblock::find(text);
+            let found = keyblock::find(text, go_on);
             if !found.is_empty() {
                 note(PRIVATE_KEY, u64::try_from(found.len()).unwrap_or(u64::MAX));
                 spans.extend(found.into_iter().map(|range| (range.start, range.end, REDACTED.to_owned())));
             }
         }
         for spanning in self.builtin.spanning.iter().filter(|spanning| spanning.active(&self.without, text)) {
-            for groups in spanning.regex.captures_iter(text) {
+            for groups in spanning.regex.captures_iter(text).take_while(|_| go_on()) {
                 let (Some(whole), Some(before)) = (groups.get(0), groups.get(1)) else { continue };
                 if text.get(before.end()..whole.end()).is_some_and(|secret| secret.trim() != REDACTED) {
                     note(spanning.name, 1);
@@ -245,7 +250,7 @@ impl Redactor {
     pub(super) fn text<'r>(&'r self, text: &str, layer: usize, found: &mut Vec<(&'r str, u64)>) -> Option<String> {
         let mut clean: Option<String> = None;
         if self.may_span(text) || self.given.iter().any(Rule::may_span) {
-            let spans = self.spans(text, &mut |by, count| found.push((by, count)));
+            let spans = self.spans(text, &mut |by, count| found.push((by, count)), &mut || true);
             clean = super::column::cut(text, &spans);
         }
         if let Some(given) = self.given(clean.as_deref().unwrap_or(text), found) {

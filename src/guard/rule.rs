@@ -68,10 +68,10 @@ impl Rule {
         (count > 0).then_some((clean, count))
     }
 
-    /// The matches that hold a line end, and what stands in their place.
-    pub(super) fn spans(&self, text: &str) -> Vec<(usize, usize, String)> {
+    /// The matches that hold a line end, and what stands in their place; `go_on` is asked with each.
+    pub(super) fn spans(&self, text: &str, go_on: &mut dyn FnMut() -> bool) -> Vec<(usize, usize, String)> {
         let mut spans = Vec::new();
-        for groups in self.regex.captures_iter(text) {
+        for groups in self.regex.captures_iter(text).take_while(|_| go_on()) {
             let Some(found) = groups.get(0).filter(|found| found.as_str().contains('\n')) else { continue };
             let mut piece = String::new();
             groups.expand(&self.replacement, &mut piece);

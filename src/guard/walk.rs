@@ -5,13 +5,16 @@ use std::collections::HashMap;
 use serde_json::{Map, Value};
 
 use super::builtin::{ARGUMENT, BASIC, PRIVATE_KEY};
+use super::distinct::Distinct;
 use super::fields::Fields;
 use super::redact::{REDACTED, Redactor};
 use super::tally::Tally;
 use super::{commands, innocent};
 
-/// Bytes of a name that a `value` may have beside it.
+/// Bytes of a name that a `value` may have beside it; behind a longer one, which nobody looks into, it goes.
 const LONGEST_NAME: usize = 256;
+/// Stands for the field that such a name might be.
+const LONG_NAME: &str = "long name";
 /// Names that are looked through one by one.
 const FEW: usize = 16;
 /// Values that are nested deeper than this are taken out whole.
@@ -44,13 +47,17 @@ pub(super) struct Walk<'r, 'v> {
     places: Vec<Place>,
     pub(super) leaves: Vec<Leaf<'v>>,
     depth: usize,
+    /// Names that turned out to be neither secrets nor to hold any.
+    plain: Vec<String>,
 }
 
 impl<'r, 'v> Walk<'r, 'v> {
     pub(super) fn over(redactor: &'r Redactor, value: &'v mut Value) -> Self {
         let places = vec![Place::default()];
-        let mut walk = Self { redactor, tally: Tally::default(), places, leaves: Vec::new(), depth: 0 };
+        let (leaves, plain) = (Vec::new(), Vec::new());
+        let mut walk = Self { redactor, tally: Tally::default(), places, leaves, depth: 0, plain };
         walk.value(value, 0);
+        redactor.plain().learn(std::mem::take(&mut walk.plain));
         walk
     }
 
@@ -79,8 +86,9 @@ impl<'r, 'v> Walk<'r, 'v> {
         let flag = self.redactor.flag();
         let mut before: Option<String> = None;
         for item in items {
-            let secret = before.take().is_some_and(|flag| {
-                item.as_str().is_some_and(|text| !text.starts_with('-') && !innocent::names_file(&flag, text))
+            let secret = before.take().is_some_and(|flag| match item.as_str() {
+                Some(text) => !text.starts_with('-') && !innocent::names_file(&flag, text),
+                None => may_be_secret(item),
             });
             before = item
                 .as_str()
@@ -101,23 +109,30 @@ impl<'r, 'v> Walk<'r, 'v> {
             below = members.keys().map(|key| self.below(place, usize::MAX, key)).collect();
         }
         // `{"name": "DB_PASSWORD", "value": "…"}` is as much a field as `{"DB_PASSWORD": "…"}`.
-        let other = members.get("value").and_then(|_| members.get("name").or_else(|| members.get("key")));
-        let other = other.and_then(Value::as_str).filter(|name| name.len() <= LONGEST_NAME).map(str::to_owned);
-        let other = other.and_then(|name| {
-            let child = self.below(place, usize::MAX, &name);
-            self.places.get(child).and_then(|child| child.field)
-        });
+        let other = if members.contains_key("value") { self.named_beside(members, place) } else { None };
         let web_key = self.redactor.keys() && members.contains_key("kty");
         for ((key, value), child) in members.iter_mut().zip(below) {
             let field = self.places.get(child).and_then(|child| child.field);
-            let field = if key == "value" { field.or(other) } else { field };
-            match field {
-                Some(field) if may_be_secret(value) => self.hide(value, self.redactor.fields().name(field), child),
+            let field = field.map(|field| self.redactor.fields().name(field));
+            match if key == "value" { field.or(other) } else { field } {
+                Some(field) if may_be_secret(value) => self.hide(value, field, child),
                 _ if web_key && is_private_part(key) && value.is_string() => self.hide(value, PRIVATE_KEY, child),
                 _ if self.is_basic(key, value) => self.hide(value, BASIC, child),
                 _ => self.value(value, child),
             }
         }
+    }
+
+    /// What says that the `value` among `members` is a secret: a `name` or a `key` beside it.
+    fn named_beside(&mut self, members: &Map<String, Value>, place: usize) -> Option<&'r str> {
+        let beside = ["name", "key"].into_iter().filter_map(|key| members.get(key)?.as_str());
+        beside.into_iter().find_map(|name| {
+            if name.len() > LONGEST_NAME {
+                return Some(LONG_NAME);
+            }
+            let child = self.below(place, usize::MAX, name);
+            self.places.get(child)?.field.map(|field| self.redactor.fields().name(field))
+        })
     }
 
     /// Where Docker and npm keep user and password in base64.
@@ -172,7 +187,7 @@ impl<'r, 'v> Walk<'r, 'v> {
         let clean = self.name(key);
         let named = self.redactor.fields().named(key);
         if clean.is_none() && Fields::is_plain(&named) {
-            self.redactor.plain().learn(key);
+            self.plain.push(key.to_owned());
         }
         let field = self.redactor.fields().find(&named, || {
             let path = [self.keys(place), vec![key]].concat();
@@ -191,13 +206,11 @@ impl<'r, 'v> Walk<'r, 'v> {
 
     /// Two names that are alike without their secrets stay two.
     fn rename(&self, members: &mut Map<String, Value>, below: &[usize]) {
+        let mut distinct = Distinct::default();
         for ((key, value), child) in std::mem::take(members).into_iter().zip(below) {
-            let name = self.places.get(*child).and_then(|child| child.clean.clone()).unwrap_or(key);
-            // With a space, for what is joined to the mark would look like a secret again.
-            let others = (2_u32..).map(|number| format!("{name} {number}"));
-            let free = std::iter::once(name.clone()).chain(others).find(|name| !members.contains_key(name));
-            members.insert(free.unwrap_or(name), value);
+            distinct.insert(self.places.get(*child).and_then(|child| child.clean.clone()).unwrap_or(key), value);
         }
+        *members = distinct.into_members();
     }
 
     /// The names from the top to the place.
@@ -240,3 +253,6 @@ fn may_be_secret(value: &Value) -> bool {
 fn is_private_part(key: &str) -> bool {
     matches!(key, "d" | "k" | "p" | "q" | "dp" | "dq" | "qi" | "oth")
 }
+
+#[cfg(test)]
+mod tests;

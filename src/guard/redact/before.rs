@@ -10,6 +10,9 @@ use crate::guard::rule::Rule;
 use crate::guard::tally::Tally;
 use crate::guard::walk::Leaf;
 
+/// Finds between two questions whether to go on.
+const ASKING: usize = 64;
+
 impl Redactor {
     /// One text by all rules.
     #[must_use]
@@ -29,24 +32,40 @@ impl Redactor {
     }
 
     /// `text` from the byte `from` on, by the rules that go over several lines; what stands before counts for them. Each of
-    /// its lines is still to be given to [`Redactor::clean`].
-    #[must_use]
-    pub fn clean_across(&self, mut text: String, from: usize) -> String {
+    /// its lines is still to be given to [`Redactor::clean`]. On its way it asks `go_on`.
+    ///
+    /// # Errors
+    /// Those of `go_on`; then nothing is given.
+    pub fn clean_across<E>(
+        &self,
+        mut text: String,
+        from: usize,
+        mut go_on: impl FnMut() -> Result<(), E>,
+    ) -> Result<String, E> {
         let mut spans: Vec<Span> = Vec::new();
+        let (mut found, mut stopped) = (0_usize, Ok(()));
+        let mut go_on = || {
+            if found.is_multiple_of(ASKING) && stopped.is_ok() {
+                stopped = go_on();
+            }
+            found = found.wrapping_add(1);
+            stopped.is_ok()
+        };
         if self.enabled && (self.may_span(&text) || self.given.iter().any(Rule::may_span)) {
-            spans = self.spans(&text, &mut |_, _| {});
+            spans = self.spans(&text, &mut |_, _| {}, &mut go_on);
             spans.retain(|(_, end, _)| *end > from);
             for (start, end, _) in &mut spans {
                 (*start, *end) = (start.saturating_sub(from), end.saturating_sub(from));
             }
         }
-        match text.get(from..).and_then(|rest| column::cut(rest, &spans)) {
+        stopped?;
+        Ok(match text.get(from..).and_then(|rest| column::cut(rest, &spans)) {
             Some(clean) => clean,
             None => {
                 text.drain(..from.min(text.len()));
                 text
             }
-        }
+        })
     }
 }
 
@@ -73,17 +92,41 @@ mod tests {
         format!("{}\n{LINE}\n{LINE}\n{}", marker("BEGIN"), marker("END"))
     }
 
+    fn across(enabled: bool, text: &str, from: usize) -> String {
+        let text = redactor(enabled).clean_across(text.to_owned(), from, || Ok::<(), ()>(()));
+        text.unwrap()
+    }
+
     #[test]
     fn a_key_that_begins_before_what_is_given_is_known_by_its_beginning() {
         let text = format!("one\n{}\ntwo\n", key());
         let from = text.find(LINE).unwrap() + LINE.len() + 1;
         for text in [text.clone(), text.replace("-----END PRIVATE KEY-----\n", "")] {
-            assert_eq!(redactor(true).clean_across(text, from), "[REDACTED]\ntwo\n");
+            assert_eq!(across(true, &text, from), "[REDACTED]\ntwo\n");
         }
-        assert_eq!(redactor(true).clean_across(text.clone(), 4), "[REDACTED]\ntwo\n");
-        assert_eq!(redactor(true).clean_across(text.clone(), text.len()), "");
-        assert_eq!(redactor(false).clean_across(text.clone(), 4), text.strip_prefix("one\n").unwrap());
-        assert_eq!(redactor(true).clean_across("a\nb".to_owned(), 2), "b");
+        assert_eq!(across(true, &text, 4), "[REDACTED]\ntwo\n");
+        assert_eq!(across(true, &text, text.len()), "");
+        assert_eq!(across(false, &text, 4), text.strip_prefix("one\n").unwrap());
+        assert_eq!(across(true, "a\nb", 2), "b");
+    }
+
+    #[test]
+    fn whoever_is_called_off_gets_nothing_and_looks_for_no_more() {
+        let text = format!("{}\n", key()).repeat(1000);
+        for most in [0, 1, 5] {
+            let mut asked = 0;
+            let stopped = redactor(true).clean_across(text.clone(), 0, || {
+                asked += 1;
+                if asked > most { Err("called off") } else { Ok(()) }
+            });
+            assert_eq!((stopped, asked), (Err("called off"), most + 1));
+        }
+        let mut asked = 0;
+        let whole = redactor(true).clean_across::<()>(text, 0, || {
+            asked += 1;
+            Ok(())
+        });
+        assert!(whole.unwrap().lines().all(|line| line == "[REDACTED]") && asked > 20, "{asked}");
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! The newest entries of a host's journal that fit, from all of its files. Where a field is asked for, the journal's own
 //! index leads to the entries; otherwise they are gone through from the newest back.
 
+mod names;
 mod walk;
 
 use std::cmp::Reverse;
@@ -15,6 +16,7 @@ use super::query::Ask;
 use crate::clock::Timestamp;
 use crate::error::Failure;
 use crate::guard::Redactor;
+pub(super) use names::values;
 use walk::{Next, Row, Walk};
 
 /// Where journald keeps its files: those that stay, and those of this boot alone.
@@ -261,10 +263,15 @@ pub(super) fn search(ask: &Ask<'_>, wanted: &Wanted, conditions: &[Condition]) -
         let mut of_file = Vec::new();
         match go_through(ask, &mut file, wanted, conditions, &mut of_file)? {
             Ok(over) => more |= over,
-            Err(Stop::Enough) => notes.push(format!(
-                "only so much of /{path} was read as limits.logs.max_bytes_per_file allows ({most} bytes): narrow with \
-                 unit, priority or a later since",
-            )),
+            Err(Stop::Enough) => {
+                budget::cut(&format!(
+                    "only so much of a journal file was read (limits.logs.max_bytes_per_file, {most} bytes)"
+                ));
+                notes.push(format!(
+                    "only so much of /{path} was read as limits.logs.max_bytes_per_file allows ({most} bytes): narrow \
+                     with unit, priority or a later since",
+                ));
+            }
             Err(Stop::Damaged) => notes.push(format!("/{path} is damaged: what could be read of it is here")),
         }
         drop((file, passing));

@@ -8,6 +8,7 @@ use super::journal_entries::{self, Condition, Record, Way};
 use super::log_filter::{self, Asked, USUAL, Wanted, shown};
 use super::log_line::Severity;
 use super::query::{Ask, HostQuery};
+use super::unknown::unknown;
 use crate::call::{Impact, ToolSpec};
 use crate::error::{Code, Failure};
 use crate::guard::LimitsSection;
@@ -166,9 +167,30 @@ impl HostQuery for Query {
             let what = "this host keeps no journal: ask get_syslog";
             return Ok(Answer { entries: Vec::new(), files: Vec::new(), left_out: vec![what.to_owned()] });
         };
+        if found.records.is_empty() {
+            known(ask, &args)?;
+        }
         let entries = found.records.iter().map(describe).collect();
         Ok(Answer { entries, files: found.files, left_out: found.left_out })
     }
+}
+
+/// Refuses a unit or an identifier that the journal has never had an entry of; of one that it had there may be none that
+/// fits.
+fn known(ask: &Ask<'_>, args: &Args) -> Result<(), Failure> {
+    let names = [
+        ("unit in the journal", args.unit.as_deref().map(whole_name), &["_SYSTEMD_UNIT", "UNIT"][..]),
+        ("identifier in the journal", args.identifier.clone(), &["SYSLOG_IDENTIFIER"][..]),
+    ];
+    for (what, wanted, fields) in names {
+        let Some(wanted) = wanted else { continue };
+        let (there, whole) = journal_entries::values(ask, fields)?;
+        // What could not be read may have it.
+        if whole && !there.is_empty() && !there.contains(&wanted) {
+            return Err(unknown(what, &wanted, there));
+        }
+    }
+    Ok(())
 }
 
 fn conditions(args: &Args, boot: Option<[u8; 16]>) -> Vec<Condition> {
@@ -193,9 +215,14 @@ fn conditions(args: &Args, boot: Option<[u8; 16]>) -> Vec<Condition> {
     found
 }
 
+/// The name of a unit with its kind, which is a service where it has none.
+fn whole_name(unit: &str) -> String {
+    if KINDS.iter().any(|kind| unit.ends_with(kind)) { unit.to_owned() } else { format!("{unit}.service") }
+}
+
 /// journalctl(1), `--unit`: what its processes wrote, and what systemd and the catcher of core dumps wrote of it.
 fn of_unit(unit: &str) -> Condition {
-    let unit = if KINDS.iter().any(|kind| unit.ends_with(kind)) { unit.to_owned() } else { format!("{unit}.service") };
+    let unit = whole_name(unit);
     let way = |name, vouched| Way { name, value: unit.clone(), vouched };
     Condition {
         one_of: vec![

@@ -32,7 +32,7 @@ const WINDOW: u64 = 8 << 20;
 const BEFORE: u64 = 64 << 10;
 
 /// Bytes between two looks at whether anybody still waits.
-const STRIDE: usize = 256 << 10;
+const STRIDE: usize = 64 << 10;
 
 /// How to understand the lines of a log.
 pub(super) trait Format {
@@ -97,9 +97,9 @@ pub(super) fn read<F: Format>(
             }
             tail(ask, file, about.len(), path, most).map(Some)
         });
-        let tail = tail.map(|tail| tail.map(|tail| (redactor.clean_across(tail.text, tail.from), tail.cut)));
         match tail {
-            Ok(Some((text, cut))) => {
+            Ok(Some(Tail { text, from, cut })) => {
+                let text = redactor.clean_across(text, from, || ask.go_on())?;
                 let Scanned { kept, dropped, reached } = scan(ask, &redactor, &text, (wanted, room), format)?;
                 left = left.saturating_add(dropped);
                 drop((text, passing));
@@ -113,6 +113,7 @@ pub(super) fn read<F: Format>(
                 if cut {
                     let capped = most == ask.limits.logs.max_bytes_per_file;
                     let by = if capped { "limits.logs.max_bytes_per_file" } else { "resources.query_memory_mb" };
+                    budget::cut(&format!("only the last {most} bytes of a log were read ({by})"));
                     notes.push(format!("only the last {most} bytes of /{path} were read ({by})"));
                 }
             }
@@ -169,6 +170,11 @@ fn scan<F: Format>(
     let dropped = newest.dropped;
     let mut kept = Vec::new();
     for line in newest.into_vec() {
+        if passed >= STRIDE {
+            ask.go_on()?;
+            passed = 0;
+        }
+        passed = passed.saturating_add(line.len());
         // Without a pattern only the few that are given had to become clean.
         let line = clean(redactor, line);
         kept.extend(format.entry(&line).map(|entry| (size_of::<F::Entry>().saturating_add(line.len()), entry)));

@@ -7,6 +7,7 @@ use std::time::Duration;
 use regex::{Regex, RegexBuilder};
 use serde_json::Value;
 
+use super::budget;
 use super::log_time::rfc3339;
 use super::query::Ask;
 use crate::call::ToolSpec;
@@ -95,6 +96,10 @@ impl Wanted {
     /// What an answer lacks, in words for whoever asked: `others` and what the caps took.
     pub(super) fn left_out(&self, left: usize, others: Vec<String>) -> Vec<String> {
         let mut said: Vec<String> = self.refused.iter().cloned().collect();
+        said.iter().for_each(|refused| budget::cut(refused));
+        if left > 0 && self.lines == self.most {
+            budget::cut(&format!("older entries were left out (limits.logs.max_lines is {})", self.most));
+        }
         if left > 0 {
             said.push(format!(
                 "{left} older entries that fit were left out: narrow with since, until, minutes or pattern, or ask for \

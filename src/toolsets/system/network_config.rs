@@ -14,12 +14,16 @@ use super::extent::{self, Extent};
 use super::link::Link;
 use super::query::{Ask, HostQuery};
 use super::routes::{self, Neighbour, Route};
+use super::unknown::unknown;
 use crate::call::{Impact, ToolSpec};
 use crate::error::{Code, Failure};
 use crate::guard::LimitsSection;
 
 /// Routes and neighbours that are kept at most before they are cut to the limit asked for.
 const KEPT: usize = 65_536;
+
+/// How to see what is left out.
+const NARROW: &str = "raise limit, or narrow with interface";
 
 pub(super) struct Query;
 
@@ -128,6 +132,9 @@ impl HostQuery for Query {
         if names.is_empty() && !ask.host.has("proc/net/route") {
             return Err(Failure::new(Code::ToolFailed, "this host does not show its network"));
         }
+        if let Some(interface) = args.interface.as_ref().filter(|&interface| !names.contains(interface)) {
+            return Err(unknown("interface", interface, &names));
+        }
         let wanted = |name: &str| args.interface.as_ref().is_none_or(|interface| interface == name);
         let mut interfaces = Vec::new();
         for name in names.iter().filter(|name| wanted(name)) {
@@ -152,10 +159,16 @@ impl HostQuery for Query {
             interfaces,
             forwards_ipv4: forwards("proc/sys/net/ipv4/ip_forward"),
             forwards_ipv6: forwards("proc/sys/net/ipv6/conf/all/forwarding"),
-            routes: Routes { extent: Extent::cut(&mut routes, all_routes, limit).of_whole(whole), list: routes },
+            routes: Routes {
+                extent: Extent::cut(&mut routes, all_routes, limit).of_whole(whole).narrow(NARROW),
+                list: routes,
+            },
             ipv4_tables: tables.into_iter().collect(),
             rules,
-            neighbours: Neighbours { extent: Extent::cut(&mut neighbours, all_neighbours, limit), list: neighbours },
+            neighbours: Neighbours {
+                extent: Extent::cut(&mut neighbours, all_neighbours, limit).narrow(NARROW),
+                list: neighbours,
+            },
             not_shown,
         })
     }
@@ -249,7 +262,7 @@ mod tests {
         let answer = ask::<Query>(&Host::fixture("debian-vm"), json!({"interface": "eth0"})).unwrap();
         assert_eq!(
             answer["routes"],
-            json!({"total": 4, "matching": 4, "left_out": 0, "list": [
+            json!({"total": 4, "matching": 4, "returned": 4, "left_out": 0, "list": [
                 {
                     "destination": "0.0.0.0/0", "gateway": "10.0.2.2", "interface": "eth0", "metric": 100,
                     "unreachable": false,
