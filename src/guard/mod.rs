@@ -1,15 +1,21 @@
 //! The way out: redaction, then caps. [`Released`] is the only thing that can become an answer.
 
+mod assignments;
+mod blocks;
 mod builtin;
 mod cap;
 mod column;
 mod commands;
+mod directives;
 mod disguise;
 mod fields;
 mod innocent;
 mod keyblock;
 mod known;
 mod leased;
+mod manifest;
+mod markup;
+mod names;
 mod plain;
 mod prefilter;
 mod redact;
@@ -39,7 +45,7 @@ pub use tally::Redacted;
 /// Whether `argument` says that the one behind it is a secret, as `--password` does.
 #[must_use]
 pub fn takes_secret(argument: &str) -> bool {
-    commands::may_be_flag(argument) && known::Builtin::get().is_ok_and(|builtin| builtin.flag.is_match(argument))
+    commands::may_be_flag(argument) && known::Builtin::get().is_ok_and(|builtin| builtin.is_flag(argument))
 }
 
 /// Redacts and caps.

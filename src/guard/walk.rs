@@ -4,11 +4,11 @@ use std::collections::HashMap;
 
 use serde_json::{Map, Value};
 
-use super::builtin::{ARGUMENT, BASIC, PRIVATE_KEY};
+use super::builtin::{ARGUMENT, BASIC, KUBERNETES, PRIVATE_KEY, TERRAFORM};
 use super::fields::Fields;
+use super::innocent;
 use super::redact::{REDACTED, Redactor};
 use super::tally::Tally;
-use super::{commands, innocent};
 
 /// Bytes of a name that a `value` may have beside it.
 const LONGEST_NAME: usize = 256;
@@ -76,16 +76,12 @@ impl<'r, 'v> Walk<'r, 'v> {
 
     /// A list may be a command line: `["--password", "…"]`.
     fn items(&mut self, items: &'v mut [Value], place: usize) {
-        let flag = self.redactor.flag();
         let mut before: Option<String> = None;
         for item in items {
             let secret = before.take().is_some_and(|flag| {
                 item.as_str().is_some_and(|text| !text.starts_with('-') && !innocent::names_file(&flag, text))
             });
-            before = item
-                .as_str()
-                .filter(|text| commands::may_be_flag(text) && flag.is_some_and(|flag| flag.is_match(text)))
-                .map(str::to_owned);
+            before = item.as_str().filter(|text| self.redactor.is_flag(text)).map(str::to_owned);
             if secret { self.hide(item, ARGUMENT, place) } else { self.value(item, place) }
         }
     }
@@ -107,13 +103,18 @@ impl<'r, 'v> Walk<'r, 'v> {
             let child = self.below(place, usize::MAX, &name);
             self.places.get(child).and_then(|child| child.field)
         });
-        let web_key = self.redactor.keys() && members.contains_key("kty");
+        let web_key = self.redactor.has(PRIVATE_KEY) && members.contains_key("kty");
+        // What says of itself that it is a secret.
+        let manifest = self.redactor.has(KUBERNETES) && members.get("kind").is_some_and(|kind| kind == "Secret");
+        let sensitive = self.redactor.has(TERRAFORM) && members.get("sensitive").is_some_and(|yes| yes == true);
         for ((key, value), child) in members.iter_mut().zip(below) {
             let field = self.places.get(child).and_then(|child| child.field);
             let field = if key == "value" { field.or(other) } else { field };
             match field {
                 Some(field) if may_be_secret(value) => self.hide(value, self.redactor.fields().name(field), child),
                 _ if web_key && is_private_part(key) && value.is_string() => self.hide(value, PRIVATE_KEY, child),
+                _ if manifest && matches!(key.as_str(), "data" | "stringData") => self.hide_members(value, child),
+                _ if sensitive && key == "value" && may_be_secret(value) => self.hide(value, TERRAFORM, child),
                 _ if self.is_basic(key, value) => self.hide(value, BASIC, child),
                 _ => self.value(value, child),
             }
@@ -122,7 +123,7 @@ impl<'r, 'v> Walk<'r, 'v> {
 
     /// Where Docker and npm keep user and password in base64.
     fn is_basic(&self, key: &str, value: &Value) -> bool {
-        matches!(key, "auth" | "_auth") && self.redactor.basic() && value.as_str().is_some_and(innocent::is_basic)
+        matches!(key, "auth" | "_auth") && self.redactor.has(BASIC) && value.as_str().is_some_and(innocent::is_basic)
     }
 
     /// The place of the member `key`, which was the one at `position` the last time.
@@ -215,6 +216,18 @@ impl<'r, 'v> Walk<'r, 'v> {
     /// The names from the top to the place, with dots between them.
     pub(super) fn path(&self, place: usize) -> String {
         self.keys(place).join(".")
+    }
+
+    /// The values of an object, whose names stay.
+    fn hide_members(&mut self, value: &mut Value, place: usize) {
+        match value {
+            Value::Object(members) => {
+                let secrets = members.values_mut().filter(|value| may_be_secret(value));
+                secrets.for_each(|value| self.hide(value, KUBERNETES, place));
+            }
+            value if may_be_secret(value) => self.hide(value, KUBERNETES, place),
+            _ => {}
+        }
     }
 
     fn hide(&mut self, value: &mut Value, by: &'r str, place: usize) {

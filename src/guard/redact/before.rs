@@ -6,7 +6,6 @@ use std::fmt;
 
 use super::Redactor;
 use crate::guard::column::{self, Span};
-use crate::guard::rule::Rule;
 use crate::guard::tally::Tally;
 use crate::guard::walk::Leaf;
 
@@ -23,7 +22,6 @@ impl Redactor {
         if self.enabled {
             let mut leaves: Vec<Leaf<'_>> = rows.iter_mut().map(|text| Leaf { text, place: 0 }).collect();
             let mut tally = Tally::default();
-            self.across(&mut leaves, &mut tally);
             self.within(&mut leaves, &mut tally);
         }
     }
@@ -33,7 +31,7 @@ impl Redactor {
     #[must_use]
     pub fn clean_across(&self, mut text: String, from: usize) -> String {
         let mut spans: Vec<Span> = Vec::new();
-        if self.enabled && (self.may_span(&text) || self.given.iter().any(Rule::may_span)) {
+        if self.enabled && (self.may_span() || self.suspicious(&text).1) {
             spans = self.spans(&text, &mut |_, _| {});
             spans.retain(|(_, end, _)| *end > from);
             for (start, end, _) in &mut spans {
