@@ -3,12 +3,14 @@
 use serde::Serialize;
 use serde_json::Value;
 
+use super::Taken;
 use crate::error::{Code, Failure};
 
 /// A tool's raw result, before redaction and caps.
 #[derive(Debug)]
 pub struct Output {
     structured: Value,
+    taken: Taken,
 }
 
 impl Output {
@@ -18,8 +20,20 @@ impl Output {
     /// [`Code::Internal`] when the value has no JSON form.
     pub fn structured(value: &impl Serialize) -> Result<Self, Failure> {
         serde_json::to_value(value)
-            .map(|structured| Self { structured })
+            .map(|structured| Self { structured, taken: Taken::default() })
             .map_err(|error| Failure::new(Code::Internal, "the result has no JSON form").because(error))
+    }
+
+    /// The same with what was taken out of it on the way.
+    #[must_use]
+    pub fn without(self, taken: &Taken) -> Self {
+        Self { taken: taken.clone(), ..self }
+    }
+
+    /// What was taken out of it on the way.
+    #[must_use]
+    pub fn taken(&self) -> &Taken {
+        &self.taken
     }
 
     /// The structured value, for redaction.

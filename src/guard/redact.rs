@@ -326,5 +326,7 @@ impl Redactor {
 
 mod before;
 mod search;
+
+pub use before::Before;
 #[cfg(test)]
 mod tests;

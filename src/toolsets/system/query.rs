@@ -16,9 +16,9 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use super::Host;
 use super::budget::{self, Allowance, Passing};
 use crate::admission::ResourcesSection;
-use crate::call::{Arguments, Impact, Output, Progress, Resource, ToolSpec};
+use crate::call::{Arguments, Impact, Output, Progress, Resource, Taken, ToolSpec};
 use crate::error::{Code, Failure};
-use crate::guard::LimitsSection;
+use crate::guard::{Before, LimitsSection};
 use crate::policy::Permit;
 use crate::tools::Tool;
 
@@ -61,6 +61,8 @@ pub(super) struct Ask<'a> {
     pub(super) limits: &'a LimitsSection,
     /// Where to say how far it is.
     pub(super) progress: &'a Progress,
+    /// What was taken out of texts before they were filtered or cut.
+    pub(super) taken: &'a Taken,
 }
 
 impl Ask<'_> {
@@ -71,6 +73,14 @@ impl Ask<'_> {
     /// [`Code::Cancelled`] when nobody waits, [`Code::OverBudget`].
     pub(super) fn go_on(&self) -> Result<(), Failure> {
         budget::check()
+    }
+
+    /// For the texts of `field` that are filtered or cut before they are an answer: secrets go first, and it is noted.
+    ///
+    /// # Errors
+    /// [`Code::Config`], which a test keeps from happening.
+    pub(super) fn redactor(&self, field: &'static str) -> Result<Before<'_>, Failure> {
+        Ok(Before::new(self.host.redactor()?, self.taken, field))
     }
 
     /// Counts the bytes that are kept of what only passed through.
@@ -168,25 +178,27 @@ impl<Q: HostQuery> HostTool<Q> {
 
     async fn answer(&self, arguments: &Arguments, progress: &Progress) -> Result<Output, Failure> {
         let args: Q::Args = arguments.to()?;
+        let taken = Taken::default();
         if Q::AT_ONCE {
             let (host, limits) = (&self.host, &self.limits);
-            return Output::structured(&Q::answer(&Ask { host, limits, progress }, args)?);
+            let answer = Q::answer(&Ask { host, limits, progress, taken: &taken }, args)?;
+            return Ok(Output::structured(&answer)?.without(&taken));
         }
         let _place = self.place().await?;
         let thread = Arc::clone(&self.threads).acquire_owned().await;
         let thread = thread.map_err(|error| Failure::new(Code::Internal, "no thread for this query").because(error))?;
         let (host, limits, progress) = (Arc::clone(&self.host), Arc::clone(&self.limits), progress.clone());
         let waiting = Waiting::default();
-        let (stopped, allowance) = (Arc::clone(&waiting.stopped), self.allowance);
+        let (stopped, allowance, noted) = (Arc::clone(&waiting.stopped), self.allowance, taken.clone());
         let task = tokio::task::spawn_blocking(move || {
             // The thread's place is given back when the thread is, not when the caller goes away.
             let _thread = thread;
             budget::within(allowance, &stopped, || {
-                Q::answer(&Ask { host: &host, limits: &limits, progress: &progress }, args)
+                Q::answer(&Ask { host: &host, limits: &limits, progress: &progress, taken: &noted }, args)
             })
         });
         match task.await {
-            Ok(answer) => Output::structured(&answer?),
+            Ok(answer) => Ok(Output::structured(&answer?)?.without(&taken)),
             Err(error) => Err(Failure::new(Code::ToolFailed, "the query broke off").because(error)),
         }
     }
@@ -241,7 +253,7 @@ pub(super) fn ask_within<Q: HostQuery>(
     Q::narrow(&mut spec, limits);
     let raw = arguments.as_object().cloned().unwrap_or_default();
     let args = crate::call::ArgumentSchema::compile(&spec)?.parse(raw)?.to()?;
-    let answer = Q::answer(&Ask { host, limits, progress }, args)?;
+    let answer = Q::answer(&Ask { host, limits, progress, taken: &Taken::default() }, args)?;
     let answer = Output::structured(&answer)?.into_structured();
     let schema = serde_json::Value::Object((*spec.output_schema).clone());
     let validator = jsonschema::draft202012::options().should_validate_formats(true).build(&schema).unwrap();
