@@ -142,7 +142,7 @@ impl Door {
     /// A defect in a tool or in the guard ends the call and nothing else; without this the caller would wait for ever.
     async fn answer(&self, tool: &dyn Tool, permit: &Permit, progress: &Progress) -> Result<Released, Failure> {
         let answering = async {
-            let output = self.run(tool, permit, progress).await;
+            let output = self.run(tool, permit, &progress.leasing(permit.leased())).await;
             self.guard.release(output.map_err(|failure| self.guard.release_failure(failure, permit))?, permit)
         };
         let broken =

@@ -1,11 +1,13 @@
 //! One call: what a tool declares, what a caller asks, what the tool acts on and gives back.
 
 mod arguments;
+mod leases;
 mod output;
 mod progress;
 mod resource;
 mod schema;
 mod spec;
+mod taken;
 
 use std::fmt;
 use std::sync::Arc;
@@ -19,11 +21,13 @@ use crate::error::Failure;
 use crate::secret::{hex, random};
 
 pub use arguments::{ArgumentSchema, Arguments};
+pub use leases::Leases;
 pub use output::Output;
 pub use progress::{Progress, Step};
 pub use resource::Resource;
 pub use schema::ToolSchema;
 pub use spec::{Annotations, Impact, Needs, ToolSpec};
+pub use taken::Taken;
 
 /// Names one call in answers and in every audit record about it: 128 random bits.
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]

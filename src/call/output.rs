@@ -3,6 +3,7 @@
 use serde::Serialize;
 use serde_json::Value;
 
+use super::Taken;
 use crate::error::{Code, Failure};
 
 /// A tool's raw result, before redaction and caps.
@@ -10,6 +11,7 @@ use crate::error::{Code, Failure};
 pub struct Output {
     structured: Value,
     limits: Vec<String>,
+    taken: Taken,
 }
 
 impl Output {
@@ -19,7 +21,7 @@ impl Output {
     /// [`Code::Internal`] when the value has no JSON form.
     pub fn structured(value: &impl Serialize) -> Result<Self, Failure> {
         serde_json::to_value(value)
-            .map(|structured| Self { structured, limits: Vec::new() })
+            .map(|structured| Self { structured, limits: Vec::new(), taken: Taken::default() })
             .map_err(|error| Failure::new(Code::Internal, "the result has no JSON form").because(error))
     }
 
@@ -34,6 +36,18 @@ impl Output {
     #[must_use]
     pub fn limits(&self) -> &[String] {
         &self.limits
+    }
+
+    /// The same with what was taken out of it on the way.
+    #[must_use]
+    pub fn without(self, taken: &Taken) -> Self {
+        Self { taken: taken.clone(), ..self }
+    }
+
+    /// What was taken out of it on the way.
+    #[must_use]
+    pub fn taken(&self) -> &Taken {
+        &self.taken
     }
 
     /// The structured value, for redaction.

@@ -1,9 +1,12 @@
 //! The way out: redaction, then caps. [`Released`] is the only thing that can become an answer.
 
+mod assignments;
+mod blocks;
 mod builtin;
 mod cap;
 mod column;
 mod commands;
+mod directives;
 mod disguise;
 mod distinct;
 mod fields;
@@ -11,6 +14,9 @@ mod innocent;
 mod keyblock;
 mod known;
 mod leased;
+mod manifest;
+mod markup;
+mod names;
 mod plain;
 mod prefilter;
 mod redact;
@@ -26,21 +32,21 @@ use std::sync::Arc;
 
 use serde_json::Value;
 
-use crate::call::Output;
+use crate::call::{Leases, Output};
 use crate::error::Failure;
 use crate::policy::Permit;
 
 use leased::Leased;
 
 pub use cap::Caps;
-pub use redact::Redactor;
+pub use redact::{Before, Redactor};
 pub use settings::{FieldPattern, LimitsSection, LogLimits, Pattern, ProcessLimits, RedactionSection};
 pub use tally::Redacted;
 
 /// Whether `argument` says that the one behind it is a secret, as `--password` does.
 #[must_use]
 pub fn takes_secret(argument: &str) -> bool {
-    commands::may_be_flag(argument) && known::Builtin::get().is_ok_and(|builtin| builtin.flag.is_match(argument))
+    commands::may_be_flag(argument) && known::Builtin::get().is_ok_and(|builtin| builtin.is_flag(argument))
 }
 
 /// Redacts and caps.
@@ -72,10 +78,12 @@ impl Guard {
     /// # Errors
     /// [`crate::error::Code::OverBudget`] when the output cannot be brought under the caps.
     pub fn release(&self, output: Output, permit: &Permit) -> Result<Released, Failure> {
-        let leased = Leased::new(&permit.leased())?;
+        let leased = Leased::new(&permit.leased().all())?;
         let limits = output.limits().iter().map(|limit| self.redactor.redact_text(limit, leased.as_ref())).collect();
+        let before = output.taken().list();
         let mut structured = output.into_structured();
-        let redactions = self.redactor.redact(&mut structured, leased.as_ref());
+        let mut redactions = self.redactor.redact(&mut structured, leased.as_ref());
+        redactions.extend(before.into_iter().map(|(by, field, count)| Redacted { by, field: field.to_owned(), count }));
         text::make_harmless(&mut structured);
         let (text, cuts) = self.caps.cut(&mut structured)?;
         Ok(Released { structured, text, redactions, cuts, limits })
@@ -84,7 +92,7 @@ impl Guard {
     /// A failure of a tool that may be told: its two messages without secrets.
     #[must_use]
     pub fn release_failure(&self, failure: Failure, permit: &Permit) -> Failure {
-        let leased = match Leased::new(&permit.leased()) {
+        let leased = match Leased::new(&permit.leased().all()) {
             Ok(leased) => leased,
             Err(failure) => return failure,
         };
@@ -100,10 +108,12 @@ impl Guard {
         }
     }
 
-    /// Redacts what a tool says on its way, which reaches the client before there is an output.
+    /// Redacts what a tool says on its way, which reaches the client before there is an output: what was leased for the
+    /// call by its value, and what has the form of a secret. What cannot be searched is not said.
     #[must_use]
-    pub fn redact_message(&self, message: &str) -> String {
-        let mut text = Value::from(self.redactor.redact_text(message, None));
+    pub fn redact_message(&self, message: &str, leases: &Leases) -> String {
+        let Ok(leased) = Leased::new(&leases.all()) else { return redact::REDACTED.to_owned() };
+        let mut text = Value::from(self.redactor.redact_text(message, leased.as_ref()));
         text::make_harmless(&mut text);
         text.as_str().unwrap_or_default().to_owned()
     }
@@ -165,9 +175,19 @@ mod tests {
     fn what_a_tool_says_on_its_way_holds_no_secret_and_steers_no_terminal() {
         let redactor = Redactor::new(&RedactionSection::default()).unwrap();
         let guard = Guard::new(redactor, Caps::new(&LimitsSection::default()));
-        let said = guard.redact_message("connecting with password=hunter2 to web01\u{1b}[2J");
+        let said = guard.redact_message("connecting with password=hunter2 to web01\u{1b}[2J", &Leases::default());
         assert!(said.starts_with("connecting with password=[REDACTED]") && !said.contains("hunter2"), "{said}");
         assert!(said.contains("web01") && !said.contains('\u{1b}'), "{said}");
+    }
+
+    #[test]
+    fn what_was_leased_is_in_no_message_whatever_it_looks_like() {
+        let redactor = Redactor::new(&RedactionSection { enabled: false, ..RedactionSection::default() }).unwrap();
+        let guard = Guard::new(redactor, Caps::new(&LimitsSection::default()));
+        let leases = Leases::default();
+        assert_eq!(guard.redact_message("as Correct Horse 42 to web01", &leases), "as Correct Horse 42 to web01");
+        leases.add(&crate::secret::Secret::new(b"Correct Horse 42".to_vec()));
+        assert_eq!(guard.redact_message("as Correct%20Horse 42 to web01", &leases), "as [REDACTED] to web01");
     }
 
     #[test]

@@ -4,12 +4,12 @@ use std::collections::HashMap;
 
 use serde_json::{Map, Value};
 
-use super::builtin::{ARGUMENT, BASIC, PRIVATE_KEY};
+use super::builtin::{ARGUMENT, BASIC, KUBERNETES, PRIVATE_KEY, TERRAFORM};
 use super::distinct::Distinct;
 use super::fields::Fields;
+use super::innocent;
 use super::redact::{REDACTED, Redactor};
 use super::tally::Tally;
-use super::{commands, innocent};
 
 /// Bytes of a name that a `value` may have beside it; behind a longer one, which nobody looks into, it goes.
 const LONGEST_NAME: usize = 256;
@@ -83,17 +83,13 @@ impl<'r, 'v> Walk<'r, 'v> {
 
     /// A list may be a command line: `["--password", "…"]`.
     fn items(&mut self, items: &'v mut [Value], place: usize) {
-        let flag = self.redactor.flag();
         let mut before: Option<String> = None;
         for item in items {
             let secret = before.take().is_some_and(|flag| match item.as_str() {
                 Some(text) => !text.starts_with('-') && !innocent::names_file(&flag, text),
                 None => may_be_secret(item),
             });
-            before = item
-                .as_str()
-                .filter(|text| commands::may_be_flag(text) && flag.is_some_and(|flag| flag.is_match(text)))
-                .map(str::to_owned);
+            before = item.as_str().filter(|text| self.redactor.is_flag(text)).map(str::to_owned);
             if secret { self.hide(item, ARGUMENT, place) } else { self.value(item, place) }
         }
     }
@@ -110,13 +106,18 @@ impl<'r, 'v> Walk<'r, 'v> {
         }
         // `{"name": "DB_PASSWORD", "value": "…"}` is as much a field as `{"DB_PASSWORD": "…"}`.
         let other = if members.contains_key("value") { self.named_beside(members, place) } else { None };
-        let web_key = self.redactor.keys() && members.contains_key("kty");
+        let web_key = self.redactor.has(PRIVATE_KEY) && members.contains_key("kty");
+        // What says of itself that it is a secret.
+        let manifest = self.redactor.has(KUBERNETES) && members.get("kind").is_some_and(|kind| kind == "Secret");
+        let sensitive = self.redactor.has(TERRAFORM) && members.get("sensitive").is_some_and(|yes| yes == true);
         for ((key, value), child) in members.iter_mut().zip(below) {
             let field = self.places.get(child).and_then(|child| child.field);
             let field = field.map(|field| self.redactor.fields().name(field));
             match if key == "value" { field.or(other) } else { field } {
                 Some(field) if may_be_secret(value) => self.hide(value, field, child),
                 _ if web_key && is_private_part(key) && value.is_string() => self.hide(value, PRIVATE_KEY, child),
+                _ if manifest && matches!(key.as_str(), "data" | "stringData") => self.hide_members(value, child),
+                _ if sensitive && key == "value" && may_be_secret(value) => self.hide(value, TERRAFORM, child),
                 _ if self.is_basic(key, value) => self.hide(value, BASIC, child),
                 _ => self.value(value, child),
             }
@@ -137,7 +138,7 @@ impl<'r, 'v> Walk<'r, 'v> {
 
     /// Where Docker and npm keep user and password in base64.
     fn is_basic(&self, key: &str, value: &Value) -> bool {
-        matches!(key, "auth" | "_auth") && self.redactor.basic() && value.as_str().is_some_and(innocent::is_basic)
+        matches!(key, "auth" | "_auth") && self.redactor.has(BASIC) && value.as_str().is_some_and(innocent::is_basic)
     }
 
     /// The place of the member `key`, which was the one at `position` the last time.
@@ -228,6 +229,18 @@ impl<'r, 'v> Walk<'r, 'v> {
     /// The names from the top to the place, with dots between them.
     pub(super) fn path(&self, place: usize) -> String {
         self.keys(place).join(".")
+    }
+
+    /// The values of an object, whose names stay.
+    fn hide_members(&mut self, value: &mut Value, place: usize) {
+        match value {
+            Value::Object(members) => {
+                let secrets = members.values_mut().filter(|value| may_be_secret(value));
+                secrets.for_each(|value| self.hide(value, KUBERNETES, place));
+            }
+            value if may_be_secret(value) => self.hide(value, KUBERNETES, place),
+            _ => {}
+        }
     }
 
     fn hide(&mut self, value: &mut Value, by: &'r str, place: usize) {

@@ -238,8 +238,8 @@ async fn forward(
             }
             step = steps.recv() => step,
         };
-        let Some(Step { done, total, message }) = step else { return };
-        let message = guard.redact_message(&message);
+        let Some(Step { done, total, message, leases }) = step else { return };
+        let message = guard.redact_message(&message, &leases);
         let mut params = ProgressNotificationParam::new(token.clone(), done).with_message(message);
         params.total = total;
         // A client that is gone is noticed by the transport, which then cancels the call.

@@ -117,6 +117,8 @@ struct Lines(Stamps);
 impl Format for Lines {
     type Entry = Entry;
 
+    const FIELD: &'static str = "entries.line";
+
     fn time(&self, line: &str) -> Option<Timestamp> {
         self.0.first(line)
     }

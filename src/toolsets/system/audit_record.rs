@@ -61,6 +61,15 @@ impl<'a> AuditRecord<'a> {
         })
     }
 
+    /// What is written in hexadecimal and long enough to hold a secret, and what it says.
+    pub(super) fn hidden(&self) -> Vec<(&'a str, String)> {
+        let plain = self.fields.iter().filter_map(|(_, value)| match value {
+            Value::Plain(text) if text.len() >= 16 => Some((*text, unhex(text)?)),
+            _ => None,
+        });
+        plain.collect()
+    }
+
     /// The command line of an EXECVE record: `argc=2 a0="ls" a1="-l"`.
     pub(super) fn arguments(&self) -> Option<String> {
         let count: usize = self.plain("argc").filter(|_| self.kind == "EXECVE")?.parse().ok()?;

@@ -211,8 +211,14 @@ struct Lines<'a> {
 impl Format for Lines<'_> {
     type Entry = Event;
 
+    const FIELD: &'static str = "events.message";
+
     fn time(&self, line: &str) -> Option<Timestamp> {
         Line::parse(&self.stamps, line).map(|line| line.time)
+    }
+
+    fn message(&self, line: &str) -> usize {
+        Line::parse(&self.stamps, line).map_or(0, |parsed| line.len().saturating_sub(parsed.message.len()))
     }
 
     fn entry(&self, line: &str) -> Option<Event> {

@@ -14,7 +14,7 @@ use super::quantity::moment;
 use super::query::{Ask, HostQuery};
 use crate::call::{Impact, ToolSpec};
 use crate::error::Failure;
-use crate::guard::{LimitsSection, Redactor};
+use crate::guard::{Before, LimitsSection};
 
 /// How to see what is left out.
 const NARROW: &str = "go on with offset, raise limit, or narrow with name or image";
@@ -206,7 +206,7 @@ impl HostQuery for Query {
         // A bill has them in a list of its own.
         let extent = if args.format == Format::List { extent } else { extent.scattered() };
         let whole = args.all && shown.len() == total && !engines.iter().any(Engine::failed);
-        let (cap, redactor) = (ask.limits.processes.max_cmdline_length, ask.host.redactor()?);
+        let (cap, redactor) = (ask.limits.processes.max_cmdline_length, ask.redactor("containers.command")?);
         let described = |(engine, one)| describe(engine, one, cap, &redactor);
         let (containers, bill) = match args.format {
             Format::List => (Some(shown.into_iter().map(described).collect()), None),
@@ -220,7 +220,7 @@ impl HostQuery for Query {
     }
 }
 
-fn describe(engine: usize, told: Told, cap: usize, redactor: &Redactor) -> Container {
+fn describe(engine: usize, told: Told, cap: usize, redactor: &Before<'_>) -> Container {
     let command = told.command.unwrap_or_default();
     // Before it is cut: half a secret has no form any more.
     let command = redactor.clean(&command);
@@ -338,7 +338,8 @@ mod tests {
     #[test]
     fn secrets_in_commands_go_before_the_cut() {
         let told = |command: String| Told { command: Some(command), ..Told::default() };
-        let redactor = Host::this().redactor().unwrap();
+        let taken = crate::call::Taken::default();
+        let redactor = Before::new(Host::this().redactor().unwrap(), &taken, "containers.command");
         let long = describe(0, told(format!("{} dop_v1_{}", "y".repeat(50), "a1b2c3d4".repeat(8))), 70, &redactor);
         assert_eq!((long.command, long.command_truncated), (format!("{} [REDACTED]", "y".repeat(50)), false));
         let cut = describe(0, told(format!("{} password=Qz7kLm9 end", "y".repeat(50))), 70, &redactor);

@@ -14,7 +14,7 @@ use super::query::{Ask, HostQuery};
 use super::unknown::unknown;
 use crate::call::{Impact, ToolSpec};
 use crate::error::Failure;
-use crate::guard::Redactor;
+use crate::guard::Before;
 
 /// The largest table that is read, in bytes; cron itself reads no more than 10000 lines.
 const TABLE_BYTES: u64 = 1 << 20;
@@ -197,7 +197,7 @@ impl Collected {
 
     fn table(&mut self, ask: &Ask<'_>, path: &str, table: Table<'_>, problem: Option<String>) -> Result<(), Failure> {
         let before = self.jobs.len();
-        let redactor = ask.host.redactor()?;
+        let redactor = ask.redactor("jobs.command")?;
         let passing = ask.passing();
         self.lines(ask, &redactor, path, table, problem);
         drop(passing);
@@ -205,7 +205,7 @@ impl Collected {
         ask.keep(self.jobs.iter().skip(before).map(size).sum())
     }
 
-    fn lines(&mut self, ask: &Ask<'_>, redactor: &Redactor, path: &str, table: Table<'_>, problem: Option<String>) {
+    fn lines(&mut self, ask: &Ask<'_>, redactor: &Before<'_>, path: &str, table: Table<'_>, problem: Option<String>) {
         let read = ask.host.file(path).and_then(|(file, about)| {
             let bytes = beginning(file, TABLE_BYTES)?;
             Ok((String::from_utf8_lossy(&bytes).into_owned(), about.len() > TABLE_BYTES))

@@ -115,7 +115,7 @@ impl HostQuery for Query {
             }
             if value.len() > VALUE_BYTES {
                 // Half a secret has no form any more.
-                value = ask.host.redactor()?.clean(&value).into_owned();
+                value = ask.redactor("env")?.clean(&value).into_owned();
                 let end = value.floor_char_boundary(VALUE_BYTES);
                 if end < value.len() {
                     value.truncate(end);

@@ -1,5 +1,6 @@
 //! `get_event_log`: the kernel's audit log, which says who did what, allowed or not. Sensitive: it has commands and paths.
 
+use std::borrow::Cow;
 use std::io::ErrorKind;
 
 use schemars::JsonSchema;
@@ -12,7 +13,7 @@ use super::query::{Ask, HostQuery};
 use crate::call::{Impact, ToolSpec};
 use crate::clock::Timestamp;
 use crate::error::Failure;
-use crate::guard::{LimitsSection, Redactor};
+use crate::guard::{Before, LimitsSection};
 
 /// Where auditd(8) writes.
 const LOG: &str = "var/log/audit/audit.log";
@@ -135,7 +136,7 @@ struct Event {
     /// The key of the rule that made the record.
     #[serde(skip_serializing_if = "Option::is_none")]
     key: Option<String>,
-    /// All that the record says, as it was written.
+    /// All that the record says, as it was written; what is in hexadecimal and has a secret in it is written out without.
     text: String,
     /// Whether the end of the text is missing.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
@@ -145,14 +146,45 @@ struct Event {
 /// Lines of the log, filtered.
 struct Lines<'a> {
     args: &'a Args,
-    redactor: &'a Redactor,
+    redactor: &'a Before<'a>,
 }
 
 impl Format for Lines<'_> {
     type Entry = Event;
 
+    const FIELD: &'static str = "events.text";
+
     fn time(&self, line: &str) -> Option<Timestamp> {
         AuditRecord::parse(line).map(|record| record.time)
+    }
+
+    /// Arguments and titles of processes are in hexadecimal, or each in quotes of its own: no form of a secret is seen there.
+    fn disclosed(&self, line: &str, redactor: &Before<'_>) -> Option<String> {
+        let record = AuditRecord::parse(line)?;
+        let quoted = |text: &str| {
+            let plain = text.chars().map(|c| {
+                if c.is_control() {
+                    ' '
+                } else if c == '"' {
+                    '\''
+                } else {
+                    c
+                }
+            });
+            format!("\"{}\"", plain.collect::<String>())
+        };
+        let arguments = record.arguments().map(|arguments| redactor.clean(&arguments).into_owned());
+        if let Some(clean) = arguments.filter(|clean| record.arguments().as_ref() != Some(clean)) {
+            let head = line.get(..line.find(" a0=")?)?;
+            return Some(format!("{head} cmd={}", quoted(&clean)));
+        }
+        let mut told: Option<String> = None;
+        for (written, plain) in record.hidden() {
+            if let Cow::Owned(clean) = redactor.clean(&plain) {
+                told = Some(told.as_deref().unwrap_or(line).replace(written, &quoted(&clean)));
+            }
+        }
+        told
     }
 
     fn entry(&self, line: &str) -> Option<Event> {
@@ -170,7 +202,7 @@ impl Format for Lines<'_> {
     }
 }
 
-fn describe(record: &AuditRecord<'_>, redactor: &Redactor) -> Event {
+fn describe(record: &AuditRecord<'_>, redactor: &Before<'_>) -> Event {
     // What is unset is written as the largest number.
     let number =
         |name: &str| record.plain(name).and_then(|text| text.parse().ok()).filter(|number| *number != u32::MAX);
@@ -255,7 +287,7 @@ impl HostQuery for Query {
         }
         let open = |path: &str| ask.host.file(path);
         let log = Log { open: &open, files: log_files::rotated(ask.host, LOG) };
-        let redactor = ask.host.redactor()?;
+        let redactor = ask.redactor("events.command")?;
         let lines = Lines { args: &args, redactor: &redactor };
         let found = log_files::read(ask, &log, &wanted, &lines)?;
         Ok(Answer { events: found.entries, files: found.files, left_out: found.left_out })

@@ -15,7 +15,7 @@ use super::log_filter::Wanted;
 use super::query::Ask;
 use crate::clock::Timestamp;
 use crate::error::Failure;
-use crate::guard::Redactor;
+use crate::guard::Before;
 pub(super) use names::values;
 use walk::{Next, Row, Walk};
 
@@ -308,7 +308,7 @@ fn go_through(
         Ok(walk) => walk,
         Err(stop) => return Ok(Err(stop)),
     };
-    let redactor = ask.host.redactor()?;
+    let redactor = ask.redactor("entries.message")?;
     let (mut steps, mut rows, mut bytes) = (0_u64, Vec::new(), 0_usize);
     loop {
         if steps.checked_rem(STRIDE) == Some(0) {
@@ -343,7 +343,7 @@ fn go_through(
 /// finds in a secret tells the secret, and half a secret has no form any more: so redaction is before either.
 fn settle(
     ask: &Ask<'_>,
-    redactor: &Redactor,
+    redactor: &Before<'_>,
     rows: &mut Vec<Row>,
     wanted: &Wanted,
     found: &mut Vec<Record>,

@@ -206,7 +206,7 @@ fn buffer(ask: &Ask<'_>, args: &Args, wanted: &Wanted) -> Looked {
     };
     let boot = ask.host.find("proc/stat").and_then(|text| KernelStat::parse(&text)?.boot_seconds);
     let mut newest = Newest::new(wanted.lines);
-    let (text, redactor) = (String::from_utf8_lossy(&bytes), ask.host.redactor()?);
+    let (text, redactor) = (String::from_utf8_lossy(&bytes), ask.redactor("entries.message")?);
     let records: Vec<Kmsg<'_>> = text.lines().filter_map(Kmsg::parse).collect();
     for records in records.chunks(TOGETHER) {
         ask.go_on()?;
@@ -325,8 +325,17 @@ struct Lines<'a> {
 impl Format for Lines<'_> {
     type Entry = Entry;
 
+    const FIELD: &'static str = "entries.message";
+
     fn time(&self, line: &str) -> Option<Timestamp> {
         Line::parse(&self.stamps, line).map(|line| line.time)
+    }
+
+    fn message(&self, line: &str) -> usize {
+        Line::parse(&self.stamps, line).map_or(0, |parsed| {
+            let uptime = parsed.message.strip_prefix('[').and_then(|rest| rest.split_once("] "));
+            line.len().saturating_sub(uptime.map_or(parsed.message, |(_, message)| message).len())
+        })
     }
 
     fn entry(&self, line: &str) -> Option<Entry> {

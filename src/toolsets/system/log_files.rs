@@ -17,7 +17,7 @@ use super::log_filter::{Newest, Wanted, looked_at};
 use super::query::Ask;
 use crate::clock::Timestamp;
 use crate::error::Failure;
-use crate::guard::Redactor;
+use crate::guard::Before;
 
 /// How many rotated forms of one log are looked at.
 const ROTATED: usize = 64;
@@ -39,8 +39,21 @@ pub(super) trait Format {
     /// What becomes of a line.
     type Entry;
 
+    /// Where the answer has the texts, as the audit log is to name it.
+    const FIELD: &'static str;
+
     /// The time that a line begins with; one that has none belongs to the time of the line before.
     fn time(&self, line: &str) -> Option<Timestamp>;
+
+    /// The byte at which the message begins.
+    fn message(&self, _line: &str) -> usize {
+        0
+    }
+
+    /// The line without the secrets in what it has in another form; `None` if there are none.
+    fn disclosed(&self, _line: &str, _redactor: &Before<'_>) -> Option<String> {
+        None
+    }
 
     /// The line in its parts; `None` when it does not fit what was asked for.
     fn entry(&self, line: &str) -> Option<Self::Entry>;
@@ -76,7 +89,7 @@ pub(super) fn read<F: Format>(
 ) -> Result<Found<F::Entry>, Failure> {
     let mut entries: Vec<F::Entry> = Vec::new();
     let (mut files, mut notes, mut left) = (Vec::new(), Vec::new(), 0_usize);
-    let redactor = ask.host.redactor()?;
+    let redactor = ask.redactor(F::FIELD)?;
     for path in &log.files {
         ask.go_on()?;
         let room = wanted.lines.saturating_sub(entries.len());
@@ -138,7 +151,7 @@ struct Scanned<E> {
 /// Goes through a text that has nothing left that goes over several lines and has to go.
 fn scan<F: Format>(
     ask: &Ask<'_>,
-    redactor: &Redactor,
+    redactor: &Before<'_>,
     text: &str,
     (wanted, room): (&Wanted, usize),
     format: &F,
@@ -159,7 +172,7 @@ fn scan<F: Format>(
             _ => {
                 let mut line = Cow::Borrowed(looked_at(line));
                 if wanted.has_pattern() {
-                    line = clean(redactor, line);
+                    line = clean(format, redactor, line);
                 }
                 if wanted.fits(&line) && format.entry(&line).is_some() {
                     newest.push(line);
@@ -176,16 +189,19 @@ fn scan<F: Format>(
         }
         passed = passed.saturating_add(line.len());
         // Without a pattern only the few that are given had to become clean.
-        let line = clean(redactor, line);
+        let line = clean(format, redactor, line);
         kept.extend(format.entry(&line).map(|entry| (size_of::<F::Entry>().saturating_add(line.len()), entry)));
     }
     Ok(Scanned { kept, dropped, reached })
 }
 
-fn clean<'t>(redactor: &Redactor, line: Cow<'t, str>) -> Cow<'t, str> {
-    match line {
-        Cow::Borrowed(line) => redactor.clean(line),
-        Cow::Owned(line) => Cow::Owned(line),
+fn clean<'t, F: Format>(format: &F, redactor: &Before<'_>, line: Cow<'t, str>) -> Cow<'t, str> {
+    // What is owned is clean already.
+    let Cow::Borrowed(line) = line else { return line };
+    let line = redactor.clean_message(line, |line| format.message(line));
+    match format.disclosed(&line, redactor) {
+        Some(plain) => Cow::Owned(plain),
+        None => line,
     }
 }
 

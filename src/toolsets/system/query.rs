@@ -17,10 +17,10 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use super::Host;
 use super::budget::{self, Allowance, Passing};
 use crate::admission::ResourcesSection;
-use crate::call::{Arguments, Impact, Output, Progress, Resource, ToolSpec};
+use crate::call::{Arguments, Impact, Output, Progress, Resource, Taken, ToolSpec};
 use crate::clock::Clock;
 use crate::error::{Code, Failure};
-use crate::guard::LimitsSection;
+use crate::guard::{Before, LimitsSection};
 use crate::policy::Permit;
 use crate::tools::Tool;
 
@@ -68,6 +68,8 @@ pub(super) struct Ask<'a> {
     pub(super) limits: &'a LimitsSection,
     /// Where to say how far it is.
     pub(super) progress: &'a Progress,
+    /// What was taken out of texts before they were filtered or cut.
+    pub(super) taken: &'a Taken,
 }
 
 impl Ask<'_> {
@@ -78,6 +80,14 @@ impl Ask<'_> {
     /// [`Code::Cancelled`] when nobody waits, [`Code::OverBudget`].
     pub(super) fn go_on(&self) -> Result<(), Failure> {
         budget::check()
+    }
+
+    /// For the texts of `field` that are filtered or cut before they are an answer: secrets go first, and it is noted.
+    ///
+    /// # Errors
+    /// [`Code::Config`], which a test keeps from happening.
+    pub(super) fn redactor(&self, field: &'static str) -> Result<Before<'_>, Failure> {
+        Ok(Before::new(self.host.redactor()?, self.taken, field))
     }
 
     /// Counts the bytes that are kept of what only passed through.
@@ -188,26 +198,30 @@ impl<Q: HostQuery> HostTool<Q> {
 
     async fn answer(&self, arguments: &Arguments, progress: &Progress) -> Result<Output, Failure> {
         let args: Q::Args = arguments.to()?;
+        let taken = Taken::default();
         if Q::AT_ONCE {
             let (host, limits) = (&self.host, &self.limits);
-            return Output::structured(&Q::answer(&Ask { host, limits, progress }, args)?);
+            let answer = Q::answer(&Ask { host, limits, progress, taken: &taken }, args)?;
+            return Ok(Output::structured(&answer)?.without(&taken));
         }
         let (thread, place) = self.admitted().await?;
         let (host, limits, progress) = (Arc::clone(&self.host), Arc::clone(&self.limits), progress.clone());
         let waiting = Waiting { stopped: Arc::default(), place: Place::new(place), hangs: self.hangs };
         let (stopped, place, allowance) = (Arc::clone(&waiting.stopped), waiting.place.clone(), self.allowance);
+        let noted = taken.clone();
         let task = tokio::task::spawn_blocking(move || {
             // Both are given back when the thread is, not when the caller goes away.
             let _taken = (thread, GivenBack(place));
             budget::within(allowance, &stopped, || {
-                let answer = Q::answer(&Ask { host: &host, limits: &limits, progress: &progress }, args)?;
+                let ask = Ask { host: &host, limits: &limits, progress: &progress, taken: &noted };
+                let answer = Q::answer(&ask, args)?;
                 Ok((answer, budget::cuts()))
             })
         });
         match task.await {
             Ok(answered) => {
                 let (answer, cuts) = answered?;
-                Ok(Output::structured(&answer)?.cut_by(cuts))
+                Ok(Output::structured(&answer)?.cut_by(cuts).without(&taken))
             }
             Err(error) => Err(Failure::new(Code::ToolFailed, "the query broke off").because(error)),
         }
@@ -312,7 +326,7 @@ pub(super) fn ask_within<Q: HostQuery>(
     Q::narrow(&mut spec, limits);
     let raw = arguments.as_object().cloned().unwrap_or_default();
     let args = crate::call::ArgumentSchema::of(&spec).parse(raw)?.to()?;
-    let answer = Q::answer(&Ask { host, limits, progress }, args)?;
+    let answer = Q::answer(&Ask { host, limits, progress, taken: &Taken::default() }, args)?;
     let answer = Output::structured(&answer)?.into_structured();
     let schema = serde_json::Value::Object((*spec.output_schema).clone());
     let validator = jsonschema::draft202012::options().should_validate_formats(true).build(&schema).unwrap();

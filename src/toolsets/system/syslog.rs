@@ -110,8 +110,14 @@ struct Lines<'a> {
 impl Format for Lines<'_> {
     type Entry = Entry;
 
+    const FIELD: &'static str = "entries.message";
+
     fn time(&self, line: &str) -> Option<Timestamp> {
         Line::parse(&self.stamps, line).map(|line| line.time)
+    }
+
+    fn message(&self, line: &str) -> usize {
+        Line::parse(&self.stamps, line).map_or(0, |parsed| line.len().saturating_sub(parsed.message.len()))
     }
 
     fn entry(&self, text: &str) -> Option<Entry> {

@@ -13,7 +13,7 @@ use super::unit_files::{self, Enablement, Tree, UnitFile};
 use super::unknown::unknown;
 use crate::call::{Impact, ToolSpec};
 use crate::error::{Code, Failure};
-use crate::guard::Redactor;
+use crate::guard::Before;
 
 /// Bytes of one command line that are shown.
 const COMMAND_BYTES: usize = 1024;
@@ -220,7 +220,7 @@ impl HostQuery for Query {
         }
         let (mut units, mut matching) = (Vec::new(), 0_usize);
         let most = args.limit.min(ask.limits.max_array_items);
-        let redactor = args.details.then(|| ask.host.redactor()).transpose()?;
+        let redactor = args.details.then(|| ask.redactor("units.details.exec_start")).transpose()?;
         for name in names {
             ask.go_on()?;
             let fits = named(name) && args.kind.is_none_or(|kind| name.ends_with(kind.ending()));
@@ -246,7 +246,7 @@ impl HostQuery for Query {
             matching = matching.saturating_add(1);
             if units.len() < most {
                 let alias_of = tree.target(name).map(str::to_owned);
-                units.push(Unit { alias_of, ..describe(ask, name, file, live, active, redactor.as_deref()) });
+                units.push(Unit { alias_of, ..describe(ask, name, file, live, active, redactor.as_ref()) });
             }
         }
         let failed = loaded.map(|units| units.values().filter(|unit| unit.active == Activity::Failed).count());
@@ -262,7 +262,7 @@ fn describe(
     file: Option<UnitFile>,
     live: Option<&Loaded>,
     active: Option<Activity>,
-    details: Option<&Redactor>,
+    details: Option<&Before<'_>>,
 ) -> Unit {
     let described = file.as_ref().and_then(|file| file.settings.last("Unit", "Description")).map(str::to_owned);
     let slice = file.as_ref().and_then(|file| file.settings.last("Service", "Slice")).map(str::to_owned);
@@ -281,7 +281,7 @@ fn describe(
     }
 }
 
-fn details(file: &UnitFile, redactor: &Redactor) -> Details {
+fn details(file: &UnitFile, redactor: &Before<'_>) -> Details {
     let settings = &file.settings;
     let last = |section: &str, key: &str| settings.last(section, key).map(str::to_owned);
     let words = |section: &str, key: &str| -> Vec<String> {
