@@ -13,7 +13,7 @@ use ruzstd::decoding::{FrameDecoder, StreamingDecoder};
 use super::Host;
 use super::budget;
 use super::host::beginning;
-use super::log_filter::{Newest, Wanted, looked_at};
+use super::log_filter::{Looked, Newest, Wanted, looked_at};
 use super::query::Ask;
 use crate::clock::Timestamp;
 use crate::error::Failure;
@@ -50,10 +50,8 @@ pub(super) trait Format {
 pub(super) struct Found<E> {
     /// The newest that fit, the oldest of them first.
     pub(super) entries: Vec<E>,
-    /// The files that were read, the newest first.
-    pub(super) files: Vec<String>,
-    /// What the answer lacks.
-    pub(super) left_out: Vec<String>,
+    /// Where they were looked for, and what the answer lacks.
+    pub(super) looked: Looked,
 }
 
 /// Where to read a log.
@@ -122,7 +120,7 @@ pub(super) fn read<F: Format>(
             Err(error) => notes.push(format!("/{path} could not be read: {}", why(&error))),
         }
     }
-    Ok(Found { entries, files, left_out: wanted.left_out(left, notes) })
+    Ok(Found { entries, looked: Looked { files, left_out: wanted.left_out(left, notes) } })
 }
 
 /// What a text has.

@@ -200,11 +200,9 @@ fn choices(schema: &Value) -> String {
     let mut said = Vec::new();
     for one in [schema.clone()].into_iter().chain(alternatives(schema)) {
         let plain = one["enum"].as_array().into_iter().flatten().filter(|value| !value.is_null());
-        said.extend(plain.map(|value| format!("`{}`", text(value))));
-        for choice in one["oneOf"].as_array().into_iter().flatten().filter(|choice| !choice["const"].is_null()) {
-            let meaning = text(&choice["description"]);
-            said.push(format!("`{}`: {}", text(&choice["const"]), meaning.trim_end_matches('.')));
-        }
+        // What they mean is in the description.
+        let told = |value: &&Value| text(&one["description"]).contains(&format!("{}: ", text(value)));
+        said.extend(plain.filter(|value| !told(value)).map(|value| format!("`{}`", text(value))));
     }
     if said.is_empty() { String::new() } else { format!(" {}.", said.join("; ")) }
 }
