@@ -185,11 +185,16 @@ mod tests {
         std::fs::write(log.join("syslog.4.gz"), "no gzip").unwrap();
         std::fs::write(log.join("syslog.5.zst"), "no zstd").unwrap();
         std::fs::create_dir(log.join("syslog.6")).unwrap();
+        std::fs::write(log.join("syslog.7.bz2"), "packed").unwrap();
         let answer = ask::<Query>(&Host::folder(root.path()), json!({})).unwrap();
         assert_eq!((messages(&answer), &answer["files"]), (vec!["good"], &json!(["/var/log/syslog"])));
         let said = answer["left_out"].as_array().unwrap();
-        assert_eq!(said.len(), 6, "{said:#?}");
-        assert!(said[2].as_str().unwrap().contains("packed in a way"), "{said:#?}");
+        assert_eq!(said.len(), 7, "{said:#?}");
+        assert!(said[6].as_str().unwrap().contains("packed in a way"), "{said:#?}");
+        assert!(
+            said[2].as_str().unwrap().contains("/var/log/syslog.3.xz could not be read: it is damaged"),
+            "{said:#?}"
+        );
     }
 
     #[test]
