@@ -160,7 +160,7 @@ mod tests {
         for (bytes, kind) in [
             (&one[..one.len() - 5], io::ErrorKind::UnexpectedEof),
             (&[one.as_slice(), b"more than a header".as_slice()].concat(), io::ErrorKind::InvalidData),
-            (b"packed".as_slice(), io::ErrorKind::InvalidData),
+            (b"this is no file of xz".as_slice(), io::ErrorKind::InvalidData),
             (&packed(WIDE), io::ErrorKind::Unsupported),
             (&packed(SHA), io::ErrorKind::Unsupported),
         ] {
