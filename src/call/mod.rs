@@ -8,6 +8,7 @@ mod resource;
 mod schema;
 mod spec;
 mod taken;
+mod tool_schema;
 
 use std::fmt;
 use std::sync::Arc;
@@ -25,9 +26,9 @@ pub use leases::Leases;
 pub use output::Output;
 pub use progress::{Progress, Step};
 pub use resource::Resource;
-pub use schema::ToolSchema;
 pub use spec::{Annotations, Impact, Needs, ToolSpec};
 pub use taken::Taken;
+pub use tool_schema::ToolSchema;
 
 /// Names one call in answers and in every audit record about it: 128 random bits.
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
