@@ -28,6 +28,8 @@ struct Place {
     /// The places below, in the order in which they were first met, which is that of every object of a list.
     below: Vec<usize>,
     by_key: HashMap<String, usize>,
+    /// Whether a member was met that says what another one is.
+    telling: bool,
 }
 
 /// A text of the value.
@@ -97,16 +99,18 @@ impl<'r, 'v> Walk<'r, 'v> {
             below = members.keys().map(|key| self.below(place, usize::MAX, key)).collect();
         }
         // `{"name": "DB_PASSWORD", "value": "…"}` is as much a field as `{"DB_PASSWORD": "…"}`.
-        let other = members.get("value").and_then(|_| members.get("name").or_else(|| members.get("key")));
+        let telling = self.places.get(place).is_some_and(|place| place.telling);
+        let told = |name: &str| telling.then(|| members.get(name)).flatten();
+        let other = told("value").and_then(|_| members.get("name").or_else(|| members.get("key")));
         let other = other.and_then(Value::as_str).filter(|name| name.len() <= LONGEST_NAME).map(str::to_owned);
         let other = other.and_then(|name| {
             let child = self.below(place, usize::MAX, &name);
             self.places.get(child).and_then(|child| child.field)
         });
-        let web_key = self.redactor.has(PRIVATE_KEY) && members.contains_key("kty");
+        let web_key = self.redactor.has(PRIVATE_KEY) && told("kty").is_some();
         // What says of itself that it is a secret.
-        let manifest = self.redactor.has(KUBERNETES) && members.get("kind").is_some_and(|kind| kind == "Secret");
-        let sensitive = self.redactor.has(TERRAFORM) && members.get("sensitive").is_some_and(|yes| yes == true);
+        let manifest = self.redactor.has(KUBERNETES) && told("kind").is_some_and(|kind| kind == "Secret");
+        let sensitive = self.redactor.has(TERRAFORM) && told("sensitive").is_some_and(|yes| yes == true);
         for ((key, value), child) in members.iter_mut().zip(below) {
             let field = self.places.get(child).and_then(|child| child.field);
             let field = if key == "value" { field.or(other) } else { field };
@@ -149,6 +153,7 @@ impl<'r, 'v> Walk<'r, 'v> {
         self.places.push(Place { above: place, key: key.to_owned(), field, clean, ..Place::default() });
         if let Some(above) = self.places.get_mut(place) {
             above.below.push(child);
+            above.telling |= matches!(key, "value" | "kty" | "kind" | "sensitive");
         }
         self.index(place);
         child
