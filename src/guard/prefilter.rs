@@ -160,7 +160,8 @@ impl Index {
     pub(super) fn new<'a, W: IntoIterator<Item = &'a str>, L: IntoIterator<Item = &'a str>>(
         rules: impl Iterator<Item = (W, L)>,
     ) -> Result<Self, Failure> {
-        let (mut words, mut literals): (BTreeMap<&str, Vec<usize>>, BTreeMap<&str, Vec<usize>>) = Default::default();
+        let mut words: BTreeMap<&str, Vec<usize>> = BTreeMap::new();
+        let mut literals: BTreeMap<&str, Vec<usize>> = BTreeMap::new();
         for (rule, (any_case, own_case)) in rules.enumerate() {
             any_case.into_iter().for_each(|word| words.entry(word).or_default().push(rule));
             own_case.into_iter().for_each(|literal| literals.entry(literal).or_default().push(rule));

@@ -326,7 +326,7 @@ mod tests {
         let found = events(&records, json!({}));
         assert_eq!(found[0]["command"], "mysql -uroot -p[REDACTED]");
         assert_eq!(found[0]["text"], "proctitle=\"mysql -uroot -p[REDACTED]\"");
-        assert_eq!(events(&records, json!({"pattern": &title[30..44]})), json!([]));
+        assert_eq!(events(&records, json!({"pattern": title.get(30..44)})), json!([]));
         let plain = hex("nginx: worker\0process");
         let found = events(&[("PROCTITLE", &*format!("proctitle={plain}"))], json!({}));
         assert_eq!(
