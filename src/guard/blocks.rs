@@ -14,7 +14,7 @@ use super::names::{NAME, SHORT_NAME};
 use super::redact::REDACTED;
 
 /// Words without which none of these is there, besides those of the names; in any case.
-pub(super) const WORDS: [&str; 4] = ["private key", "ls0tls1crudjti", "private-lines", "\"sensitive\""];
+pub(super) const WORDS: [&str; 4] = ["private key", "ls0tls1crudjti", "private-lines", "sensitive"];
 /// Names the rules about headers.
 const HEADER: &str = "authorization";
 /// Lines of one secret that are looked at.

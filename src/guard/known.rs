@@ -138,7 +138,7 @@ impl Builtin {
     }
 
     /// Applies to a line the rules whose words it has, until nothing changes any more.
-    pub(super) fn apply<'r>(&self, active: &[bool], line: &str, found: &mut Vec<(&'r str, u64)>) -> Option<String> {
+    pub(super) fn apply(&self, active: &[bool], line: &str, found: &mut Vec<(&str, u64)>) -> Option<String> {
         let mut clean: Option<String> = None;
         for _ in 0..PASSES {
             let mut changed = false;

@@ -15,14 +15,19 @@ const TOGETHER: usize = 32;
 /// Letters of a literal that are searched for.
 const LETTERS: usize = 4;
 /// Letters that many words have: searching for these takes the place of searching for each of the words.
-const SHARED: [&str; 7] = ["pass", "pw", "secr", "oken", "key", "oriz", "htok"];
+const SHARED: [&str; 6] = ["pass", "pw", "secr", "oken", "oriz", "htok"];
+/// Letters and signs in what daemons write, the most common first.
+const COMMON: &[u8] = b"e tainosr0l1cd2:.-up/m=345_g6789hfby\"wv,k()[]'x@jqz";
 /// Bytes that are searched by all searchers before the next: they stay near the processor meanwhile.
 const BLOCK: usize = 16 << 10;
 
 /// Parts of the literals, in small letters, in as many searchers as they need.
 pub(super) struct Prefilter {
-    searchers: Vec<Either>,
+    searchers: Vec<(Either, Vec<Wholes>)>,
 }
+
+/// The literals that have one part, in small letters, each with where the part begins in it.
+type Wholes = Vec<(Vec<u8>, usize)>;
 
 /// A searcher of many bytes at a time, or for processors without the means one of a byte at a time.
 enum Either {
@@ -36,14 +41,21 @@ impl Prefilter {
     /// # Errors
     /// [`Code::Internal`] when there are too many.
     pub(super) fn new<'a>(literals: impl Iterator<Item = &'a str>) -> Result<Self, Failure> {
-        let all: BTreeSet<String> = literals.map(|literal| part(&literal.to_ascii_lowercase())).collect();
+        let all: BTreeSet<String> = literals.map(str::to_ascii_lowercase).collect();
+        let mut parts: BTreeMap<String, Wholes> = BTreeMap::new();
+        for literal in all {
+            let part = part(&literal);
+            let at = literal.find(&part).unwrap_or_default();
+            parts.entry(part).or_default().push((literal.into_bytes(), at));
+        }
         // Short ones apart: the shortest of a searcher says how closely it can look.
-        let mut all: Vec<String> = all.into_iter().collect();
-        all.sort_by_key(|literal| literal.len());
+        let mut parts: Vec<(String, Wholes)> = parts.into_iter().collect();
+        parts.sort_by_key(|(part, _)| part.len());
         let mut searchers = Vec::new();
-        for same in all.chunk_by(|one, other| one.len() == other.len()) {
+        for same in parts.chunk_by(|(one, _), (other, _)| one.len() == other.len()) {
             for some in same.chunks(TOGETHER) {
-                searchers.push(Either::new(some)?);
+                let (parts, wholes): (Vec<String>, Vec<Wholes>) = some.iter().cloned().unzip();
+                searchers.push((Either::new(&parts)?, wholes));
             }
         }
         Ok(Self { searchers })
@@ -60,9 +72,13 @@ impl Prefilter {
             };
             small.clear();
             small.extend(rest.iter().take(length).map(u8::to_ascii_lowercase));
-            for searcher in &self.searchers {
+            for (searcher, wholes) in &self.searchers {
                 let mut from = 0;
-                while let Some(found) = searcher.find(&small, from) {
+                while let Some((found, part)) = searcher.find(&small, from) {
+                    if !wholes.get(part).is_none_or(|wholes| is_whole(&small, found, wholes)) {
+                        from = found.saturating_add(1);
+                        continue;
+                    }
                     let line = line_at(text, start.saturating_add(found));
                     from = line.end.saturating_sub(start);
                     lines.push(line);
@@ -79,10 +95,25 @@ impl Prefilter {
     }
 }
 
+/// Whether one of the literals stands where its part was found.
+fn is_whole(text: &[u8], found: usize, wholes: &Wholes) -> bool {
+    wholes.iter().any(|(literal, at)| {
+        let start = found.checked_sub(*at);
+        start.and_then(|start| text.get(start..)).is_some_and(|rest| rest.starts_with(literal))
+    })
+}
+
 /// The letters of a literal that are searched for.
 fn part(literal: &str) -> String {
     let shared = SHARED.iter().find(|shared| literal.contains(*shared)).copied();
-    shared.unwrap_or_else(|| literal.get(..LETTERS).unwrap_or(literal)).to_owned()
+    let windows = literal.as_bytes().windows(LETTERS).filter_map(|window| std::str::from_utf8(window).ok());
+    let rarest = || windows.max_by_key(|window| window.bytes().map(rarity).sum::<usize>()).unwrap_or(literal);
+    shared.unwrap_or_else(rarest).to_owned()
+}
+
+/// How rare a letter is in what daemons write.
+fn rarity(letter: u8) -> usize {
+    COMMON.iter().position(|common| *common == letter).unwrap_or(COMMON.len())
 }
 
 impl Either {
@@ -94,13 +125,16 @@ impl Either {
         }
     }
 
-    /// Where the first literal at or after `from` begins.
-    fn find(&self, text: &[u8], from: usize) -> Option<usize> {
+    /// Where the first literal at or after `from` begins, and which it is.
+    fn find(&self, text: &[u8], from: usize) -> Option<(usize, usize)> {
         let span = Span { start: from, end: text.len() };
         match self {
-            Self::Packed(searcher) => searcher.find_in(text, span).map(|found| found.start()),
+            Self::Packed(searcher) => {
+                searcher.find_in(text, span).map(|found| (found.start(), found.pattern().as_usize()))
+            }
             Self::Automaton(automaton) => {
-                automaton.find(aho_corasick::Input::new(text).span(span)).map(|found| found.start())
+                let found = automaton.find(aho_corasick::Input::new(text).span(span));
+                found.map(|found| (found.start(), found.pattern().as_usize()))
             }
         }
     }
@@ -126,7 +160,8 @@ impl Index {
     pub(super) fn new<'a, W: IntoIterator<Item = &'a str>, L: IntoIterator<Item = &'a str>>(
         rules: impl Iterator<Item = (W, L)>,
     ) -> Result<Self, Failure> {
-        let (mut words, mut literals): (BTreeMap<&str, Vec<usize>>, BTreeMap<&str, Vec<usize>>) = Default::default();
+        let mut words: BTreeMap<&str, Vec<usize>> = BTreeMap::new();
+        let mut literals: BTreeMap<&str, Vec<usize>> = BTreeMap::new();
         for (rule, (any_case, own_case)) in rules.enumerate() {
             any_case.into_iter().for_each(|word| words.entry(word).or_default().push(rule));
             own_case.into_iter().for_each(|literal| literals.entry(literal).or_default().push(rule));

@@ -31,6 +31,8 @@ struct Place {
     /// The places below, in the order in which they were first met, which is that of every object of a list.
     below: Vec<usize>,
     by_key: HashMap<String, usize>,
+    /// Whether a member was met that says what another one is.
+    telling: bool,
 }
 
 /// A text of the value.
@@ -105,11 +107,13 @@ impl<'r, 'v> Walk<'r, 'v> {
             below = members.keys().map(|key| self.below(place, usize::MAX, key)).collect();
         }
         // `{"name": "DB_PASSWORD", "value": "…"}` is as much a field as `{"DB_PASSWORD": "…"}`.
-        let other = if members.contains_key("value") { self.named_beside(members, place) } else { None };
-        let web_key = self.redactor.has(PRIVATE_KEY) && members.contains_key("kty");
+        let telling = self.places.get(place).is_some_and(|place| place.telling);
+        let told = |name: &str| telling.then(|| members.get(name)).flatten();
+        let other = if told("value").is_some() { self.named_beside(members, place) } else { None };
+        let web_key = self.redactor.has(PRIVATE_KEY) && told("kty").is_some();
         // What says of itself that it is a secret.
-        let manifest = self.redactor.has(KUBERNETES) && members.get("kind").is_some_and(|kind| kind == "Secret");
-        let sensitive = self.redactor.has(TERRAFORM) && members.get("sensitive").is_some_and(|yes| yes == true);
+        let manifest = self.redactor.has(KUBERNETES) && told("kind").is_some_and(|kind| kind == "Secret");
+        let sensitive = self.redactor.has(TERRAFORM) && told("sensitive").is_some_and(|yes| yes == true);
         for ((key, value), child) in members.iter_mut().zip(below) {
             let field = self.places.get(child).and_then(|child| child.field);
             let field = field.map(|field| self.redactor.fields().name(field));
@@ -164,6 +168,7 @@ impl<'r, 'v> Walk<'r, 'v> {
         self.places.push(Place { above: place, key: key.to_owned(), field, clean, ..Place::default() });
         if let Some(above) = self.places.get_mut(place) {
             above.below.push(child);
+            above.telling |= matches!(key, "value" | "kty" | "kind" | "sensitive");
         }
         self.index(place);
         child

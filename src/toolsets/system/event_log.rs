@@ -141,8 +141,9 @@ impl Format for Lines<'_> {
             });
             format!("\"{}\"", plain.collect::<String>())
         };
-        let arguments = record.arguments().map(|arguments| redactor.clean(&arguments).into_owned());
-        if let Some(clean) = arguments.filter(|clean| record.arguments().as_ref() != Some(clean)) {
+        if let Some(arguments) = record.quoted_arguments()
+            && let Cow::Owned(clean) = redactor.clean(&arguments)
+        {
             let head = line.get(..line.find(" a0=")?)?;
             return Some(format!("{head} cmd={}", quoted(&clean)));
         }
@@ -249,5 +250,63 @@ impl HostQuery for Query {
         let lines = Lines { args: &args, redactor: &redactor };
         let found = log_files::read(ask, &log, &wanted, &lines)?;
         Ok(Answer { events: found.entries, looked: found.looked })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::clock::Clock;
+    use crate::toolsets::system::Host;
+    use crate::toolsets::system::query::ask;
+
+    /// What the log answers that has these records, of now.
+    fn events(records: &[(&str, &str)], arguments: serde_json::Value) -> serde_json::Value {
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::create_dir_all(folder.path().join("var/log/audit")).unwrap();
+        let seconds = Clock::system().now().millis() / 1000;
+        let line = |(kind, text): &(&str, &str)| format!("type={kind} msg=audit({seconds}.000:7): {text}\n");
+        let lines: String = records.iter().map(line).collect();
+        std::fs::write(folder.path().join("var/log/audit/audit.log"), lines).unwrap();
+        ask::<Query>(&Host::folder(folder.path()), arguments).unwrap()["events"].clone()
+    }
+
+    fn hex(text: &str) -> String {
+        text.bytes().map(|byte| format!("{byte:02X}")).collect()
+    }
+
+    #[test]
+    fn a_secret_in_hexadecimal_is_in_no_field_and_is_not_found_by_a_pattern() {
+        let title = hex("mysql\0-uroot\0-pVq3LmWz8");
+        let records = [("PROCTITLE", &*format!("proctitle={title}"))];
+        let found = events(&records, json!({}));
+        assert_eq!(found[0]["command"], "mysql -uroot -p[REDACTED]");
+        assert_eq!(found[0]["text"], "proctitle=\"mysql -uroot -p[REDACTED]\"");
+        assert_eq!(events(&records, json!({"pattern": title.get(30..44)})), json!([]));
+        let plain = hex("nginx: worker\0process");
+        let found = events(&[("PROCTITLE", &*format!("proctitle={plain}"))], json!({}));
+        assert_eq!(
+            (&found[0]["text"], &found[0]["command"]),
+            (&json!(format!("proctitle={plain}")), &json!("nginx: worker process"))
+        );
+    }
+
+    #[test]
+    fn a_secret_among_arguments_in_quotes_of_their_own_is_in_no_field() {
+        let hidden = hex("Correct Horse 42");
+        for (text, wanted) in [
+            (r#"argc=3 a0="app" a1="--password" a2="Vq3LmWz8""#.to_owned(), "app --password [REDACTED]"),
+            (format!(r#"argc=3 a0="sshpass" a1="-p" a2={hidden}"#), "sshpass -p [REDACTED]"),
+            (r#"argc=2 a0="mysql" a1="-pVq3LmWz8""#.to_owned(), "mysql -p[REDACTED]"),
+        ] {
+            let found = events(&[("EXECVE", &text)], json!({}));
+            assert_eq!(found[0]["command"], wanted, "{text}");
+            let shown = found[0]["text"].as_str().unwrap();
+            assert!(shown.ends_with(&format!("cmd=\"{wanted}\"")) && shown.starts_with("argc="), "{shown}");
+        }
+        let plain = r#"argc=2 a0="ls" a1="-l""#;
+        assert_eq!(events(&[("EXECVE", plain)], json!({}))[0]["text"], plain);
     }
 }
