@@ -244,7 +244,9 @@ impl Tool for Bad {
     async fn run(&self, _: &Permit, _: &Progress) -> Result<Output, Failure> {
         match &*self.0.name {
             "panics" => panic!("a defect"),
-            "floods" => Output::structured(&json!({ "text": "app: password=Vq3LmWz8 token=Vq3LmWz8\n".repeat(40_000) })),
+            "floods" => {
+                Output::structured(&json!({ "text": "app: password=Vq3LmWz8 token=Vq3LmWz8\n".repeat(40_000) }))
+            }
             _ => std::future::pending().await,
         }
     }
