@@ -4,6 +4,7 @@ mod arguments;
 mod output;
 mod progress;
 mod resource;
+mod schema;
 mod spec;
 
 use std::fmt;

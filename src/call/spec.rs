@@ -4,11 +4,11 @@ use std::borrow::Cow;
 use std::sync::Arc;
 use std::time::Duration;
 
-use schemars::generate::SchemaSettings;
-use schemars::transform::RecursiveTransform;
-use schemars::{JsonSchema, Schema};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
+
+use super::schema;
 
 /// How much a query may cost the host; each class has its own time, processor time, memory, and number at a time.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize, JsonSchema)]
@@ -143,8 +143,8 @@ impl ToolSpec {
             name: name.into(),
             title: title.into(),
             description: description.into(),
-            input_schema: Arc::new(object_schema::<A>()),
-            output_schema: Arc::new(object_schema::<R>()),
+            input_schema: Arc::new(schema::of_arguments::<A>()),
+            output_schema: Arc::new(schema::of_answer::<R>()),
             annotations: Annotations::QUERY,
             impact,
             sensitive: false,
@@ -199,53 +199,5 @@ impl ToolSpec {
     pub fn better_with(mut self, capability: &'static str) -> Self {
         self.needs.capabilities.push(capability);
         self
-    }
-}
-
-/// JSON Schema knows formats of strings only: `uint64` and the like say nothing to a client, and many warn of each. What
-/// range a number has is in `minimum` and `maximum`.
-fn without_formats_of_numbers(schema: &mut Schema) {
-    let is_text = match schema.get("type") {
-        Some(Value::String(kind)) => kind == "string",
-        Some(Value::Array(kinds)) => kinds.iter().any(|kind| kind == "string"),
-        _ => false,
-    };
-    if !is_text {
-        schema.remove("format");
-    }
-}
-
-fn object_schema<T: JsonSchema>() -> Map<String, Value> {
-    let settings = SchemaSettings::draft2020_12()
-        .with(|settings| settings.inline_subschemas = true)
-        .with_transform(RecursiveTransform(without_formats_of_numbers));
-    let mut schema = match settings.into_generator().into_root_schema_for::<T>().to_value() {
-        Value::Object(schema) => schema,
-        _ => Map::new(),
-    };
-    schema.remove("title");
-    // MCP demands `type: object` at the root of both schemas.
-    schema.entry("type").or_insert_with(|| Value::from("object"));
-    schema
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_schema_names_no_format_of_a_number() {
-        #[derive(JsonSchema)]
-        #[expect(dead_code, reason = "only its schema counts")]
-        struct Reading {
-            count: u64,
-            parts: Vec<Option<u32>>,
-            share: f64,
-            #[schemars(extend("format" = "date-time"))]
-            at: String,
-        }
-        let text = Value::from(object_schema::<Reading>()).to_string();
-        assert_eq!(text.matches("\"format\"").count(), 1, "{text}");
-        assert!(text.contains("\"date-time\"") && text.contains("\"minimum\":0"), "{text}");
     }
 }

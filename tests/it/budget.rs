@@ -74,4 +74,7 @@ fn a_file_system_whose_server_is_gone_costs_the_threads_of_one_query_and_nothing
     assert_eq!(running.end(Duration::from_secs(20)).status, 0, "what hangs does not keep it from ending");
     let audit = fs::read_to_string(home.path().join("audit.jsonl")).unwrap();
     assert_eq!(audit.matches("\"reason\":\"timed_out\"").count(), 10, "{audit}");
+    let limits = audit.lines().filter(|line| line.contains("\"event\":\"limit_exceeded\""));
+    let said = limits.filter(|line| line.contains("the query took longer than 150 ms")).count();
+    assert_eq!(said, 10, "{audit}");
 }

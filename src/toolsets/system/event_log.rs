@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::audit_record::AuditRecord;
 use super::log_files::{self, Format, Log};
-use super::log_filter::{self, Asked, USUAL, Wanted, shown};
+use super::log_filter::{self, Asked, Looked, Wanted, shown};
 use super::query::{Ask, HostQuery};
 use crate::call::{Impact, ToolSpec};
 use crate::clock::Timestamp;
@@ -20,7 +20,7 @@ const LOG: &str = "var/log/audit/audit.log";
 pub(super) struct Query;
 
 /// Which events.
-#[derive(Deserialize, JsonSchema)]
+#[derive(Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub(super) struct Args {
     /// Only records of this type, such as USER_LOGIN, USER_AUTH, SYSCALL, AVC, EXECVE or CONFIG_CHANGE.
@@ -34,40 +34,9 @@ pub(super) struct Args {
     key: Option<String>,
     /// Only what was done (true) or what was refused or failed (false).
     success: Option<bool>,
-    /// Only records that contain this text, in capitals or not.
-    #[schemars(length(min = 1, max = 512))]
-    pattern: Option<String>,
-    /// Take the pattern for a regular expression (syntax of Rust's regex crate) and not for plain text.
-    regex: bool,
-    /// Only records from this moment on: RFC 3339, such as 2025-11-03T06:12:56Z.
-    #[schemars(length(max = 64))]
-    since: Option<String>,
-    /// Only records up to this moment: RFC 3339.
-    #[schemars(length(max = 64))]
-    until: Option<String>,
-    /// Only records of so many last minutes; `since` goes before it.
-    #[schemars(range(min = 1, max = 5_256_000))]
-    minutes: Option<u32>,
-    /// Most records to give: the newest that fit.
-    #[schemars(range(min = 1))]
-    lines: usize,
-}
-
-impl Default for Args {
-    fn default() -> Self {
-        Self {
-            r#type: None,
-            user: None,
-            key: None,
-            success: None,
-            pattern: None,
-            regex: false,
-            since: None,
-            until: None,
-            minutes: None,
-            lines: USUAL,
-        }
-    }
+    /// Time, text and number.
+    #[serde(flatten)]
+    asked: Asked,
 }
 
 /// Records of the audit log.
@@ -75,10 +44,9 @@ impl Default for Args {
 pub(super) struct Answer {
     /// The newest records that fit, the oldest of them first. Records of one event have one serial number.
     events: Vec<Event>,
-    /// The files they were looked for in, the newest first.
-    files: Vec<String>,
-    /// What the answer lacks and how to narrow; empty when nothing is missing.
-    left_out: Vec<String>,
+    /// Where it was looked, and what is missing.
+    #[serde(flatten)]
+    looked: Looked,
 }
 
 /// One record.
@@ -232,17 +200,7 @@ impl HostQuery for Query {
     }
 
     fn answer(ask: &Ask<'_>, args: Args) -> Result<Answer, Failure> {
-        let wanted = Wanted::new(
-            ask,
-            &Asked {
-                since: args.since.as_deref(),
-                until: args.until.as_deref(),
-                minutes: args.minutes,
-                pattern: args.pattern.as_deref(),
-                regex: args.regex,
-                lines: args.lines,
-            },
-        )?;
+        let wanted = Wanted::new(ask, &args.asked)?;
         let missing = match ask.host.names("var/log/audit").map_err(|error| error.kind()) {
             Ok(_) => None,
             Err(ErrorKind::PermissionDenied) => {
@@ -251,13 +209,13 @@ impl HostQuery for Query {
             Err(_) => Some("this host has no /var/log/audit, so auditd does not run on it: ask get_auth_logs"),
         };
         if let Some(what) = missing {
-            return Ok(Answer { events: Vec::new(), files: Vec::new(), left_out: vec![what.to_owned()] });
+            return Ok(Answer { events: Vec::new(), looked: Looked::without(what) });
         }
         let open = |path: &str| ask.host.file(path);
         let log = Log { open: &open, files: log_files::rotated(ask.host, LOG) };
         let redactor = ask.host.redactor()?;
         let lines = Lines { args: &args, redactor: &redactor };
         let found = log_files::read(ask, &log, &wanted, &lines)?;
-        Ok(Answer { events: found.entries, files: found.files, left_out: found.left_out })
+        Ok(Answer { events: found.entries, looked: found.looked })
     }
 }

@@ -11,7 +11,7 @@ use super::Host;
 use super::budget;
 use super::journal_file::{Entry, Field, JournalFile, List, Stop};
 use super::log_files::why;
-use super::log_filter::Wanted;
+use super::log_filter::{Looked, Wanted};
 use super::query::Ask;
 use crate::clock::Timestamp;
 use crate::error::Failure;
@@ -131,10 +131,8 @@ impl Record {
 pub(super) struct Found {
     /// The newest that fit, the oldest of them first.
     pub(super) records: Vec<Record>,
-    /// The files they were looked for in.
-    pub(super) files: Vec<String>,
-    /// What the answer lacks.
-    pub(super) left_out: Vec<String>,
+    /// Where they were looked for, and what the answer lacks.
+    pub(super) looked: Looked,
 }
 
 /// The journal's files. None is kept open: a host may have hundreds.
@@ -293,7 +291,7 @@ pub(super) fn search(ask: &Ask<'_>, wanted: &Wanted, conditions: &[Condition]) -
                 .to_owned(),
         );
     }
-    Ok(Some(Found { records, files: read, left_out }))
+    Ok(Some(Found { records, looked: Looked { files: read, left_out } }))
 }
 
 /// Fills `found`, the newest first; whether there may be more.

@@ -1,5 +1,5 @@
-//! `get_network_config`: interfaces, routes, rules and neighbours. The kernel has files for most of it; rules and the
-//! neighbours of IPv6 it tells to ip(8) only, which is asked where the host has it.
+//! `get_network_config`: interfaces, routes, rules and neighbours. The kernel has files for most of it; rules, the
+//! neighbours of IPv6 and the states of all neighbours it tells to ip(8) only, which is asked where the host has it.
 
 use std::collections::BTreeSet;
 use std::ops::ControlFlow;
@@ -147,8 +147,18 @@ impl HostQuery for Query {
         let mut not_shown = Vec::new();
         let rules = rules(ask.host, &mut not_shown);
         ask.go_on()?;
-        let mut neighbours = each(ask, "proc/net/arp", routes::neighbour)?;
-        neighbours.extend(neighbours_ipv6(ask.host, &mut not_shown));
+        let mut neighbours = match neighbours(ask.host, "-4") {
+            Ok(found) => found,
+            Err(why) => {
+                let what = "of neighbours of IPv4 only whether they have a hardware address";
+                not_shown.push(format!("{what}, not whether they still answer: {why}"));
+                each(ask, "proc/net/arp", routes::neighbour)?
+            }
+        };
+        match self::neighbours(ask.host, "-6") {
+            Ok(found) => neighbours.extend(found),
+            Err(why) => not_shown.push(format!("neighbours of IPv6: {why}")),
+        }
         let limit = args.limit.min(ask.limits.max_array_items);
         let forwards = |path: &str| ask.host.number(path).map(|on: u8| on != 0);
         let tables: BTreeSet<String> = each(ask, "proc/net/fib_trie", routes::table)?.into_iter().collect();
@@ -234,20 +244,15 @@ impl Rule {
     }
 }
 
-fn neighbours_ipv6(host: &Host, not_shown: &mut Vec<String>) -> Vec<Neighbour> {
+/// The neighbours of one family in the words of ip-neighbour(8).
+fn neighbours(host: &Host, family: &str) -> Result<Vec<Neighbour>, String> {
     let parse = |one: &Value| {
         let text = |name: &str| one.get(name).and_then(Value::as_str).map(str::to_owned);
         let states = one.get("state").and_then(Value::as_array).into_iter().flatten().filter_map(Value::as_str);
         let state = states.collect::<Vec<_>>().join(" ").to_lowercase();
         Some(Neighbour { address: text("dst")?, mac_address: text("lladdr"), interface: text("dev")?, state })
     };
-    match asked(host, &["-json", "-6", "neigh", "show"]) {
-        Ok(list) => list.iter().take(KEPT).filter_map(parse).collect(),
-        Err(why) => {
-            not_shown.push(format!("neighbours of IPv6: {why}"));
-            Vec::new()
-        }
-    }
+    Ok(asked(host, &["-json", family, "neigh", "show"])?.iter().take(KEPT).filter_map(parse).collect())
 }
 
 #[cfg(test)]
@@ -293,8 +298,8 @@ mod tests {
         assert_eq!(
             answer["neighbours"]["list"],
             json!([
-                {"address": "10.0.2.2", "mac_address": "52:55:0a:00:02:02", "interface": "eth0", "state": "complete"},
-                {"address": "10.0.2.9", "interface": "eth0", "state": "incomplete"},
+                {"address": "10.0.2.2", "mac_address": "52:55:0a:00:02:02", "interface": "eth0", "state": "reachable"},
+                {"address": "10.0.2.9", "interface": "eth0", "state": "failed"},
                 {"address": "fe80::2", "mac_address": "52:56:00:00:00:02", "interface": "eth0", "state": "stale"},
             ])
         );
@@ -310,6 +315,8 @@ mod tests {
         let answer = ask::<Query>(&Host::fixture("rpi-arm"), json!({"limit": 1})).unwrap();
         assert_eq!(answer["routes"]["left_out"], 1);
         assert_eq!(answer.get("rules"), None);
-        assert_eq!(answer["not_shown"].as_array().unwrap().len(), 2);
+        assert_eq!(answer["not_shown"].as_array().unwrap().len(), 3);
+        assert_eq!(answer["neighbours"]["list"][0]["state"], "complete");
+        assert!(answer["not_shown"][1].as_str().unwrap().contains("not whether they still answer"), "{answer}");
     }
 }

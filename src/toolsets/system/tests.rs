@@ -135,7 +135,11 @@ fn a_name_that_the_host_does_not_have_is_refused_with_those_that_it_has() {
         ("get_ssh_config", json!({"user": "ghost"}), "no account in /etc/passwd ghost; there are "),
         ("get_open_files", json!({"pid": 99_999}), "no such process, or it has gone; get_processes lists"),
         ("get_env_vars", json!({"pid": 99_999}), "process 99999: there is no such process"),
-        ("get_journal_logs", json!({"unit": "ngnix"}), "no unit in the journal ngnix.service; there are nginx"),
+        (
+            "get_journal_logs",
+            json!({"unit": "ngnix"}),
+            "no unit in the journal ngnix.service; there are init.scope, nginx.service",
+        ),
     ] {
         let failure = ask_one(query, &host, arguments.clone()).unwrap().expect_err(query);
         assert_eq!(failure.code(), Code::ToolFailed, "{query} {arguments}");
@@ -211,6 +215,9 @@ fn described(place: &str, schema: &Value) {
         assert!(property["description"].is_string(), "{place} has no description");
         described(&place, property);
         described(&place, &property["items"]);
+    }
+    for (name, part) in schema["$defs"].as_object().into_iter().flatten() {
+        described(&format!("{place}.$defs.{name}"), part);
     }
     for part in schema["anyOf"].as_array().into_iter().flatten() {
         described(place, part);
