@@ -142,17 +142,25 @@ impl Door {
     /// A defect in a tool or in the guard ends the call and nothing else; without this the caller would wait for ever.
     async fn answer(&self, tool: &dyn Tool, permit: &Permit, progress: &Progress) -> Result<Released, Failure> {
         let answering = async {
+            let began = self.clock.instant();
             let output = self.run(tool, permit, &progress.leasing(permit.leased())).await;
-            self.guard.release(output.map_err(|failure| self.guard.release_failure(failure, permit))?, permit)
+            let output = output.map_err(|failure| self.guard.release_failure(failure, permit))?;
+            let took = || self.clock.instant().saturating_duration_since(began);
+            let left = || self.limit(tool).unwrap_or_default().saturating_sub(took());
+            self.guard.release_within(output, permit, left).await
         };
         let broken =
             |_| Err(Failure::new(Code::Internal, "the query broke off").because("a panic; see standard error"));
         AssertUnwindSafe(answering).catch_unwind().await.unwrap_or_else(broken)
     }
 
+    /// The longest time for a tool and for the redaction of what it gives; `None` for one that is never run.
+    fn limit(&self, tool: &dyn Tool) -> Option<Duration> {
+        tool.spec().impact.limit().map(|limit| limit.min(self.query_timeout))
+    }
+
     async fn run(&self, tool: &dyn Tool, permit: &Permit, progress: &Progress) -> Result<Output, Failure> {
-        let limit = tool.spec().impact.limit().map(|limit| limit.min(self.query_timeout));
-        let Some(limit) = limit else {
+        let Some(limit) = self.limit(tool) else {
             return Err(Failure::new(Code::PolicyForbidden, "queries of high impact are never run"));
         };
         match tokio::time::timeout(limit, tool.run(permit, progress)).await {

@@ -50,9 +50,44 @@ impl Output {
         &self.taken
     }
 
+    /// Whether its names and texts have more than so many bytes; looks no further than it takes.
+    #[must_use]
+    pub fn is_larger_than(&self, most: usize) -> bool {
+        passes(&self.structured, most).is_none()
+    }
+
     /// The structured value, for redaction.
     #[must_use]
     pub fn into_structured(self) -> Value {
         self.structured
+    }
+}
+
+/// What of `room` is left behind `value`, if there is enough.
+fn passes(value: &Value, room: usize) -> Option<usize> {
+    // A value without text takes a moment too.
+    let room = room.checked_sub(1)?;
+    match value {
+        Value::Null | Value::Bool(_) | Value::Number(_) => Some(room),
+        Value::String(text) => room.checked_sub(text.len()),
+        Value::Array(items) => items.iter().try_fold(room, |room, item| passes(item, room)),
+        Value::Object(members) => {
+            members.iter().try_fold(room, |room, (key, member)| passes(member, room.checked_sub(key.len())?))
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn an_output_is_as_large_as_its_names_and_texts() {
+        let larger = |value: Value, most| Output::structured(&value).unwrap().is_larger_than(most);
+        assert!(!larger(json!("abc"), 4) && larger(json!("abc"), 3));
+        assert!(!larger(json!({"ab": ["cd", 7, null]}), 9) && larger(json!({"ab": ["cd", 7, null]}), 8));
+        assert!(larger(json!(vec![0; 100]), 100) && !larger(json!(vec![0; 100]), 101));
     }
 }

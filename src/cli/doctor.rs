@@ -1,5 +1,6 @@
 //! `doorward doctor`: the checklist for a door in production, held against a configuration and this machine.
 
+mod lookout;
 mod machine;
 mod points;
 

@@ -60,6 +60,13 @@ pub fn enter(loaded: &Loaded) -> Result<Option<&'static Sandbox>, Failure> {
     sandbox::enter(plan, mode)
 }
 
+/// Whether a daemon with this configuration starts a lookout.
+#[must_use]
+pub fn has_lookout(config: &Config) -> bool {
+    let within = config.sandbox.mode != Mode::Off && config.sandbox.processes == Processes::Visible;
+    within && enabled(config, &compose::specs(config)).iter().any(|spec| spec.needs.processes)
+}
+
 /// Whether what is in force leaves open what `next` needs.
 ///
 /// # Errors

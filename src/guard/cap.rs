@@ -25,6 +25,7 @@ const TOLD: usize = 16;
 const PLACE: usize = 200;
 
 /// The sizes.
+#[derive(Clone, Copy)]
 pub struct Caps {
     items: usize,
     lines: usize,

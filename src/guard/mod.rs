@@ -1,5 +1,6 @@
 //! The way out: redaction, then caps. [`Released`] is the only thing that can become an answer.
 
+mod apart;
 mod assignments;
 mod blocks;
 mod builtin;
@@ -35,7 +36,9 @@ use serde_json::Value;
 use crate::call::{Leases, Output};
 use crate::error::Failure;
 use crate::policy::Permit;
+use crate::secret::Secret;
 
+use apart::Apart;
 use leased::Leased;
 
 pub use cap::Caps;
@@ -53,6 +56,7 @@ pub fn takes_secret(argument: &str) -> bool {
 pub struct Guard {
     redactor: Arc<Redactor>,
     caps: Caps,
+    apart: Apart,
 }
 
 /// An output that may leave. Only [`Guard::release`] makes one, and it needs the permit of the call.
@@ -69,7 +73,7 @@ impl Guard {
     /// From its two halves.
     #[must_use]
     pub fn new(redactor: impl Into<Arc<Redactor>>, caps: Caps) -> Self {
-        Self { redactor: redactor.into(), caps }
+        Self { redactor: redactor.into(), caps, apart: Apart::default() }
     }
 
     /// Redacts `output`, writes out what cannot be seen, cuts it to size, and lets it out. What was leased for the call goes
@@ -78,15 +82,7 @@ impl Guard {
     /// # Errors
     /// [`crate::error::Code::OverBudget`] when the output cannot be brought under the caps.
     pub fn release(&self, output: Output, permit: &Permit) -> Result<Released, Failure> {
-        let leased = Leased::new(&permit.leased().all())?;
-        let limits = output.limits().iter().map(|limit| self.redactor.redact_text(limit, leased.as_ref())).collect();
-        let before = output.taken().list();
-        let mut structured = output.into_structured();
-        let mut redactions = self.redactor.redact(&mut structured, leased.as_ref());
-        redactions.extend(before.into_iter().map(|(by, field, count)| Redacted { by, field: field.to_owned(), count }));
-        text::make_harmless(&mut structured);
-        let (text, cuts) = self.caps.cut(&mut structured)?;
-        Ok(Released { structured, text, redactions, cuts, limits })
+        let_out(&self.redactor, self.caps, output, &permit.leased().all())
     }
 
     /// A failure of a tool that may be told: its two messages without secrets.
@@ -125,6 +121,19 @@ impl Guard {
         text::make_harmless(&mut params);
         params
     }
+}
+
+/// What [`Guard::release`] does.
+fn let_out(redactor: &Redactor, caps: Caps, output: Output, leased: &[Secret<Vec<u8>>]) -> Result<Released, Failure> {
+    let leased = Leased::new(leased)?;
+    let limits = output.limits().iter().map(|limit| redactor.redact_text(limit, leased.as_ref())).collect();
+    let before = output.taken().list();
+    let mut structured = output.into_structured();
+    let mut redactions = redactor.redact(&mut structured, leased.as_ref());
+    redactions.extend(before.into_iter().map(|(by, field, count)| Redacted { by, field: field.to_owned(), count }));
+    text::make_harmless(&mut structured);
+    let (text, cuts) = caps.cut(&mut structured)?;
+    Ok(Released { structured, text, redactions, cuts, limits })
 }
 
 impl Released {

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use rustix::process::getuid;
 
+use super::lookout;
 use crate::audit::layout::Layout;
 use crate::audit::search::{Journal, Reading, Span};
 use crate::clock::{self, Timestamp};
@@ -39,6 +40,8 @@ const MOST: u64 = 1 << 20;
 pub(super) struct Machine {
     /// The daemon that serves this configuration.
     pub(super) serving: Option<Serving>,
+    /// Whether that has a lookout.
+    pub(super) lookout: bool,
     /// Who asks.
     pub(super) uid: u32,
     /// What watches the configuration.
@@ -86,8 +89,10 @@ impl Machine {
             let seconds = u64::try_from(now.seconds()).ok()?.saturating_sub(changed.as_secs());
             seconds.checked_div(86_400)
         };
+        let serving = path.and_then(serving);
         Self {
-            serving: path.and_then(serving).map(|serving| Serving {
+            lookout: serving.as_ref().is_some_and(|serving| lookout::is_beside(serving.pid)),
+            serving: serving.map(|serving| Serving {
                 told: serving.started.and_then(|since| told(&config.audit.path, since)),
                 ..serving
             }),

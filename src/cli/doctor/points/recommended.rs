@@ -21,6 +21,7 @@ pub(super) fn rows(config: &Config, machine: &Machine) -> Vec<Row> {
         row("service-account", account(config, machine)),
         row("segmentation", segment(config)),
         row("sandbox", sandbox(config, machine)),
+        row("lookout", lookout(config, machine)),
     ]
 }
 
@@ -132,6 +133,21 @@ fn sandbox(config: &Config, machine: &Machine) -> Says {
         format!("no door with this configuration runs; this kernel gives less: {}", lacking.join("; ")),
         "take a kernel of Linux 6.12 or newer with landlock and seccomp; sandbox.mode: required opens no door without",
     )
+}
+
+/// Without its lookout a daemon serves on.
+fn lookout(config: &Config, machine: &Machine) -> Says {
+    match (&machine.serving, machine.lookout) {
+        _ if !crate::daemon::sandbox::has_lookout(config) => {
+            No("no query that is open looks into other processes from within a sandbox")
+        }
+        (None, _) => No("no door with this configuration runs"),
+        (Some(_), true) => Pass("it is there".to_owned()),
+        (Some(serving), false) => Open(
+            format!("process {} has lost it: what processes of others have open is not seen", serving.pid),
+            "restart the door; its log says when the lookout was lost, and how",
+        ),
+    }
 }
 
 fn in_force(serving: &Serving) -> Says {

@@ -35,6 +35,7 @@ fn but(from: &str, to: &str) -> Config {
 fn machine() -> Machine {
     Machine {
         serving: Some(Serving::known("files, system calls, privileges, dumps; memory: none, it is limited")),
+        lookout: true,
         uid: 1000,
         monitor: Some("/etc/aide.conf".to_owned()),
         config_days: Some(3),
@@ -60,6 +61,11 @@ fn cases() -> Vec<(&'static str, Standing, Config, Machine, &'static str)> {
     use Standing::{NotApplicable, Open, Pass};
     let good = || config(GOOD);
     let local = || config(LOCAL_DOOR);
+    let looking = || {
+        config(
+            "transport: stdio\nscopes: {core: [get_open_files]}\nqueries: {sensitive: {enabled: true, allow: [get_open_files]}}\n",
+        )
+    };
     let key = "jwks_uri: 'https://issuer.example/keys'";
     let file = "public_key: /etc/doorward/token.pub";
     let teleport =
@@ -151,6 +157,10 @@ fn cases() -> Vec<(&'static str, Standing, Config, Machine, &'static str)> {
             "would run as root",
         ),
         ("service-account", NotApplicable, local(), with(|machine| machine.serving = None), "whoever starts it"),
+        ("lookout", NotApplicable, local(), machine(), "looks into other processes"),
+        ("lookout", NotApplicable, looking(), with(|machine| machine.serving = None), "runs"),
+        ("lookout", Pass, looking(), machine(), "it is there"),
+        ("lookout", Open, looking(), with(|machine| machine.lookout = false), "restart the door"),
         ("segmentation", Pass, good(), machine(), "no public address"),
         ("segmentation", Open, but("10.0.0.7", "198.51.100.7"), machine(), "management network"),
         ("segmentation", NotApplicable, but("10.0.0.7", "127.0.0.1"), machine(), "this machine alone"),
