@@ -18,7 +18,7 @@ use crate::error::Failure;
 use crate::secret::{hex, random};
 
 pub use arguments::{ArgumentSchema, Arguments};
-pub use output::Output;
+pub use output::{Cuts, Output};
 pub use progress::{Progress, Step};
 pub use resource::Resource;
 pub use spec::{Annotations, Impact, Needs, ToolSpec};

@@ -154,6 +154,12 @@ fn uses(config: &Config, transport: TransportKind) -> bool {
 fn meet(plan: &mut Plan, needs: &Needs) {
     open(plan, needs.paths.iter().map(|path| PathBuf::from(&**path)));
     plan.programs |= needs.programs;
+    if needs.programs {
+        let names = needs.capabilities.iter().filter_map(|name| Capability::parse(name));
+        plan.handed_on.extend(names.filter(|one| plan.capabilities.contains(one)));
+    }
+    // It is of no use to a program but with sockets of IP.
+    plan.families.internet |= plan.handed_on.contains(&Capability::NET_RAW);
     // Programs of the system ask its servers, and those for the network ask the kernel.
     plan.families.unix |= needs.servers || needs.programs;
     plan.families.netlink |= needs.netlink || needs.programs;
@@ -282,6 +288,24 @@ mod tests {
         let plan = plan(&loaded(&[]), &specs());
         let paths: BTreeSet<PathBuf> = ["/etc/passwd", "/proc", "/sys"].map(PathBuf::from).into();
         assert_eq!(plan, Plan { read: paths, processes: true, ..Plan::default() });
+    }
+
+    #[test]
+    fn programs_get_what_is_kept_and_their_query_says_it_takes() {
+        let query = |name| ToolSpec::query::<Nothing, Nothing>(name, "", "", Impact::Low);
+        let specs = [
+            query("get_uptime").better_with("CAP_SYSLOG"),
+            query("get_cpu_info").starting_programs().better_with("CAP_NET_ADMIN").better_with("CAP_NET_RAW"),
+        ];
+        let handed_on = |kept: &str| {
+            let plan = plan(&loaded(&[("DOORWARD__SANDBOX__CAPABILITIES", kept)]), &specs);
+            let names: Vec<String> = plan.handed_on.iter().map(ToString::to_string).collect();
+            (names.join(" "), plan.families.internet)
+        };
+        assert_eq!(handed_on("[CAP_SYSLOG]"), (String::new(), false));
+        assert_eq!(handed_on("[CAP_SYSLOG, CAP_NET_ADMIN]"), ("CAP_NET_ADMIN".to_owned(), false));
+        let (both, internet) = handed_on("[CAP_NET_ADMIN, CAP_NET_RAW]");
+        assert!(both.contains("CAP_NET_ADMIN") && both.contains("CAP_NET_RAW") && internet, "{both}");
     }
 
     #[test]

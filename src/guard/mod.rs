@@ -71,10 +71,11 @@ impl Guard {
     /// [`crate::error::Code::ToolFailed`] when the output cannot be brought under the caps.
     pub fn release(&self, output: Output, permit: &Permit) -> Result<Released, Failure> {
         let leased = Leased::new(&permit.leased())?;
-        let mut structured = output.into_structured();
+        let (mut structured, mut cuts) = output.into_parts();
         let redactions = self.redactor.redact(&mut structured, leased.as_ref());
         text::make_harmless(&mut structured);
-        let (text, cuts) = self.caps.cut(&mut structured)?;
+        let (text, own) = self.caps.cut(&mut structured)?;
+        cuts.extend(own);
         Ok(Released { structured, text, redactions, cuts })
     }
 

@@ -47,7 +47,8 @@ fn a_bare_configuration_has_open_points_and_each_says_what_to_do() {
     assert_eq!(report["open"]["required"], 3, "{report:#}");
     for point in report["points"].as_array().unwrap() {
         let advised = point["advice"].as_str().is_some_and(|advice| advice.len() > 10);
-        assert!(advised == (point["standing"] == "open") && !point["says"].as_str().unwrap().is_empty(), "{point}");
+        let lacking = point["standing"] == "open" || point["standing"] == "unproven";
+        assert!(advised == lacking && !point["says"].as_str().unwrap().is_empty(), "{point}");
     }
     let said = doctor(premises.root(), &[]);
     assert_eq!(said.status, 1);
@@ -61,11 +62,9 @@ fn what_the_advice_says_closes_the_points() {
     premises.configure(GOOD);
     let (good, report) = points(premises.root(), &[]);
     assert_eq!(report["open"]["required"], 0, "{report:#}");
-    assert_standing(
-        &good,
-        "pass",
-        &["audit", "limits", "redaction", "collector", "anomalies", "key-age", "query-lists"],
-    );
+    assert_standing(&good, "pass", &["limits", "redaction", "anomalies", "key-age", "query-lists"]);
+    // Nobody has sent anything yet.
+    assert_standing(&good, "unproven", &["audit", "collector"]);
     assert!(doctor(premises.root(), &[]).stderr.contains("nothing that is required is open"));
 
     // One at a time, each of them opens again.
@@ -84,6 +83,9 @@ fn what_the_advice_says_closes_the_points() {
         ("client-certificates", "allowed_subjects: [CN=demo-agent]", "allowed_subjects: []"),
         ("collector", "tls://siem.example:6514", "udp://siem.example:514"),
         ("redaction", "redaction: {fields: ['*.pin']}", "redaction: {enabled: false}"),
+        ("redaction", "redaction: {fields: ['*.pin']}", "redaction: {fields: ['*.pin'], without: [jwt]}"),
+        ("audit", "tls://siem.example:6514", "tls://127.0.0.1:6514"),
+        ("audit", "tls://siem.example:6514", "unix:/no/such/socket"),
     ];
     for (name, from, to) in changed {
         assert!(text.contains(from), "{from}");
@@ -103,8 +105,7 @@ fn what_is_open_on_purpose_is_accepted_by_name() {
     let (open, _) = points(premises.root(), &[]);
     assert_standing(&open, "open", &["address", "segmentation"]);
     let (accepted, report) = points(premises.root(), &["--accept", "address", "--accept", "audit"]);
-    assert_standing(&accepted, "accepted", &["address"]);
-    assert_standing(&accepted, "pass", &["audit"]);
+    assert_standing(&accepted, "accepted", &["address", "audit"]);
     assert_eq!(report["open"]["required"], 0);
 }
 
@@ -146,6 +147,42 @@ fn a_door_that_runs_is_looked_at() {
     assert_eq!(seen["standing"], standing, "{seen}");
     // The sandbox has taken root's powers even so.
     assert!(seen["says"].as_str().unwrap().ends_with("without capabilities"), "{seen}");
+}
+
+/// A collector on another machine, as far as the daemon knows: a name that this machine has for nobody.
+#[test]
+fn a_collector_counts_once_it_has_something() {
+    let premises = Premises::new();
+    let home = premises.root();
+    let _socket = std::os::unix::net::UnixDatagram::bind(premises.path("log")).unwrap();
+    premises.configure(&format!("  syslog: {{enabled: true, target: 'unix:{}'}}", premises.path("log").display()));
+    assert_standing(&points(home, &[]).0, "unproven", &["audit", "collector"]);
+    let (running, _) = premises.serve();
+    let mut seen = points(home, &[]).0;
+    for _ in 0..200 {
+        if seen["audit"] == "pass" {
+            break;
+        }
+        std::thread::sleep(std::time::Duration::from_millis(50));
+        seen = points(home, &[]).0;
+    }
+    assert_standing(&seen, "pass", &["audit", "collector"]);
+    drop(running);
+}
+
+#[test]
+fn a_socket_that_verifies_tokens_is_asked_for_what_guards_them() {
+    let premises = Premises::new();
+    let text = std::fs::read_to_string(premises.path("doorward.yaml")).unwrap();
+    let start = text.find("tls:").unwrap();
+    let end = start + text[start..].find("\nauth:").unwrap();
+    let unix = text.replace(&text[start..end], "").replace("transport: https", "transport: unix");
+    std::fs::write(premises.path("doorward.yaml"), unix.replace("auth:\n", "auth:\n  enabled: true\n")).unwrap();
+    let (found, report) = points(premises.root(), &[]);
+    assert_standing(&found, "pass", &["transport", "replay", "key-age", "tokens"]);
+    assert_standing(&found, "open", &["published-keys"]);
+    assert_standing(&found, "not_applicable", &["client-certificates", "address"]);
+    assert!(report["points"].is_array());
 }
 
 #[test]

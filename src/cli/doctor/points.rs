@@ -2,6 +2,7 @@
 
 use std::net::IpAddr;
 
+use super::collector::Reached;
 use super::machine::Machine;
 use super::{Point, Standing, Weight};
 use crate::audit::syslog::Target;
@@ -24,11 +25,13 @@ const WORST: &str = "get_env_vars";
 enum Says {
     Pass(String),
     Open(String),
+    /// Neither is shown.
+    Unproven(String),
     /// Does not apply.
     No(&'static str),
 }
 
-use Says::{No, Open, Pass};
+use Says::{No, Open, Pass, Unproven};
 
 const LOCAL: &str = "nobody reaches this door over the network";
 
@@ -38,16 +41,17 @@ type Row = (&'static str, Weight, Says, &'static str);
 /// All of them.
 pub(super) fn all(loaded: &Loaded, machine: &Machine) -> Vec<Point> {
     let config = &loaded.config;
-    let rows = required(config).into_iter().chain(recommended(config, machine)).chain(review(config, machine));
+    let rows = required(config, machine).into_iter().chain(recommended(config, machine)).chain(review(config, machine));
     rows.map(|(name, weight, says, advice)| match says {
         Pass(says) => Point { name, weight, standing: Standing::Pass, says, advice: "" },
         Open(says) => Point { name, weight, standing: Standing::Open, says, advice },
+        Unproven(says) => Point { name, weight, standing: Standing::Unproven, says, advice },
         No(why) => Point { name, weight, standing: Standing::NotApplicable, says: why.to_owned(), advice: "" },
     })
     .collect()
 }
 
-fn required(config: &Config) -> Vec<Row> {
+fn required(config: &Config, machine: &Machine) -> Vec<Row> {
     let row = |name, says, advice| (name, Weight::Required, says, advice);
     vec![
         row("transport", transport(config), ""),
@@ -58,12 +62,18 @@ fn required(config: &Config) -> Vec<Row> {
             sensitive(config),
             "take get_env_vars off queries.sensitive.allow: a secrets manager is the place for secrets",
         ),
-        row("audit", audit(config), "set audit.enabled, and audit.syslog to a collector on another machine"),
+        row(
+            "audit",
+            audit(config, machine),
+            "set audit.enabled, and audit.syslog to a collector on another machine; start the daemon and ask again: the log \
+             says what keeps records from it",
+        ),
         row("limits", limits(config), "write resources.rate_limit; 60 a minute is a beginning"),
         row(
             "redaction",
             redaction(config),
-            "review the built-in patterns (docs) and add your own to redaction.patterns or fields",
+            "take nothing out with redaction.without, review the built-in patterns (docs/redaction.md), and add your own to \
+             redaction.patterns or fields",
         ),
         row(
             "address",
@@ -125,28 +135,24 @@ fn sensitive(config: &Config) -> Says {
     if open.is_empty() { Pass("off".to_owned()) } else { Pass(format!("open by name: {}", open.join(", "))) }
 }
 
-fn collector(config: &Config) -> Option<Target> {
-    let syslog = &config.audit.syslog;
-    (config.audits() && syslog.enabled).then(|| Target::parse(&syslog.target).ok()).flatten()
-}
-
-fn audit(config: &Config) -> Says {
-    match (config.audits(), collector(config)) {
-        (false, _) => Open("nothing is recorded".to_owned()),
-        (true, None) => Open("records stay on this machine".to_owned()),
-        (true, Some(Target::Unix(path))) => {
-            Pass(format!("records go to {}, which has to send them on", path.display()))
-        }
-        (true, Some(Target::Udp(host) | Target::Tcp(host) | Target::Tls(host))) if is_here(&host.name) => {
-            Open(format!("records go to {}, which is this machine", config.audit.syslog.target))
-        }
-        (true, Some(_)) => Pass(format!("records go to {}", config.audit.syslog.target)),
+fn audit(config: &Config, machine: &Machine) -> Says {
+    if !config.audits() {
+        return Open("nothing is recorded".to_owned());
+    }
+    if machine.collector.target.is_none() {
+        return Open("records stay on this machine".to_owned());
+    }
+    match machine.collector.reached(machine.serving.is_some()) {
+        Reached::Proven(says) if is_local(machine) => Pass(format!("{says}, which has to send them on")),
+        Reached::Proven(says) => Pass(says),
+        Reached::Refuted(says) => Open(says),
+        Reached::Unproven(says) => Unproven(says),
     }
 }
 
-fn is_here(host: &str) -> bool {
-    let address = host.trim_start_matches('[').trim_end_matches(']').parse::<IpAddr>();
-    host == "localhost" || address.is_ok_and(|address| address.is_loopback())
+/// Whether records go to a program of this machine, whose part the rest of the way is.
+fn is_local(machine: &Machine) -> bool {
+    matches!(machine.collector.target, Some(Target::Unix(_)))
 }
 
 fn limits(config: &Config) -> Says {
@@ -165,8 +171,12 @@ fn redaction(config: &Config) -> Says {
     let known = Redactor::builtin_names();
     let fields = section.fields.iter().filter(|field| !known.contains(field.0.as_str()));
     let own = section.patterns.len().saturating_add(fields.count());
+    // A pattern of the same name stands in the place of the one that was taken out.
+    let replaced = |name: &&String| section.patterns.iter().any(|pattern| pattern.name == **name);
+    let gone: Vec<&str> = section.without.iter().filter(|name| !replaced(name)).map(String::as_str).collect();
     match (section.enabled, own) {
         (false, _) => Open("off".to_owned()),
+        (true, _) if !gone.is_empty() => Open(format!("without built-in patterns: {}", gone.join(", "))),
         (true, 0) => Open("the built-in patterns, and none of your own".to_owned()),
         (true, own) => Pass(format!("the built-in patterns, and {own} of your own")),
     }
@@ -189,11 +199,15 @@ fn recommended(config: &Config, machine: &Machine) -> Vec<Row> {
     vec![
         row("published-keys", keys(config), "let the issuer publish its keys and name them in auth.jwt.jwks_uri"),
         row("replay", replay(config), "set auth.jwt.replay to single_use where the issuer gives its tokens a jti"),
-        row("collector", siem(config), "set audit.syslog.target to tls://HOST:6514"),
+        row(
+            "collector",
+            siem(config, machine),
+            "set audit.syslog.target to tls://HOST:6514; where it is set, start the daemon and ask again as its user or root",
+        ),
         row(
             "file-integrity",
             integrity(machine),
-            "let AIDE, auditd or the like watch the directory of the configuration",
+            "let AIDE, auditd or the like watch the directory of the configuration: -w /etc/doorward -p wa",
         ),
         row("service-account", account(config, machine), "run the door as a user of its own: systemd/doorward.service"),
         row(
@@ -206,7 +220,7 @@ fn recommended(config: &Config, machine: &Machine) -> Vec<Row> {
 }
 
 fn keys(config: &Config) -> Says {
-    match (is_remote(config), &config.auth.jwt.jwks_uri) {
+    match (config.verifies_tokens(), &config.auth.jwt.jwks_uri) {
         (false, _) => No("no token is asked for"),
         (true, Some(uri)) => Pass(uri.clone()),
         (true, None) => Open("the key of tokens is a file, or a secret, that somebody has to change".to_owned()),
@@ -214,7 +228,7 @@ fn keys(config: &Config) -> Says {
 }
 
 fn replay(config: &Config) -> Says {
-    match (is_remote(config), config.auth.jwt.replay) {
+    match (config.verifies_tokens(), config.auth.jwt.replay) {
         (false, _) => No("no token is asked for"),
         (true, ReplayMode::SingleUse) => Pass("a token is good for one call".to_owned()),
         (true, ReplayMode::SenderBound) => Pass("a token is good for its first sender".to_owned()),
@@ -222,19 +236,23 @@ fn replay(config: &Config) -> Says {
     }
 }
 
-fn siem(config: &Config) -> Says {
-    match collector(config) {
-        Some(Target::Tls(_)) => Pass(config.audit.syslog.target.clone()),
-        Some(Target::Unix(path)) => Pass(format!("{}, which has to send them on", path.display())),
-        Some(Target::Udp(_) | Target::Tcp(_)) => Open(format!("{} can be read on the way", config.audit.syslog.target)),
-        None => Open("there is none".to_owned()),
+fn siem(config: &Config, machine: &Machine) -> Says {
+    let target = &config.audit.syslog.target;
+    match (&machine.collector.target, machine.collector.reached(machine.serving.is_some())) {
+        (None, _) => Open("there is none".to_owned()),
+        (_, Reached::Refuted(says)) => Open(says),
+        (Some(Target::Udp(_) | Target::Tcp(_)), _) => Open(format!("{target} can be read on the way")),
+        (_, Reached::Unproven(says)) => Unproven(says),
+        (Some(Target::Unix(_)), Reached::Proven(says)) => Pass(format!("{says}, which has to send them on")),
+        (Some(Target::Tls(_)), Reached::Proven(says)) => Pass(says),
     }
 }
 
 fn integrity(machine: &Machine) -> Says {
-    match &machine.monitor {
-        Some(path) => Pass(format!("{path} is there")),
-        None => Open("nothing known watches the configuration".to_owned()),
+    match (&machine.monitor.by, machine.monitor.shut.first()) {
+        (Some((path, what)), _) => Pass(format!("{} watches {what}", path.display())),
+        (None, Some(shut)) => Unproven(format!("{} cannot be read by who asks", shut.display())),
+        (None, None) => Open("no rule that is known watches the directory of the configuration".to_owned()),
     }
 }
 
@@ -306,7 +324,7 @@ fn anomalies(config: &Config) -> Says {
 }
 
 fn key_age(config: &Config, machine: &Machine) -> Says {
-    match (is_remote(config), machine.key_days) {
+    match (config.verifies_tokens(), machine.key_days) {
         (false, _) => No("no token is asked for"),
         (true, None) => No("the key of tokens is no file"),
         (true, Some(days)) if days > MONTH => Open(format!("the key of tokens is {days} days old")),

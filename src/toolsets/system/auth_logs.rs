@@ -340,6 +340,9 @@ fn recorded(ask: &Ask<'_>, args: &Args, wanted: &Wanted, path: &str) -> Result<A
     let mut events: Vec<Event> = events.into_iter().zip(&records).filter_map(counts).collect();
     let left = events.len().saturating_sub(wanted.lines);
     events.drain(..left);
+    if more {
+        ask.cuts.note("beginnings of files", 1, "logs.max_bytes_per_file", cap);
+    }
     let note = format!("only the last {cap} bytes of /{path} were read, or fewer (limits.logs.max_bytes_per_file)");
     let left_out = wanted.left_out(left, more.then_some(note).into_iter().collect());
     Ok(Answer { events, files: vec![format!("/{path}")], left_out })

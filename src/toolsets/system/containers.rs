@@ -201,7 +201,13 @@ impl HostQuery for Query {
         let shown = listing::part(told, args.offset, args.limit.unwrap_or(usual), ask.limits);
         let whole = args.all && shown.len() == total && !engines.iter().any(Engine::failed);
         let (cap, redactor) = (ask.limits.processes.max_cmdline_length, ask.host.redactor()?);
-        let described = |(engine, one)| describe(engine, one, cap, &redactor);
+        let described = |(engine, one)| {
+            let container = describe(engine, one, cap, &redactor);
+            if container.command_truncated {
+                ask.cuts.note("ends of command lines", 1, "processes.max_cmdline_length", cap);
+            }
+            container
+        };
         let (containers, bill) = match args.format {
             Format::List => (Some(shown.into_iter().map(described).collect()), None),
             Format::Cyclonedx => {

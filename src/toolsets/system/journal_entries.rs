@@ -261,10 +261,17 @@ pub(super) fn search(ask: &Ask<'_>, wanted: &Wanted, conditions: &[Condition]) -
         let mut of_file = Vec::new();
         match go_through(ask, &mut file, wanted, conditions, &mut of_file)? {
             Ok(over) => more |= over,
-            Err(Stop::Enough) => notes.push(format!(
-                "only so much of /{path} was read as limits.logs.max_bytes_per_file allows ({most} bytes): narrow with \
-                 unit, priority or a later since",
-            )),
+            Err(Stop::Enough) => {
+                let capped = most == ask.limits.logs.max_bytes_per_file;
+                if capped {
+                    ask.cuts.note("beginnings of files", 1, "logs.max_bytes_per_file", most);
+                }
+                let by = if capped { "limits.logs.max_bytes_per_file" } else { "resources.query_memory_mb" };
+                notes.push(format!(
+                    "only so much of /{path} was read as {by} allows ({most} bytes): narrow with unit, priority or a later \
+                     since",
+                ));
+            }
             Err(Stop::Damaged) => notes.push(format!("/{path} is damaged: what could be read of it is here")),
         }
         drop((file, passing));
@@ -280,6 +287,7 @@ pub(super) fn search(ask: &Ask<'_>, wanted: &Wanted, conditions: &[Condition]) -
     }
     let mut left_out = wanted.left_out(left, notes);
     if more && left == 0 {
+        wanted.enough();
         left_out.push(
             "older entries were not looked at, for there was enough: narrow with since, until, minutes or pattern, or ask \
              for more with lines"

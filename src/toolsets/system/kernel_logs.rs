@@ -238,7 +238,8 @@ fn buffer(ask: &Ask<'_>, args: &Args, wanted: &Wanted) -> Looked {
 
 /// All records there are now; of a buffer that is too large the last ones. Twice as much is held on the way.
 fn drain(ask: &Ask<'_>, mut file: File) -> Result<Result<Vec<u8>, String>, Failure> {
-    let cap = usize::try_from(ask.limits.logs.max_bytes_per_file.min(budget::room() / 4)).unwrap_or(usize::MAX);
+    let most = ask.limits.logs.max_bytes_per_file;
+    let cap = usize::try_from(most.min(budget::room() / 4)).unwrap_or(usize::MAX);
     let (mut bytes, mut record, mut total) = (Vec::new(), vec![0; RECORD_BYTES], 0_usize);
     while total < BUFFER_BYTES {
         ask.go_on()?;
@@ -248,6 +249,10 @@ fn drain(ask: &Ask<'_>, mut file: File) -> Result<Result<Vec<u8>, String>, Failu
                 total = total.saturating_add(count);
                 bytes.extend(record.iter().take(count));
                 if bytes.len() > cap.saturating_mul(2) {
+                    // What is left may be less by the memory that the query has; the cap would have cut as well.
+                    if bytes.len() > usize::try_from(most).unwrap_or(usize::MAX) {
+                        ask.cuts.note("beginnings of the buffer", 0, "logs.max_bytes_per_file", most);
+                    }
                     bytes.drain(..bytes.len().saturating_sub(cap));
                 }
             }

@@ -82,6 +82,7 @@ pub(super) fn read<F: Format>(
         let room = wanted.lines.saturating_sub(entries.len());
         if room == 0 {
             notes.push(format!("older lines, in /{path} and before, were not looked at: there was enough"));
+            wanted.enough();
             break;
         }
         // Text that is not UTF-8 becomes three times as long before its bytes are gone.
@@ -112,6 +113,9 @@ pub(super) fn read<F: Format>(
                 }
                 if cut {
                     let capped = most == ask.limits.logs.max_bytes_per_file;
+                    if capped {
+                        ask.cuts.note("beginnings of files", 1, "logs.max_bytes_per_file", most);
+                    }
                     let by = if capped { "limits.logs.max_bytes_per_file" } else { "resources.query_memory_mb" };
                     notes.push(format!("only the last {most} bytes of /{path} were read ({by})"));
                 }

@@ -10,7 +10,7 @@ use serde_json::Value;
 
 use super::log_time::rfc3339;
 use super::query::Ask;
-use crate::call::ToolSpec;
+use crate::call::{Cuts, ToolSpec};
 use crate::clock::Timestamp;
 use crate::error::{Code, Failure};
 use crate::guard::LimitsSection;
@@ -51,6 +51,7 @@ pub(super) struct Wanted {
     most: usize,
     /// What was asked for and is not given.
     refused: Option<String>,
+    cuts: Cuts,
 }
 
 impl Wanted {
@@ -64,8 +65,10 @@ impl Wanted {
         let oldest = now.minus(Duration::from_secs(limits.max_age_hours.saturating_mul(3600)));
         let minutes = |minutes: u32| now.minus(Duration::from_secs(u64::from(minutes).saturating_mul(60)));
         let since = time("since", asked.since)?.or(asked.minutes.map(minutes));
-        let refused = since.filter(|since| *since < oldest).map(|_| {
+        let refused = since.filter(|since| *since < oldest).map(|since| {
             let hours = limits.max_age_hours;
+            let before = usize::try_from(oldest.seconds().saturating_sub(since.seconds()) / 3600).unwrap_or(0);
+            ask.cuts.note("hours", before.saturating_add(1), "logs.max_age_hours", hours);
             format!("nothing older than {hours} hours is read, whatever `since` says (limits.logs.max_age_hours)")
         });
         Ok(Self {
@@ -75,6 +78,7 @@ impl Wanted {
             pattern: asked.pattern.map(|pattern| compile(pattern, asked.regex)).transpose()?,
             most: limits.max_lines,
             refused,
+            cuts: ask.cuts.clone(),
         })
     }
 
@@ -93,9 +97,19 @@ impl Wanted {
         self.pattern.as_ref().is_none_or(|pattern| pattern.is_match(text))
     }
 
+    /// Notes that older entries were not even looked at, for there were as many as the cap allows.
+    pub(super) fn enough(&self) {
+        if self.lines >= self.most {
+            self.cuts.note("entries", 0, "logs.max_lines", self.most);
+        }
+    }
+
     /// What an answer lacks, in words for whoever asked: `others` and what the caps took.
     pub(super) fn left_out(&self, left: usize, others: Vec<String>) -> Vec<String> {
         let mut said: Vec<String> = self.refused.iter().cloned().collect();
+        if left > 0 && self.lines >= self.most {
+            self.cuts.note("entries", left, "logs.max_lines", self.most);
+        }
         if left > 0 {
             said.push(format!(
                 "{left} older entries that fit were left out: narrow with since, until, minutes or pattern, or ask for \

@@ -96,6 +96,9 @@ pub(super) fn describe(ask: &Ask<'_>, process: &ProcessStat, around: &Surroundin
     let cap = ask.limits.processes.max_cmdline_length;
     let (start, more) = ask.host.start(&path("cmdline"), cap.min(LONGEST_ARGUMENT)).unwrap_or_default();
     let (command_line, command_line_truncated) = command_line(&start, more, cap);
+    if command_line_truncated {
+        ask.cuts.note("ends of command lines", 1, "processes.max_cmdline_length", cap);
+    }
     let age_ticks = around.uptime_ticks.map(|uptime| uptime.saturating_sub(process.start_ticks));
     let started = around.boot_seconds.map(|boot| boot.saturating_mul(1000));
     Some(Process {

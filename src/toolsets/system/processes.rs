@@ -144,6 +144,10 @@ impl HostQuery for Query {
             described.sampled_cpu_percent = watched.percent(process.pid);
             processes.push(described);
         }
+        let left = ordered.len().saturating_sub(limit);
+        if left > 0 && limit == ask.limits.processes.max_count {
+            ask.cuts.note("processes", left, "processes.max_count", limit);
+        }
         let extent = Extent::new(total, ordered.len(), ordered.len().min(limit)).of_whole(whole);
         Ok(Answer { extent, processes })
     }

@@ -16,7 +16,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use super::Host;
 use super::budget::{self, Allowance, Passing};
 use crate::admission::ResourcesSection;
-use crate::call::{Arguments, Impact, Output, Progress, Resource, ToolSpec};
+use crate::call::{Arguments, Cuts, Impact, Output, Progress, Resource, ToolSpec};
 use crate::error::{Code, Failure};
 use crate::guard::LimitsSection;
 use crate::policy::Permit;
@@ -61,6 +61,8 @@ pub(super) struct Ask<'a> {
     pub(super) limits: &'a LimitsSection,
     /// Where to say how far it is.
     pub(super) progress: &'a Progress,
+    /// Where to say which cap left something out.
+    pub(super) cuts: &'a Cuts,
 }
 
 impl Ask<'_> {
@@ -169,8 +171,9 @@ impl<Q: HostQuery> HostTool<Q> {
     async fn answer(&self, arguments: &Arguments, progress: &Progress) -> Result<Output, Failure> {
         let args: Q::Args = arguments.to()?;
         if Q::AT_ONCE {
-            let (host, limits) = (&self.host, &self.limits);
-            return Output::structured(&Q::answer(&Ask { host, limits, progress }, args)?);
+            let (host, limits, cuts) = (&self.host, &self.limits, &Cuts::default());
+            let answer = Q::answer(&Ask { host, limits, progress, cuts }, args)?;
+            return Ok(Output::structured(&answer)?.cut_by(cuts));
         }
         let _place = self.place().await?;
         let thread = Arc::clone(&self.threads).acquire_owned().await;
@@ -178,15 +181,17 @@ impl<Q: HostQuery> HostTool<Q> {
         let (host, limits, progress) = (Arc::clone(&self.host), Arc::clone(&self.limits), progress.clone());
         let waiting = Waiting::default();
         let (stopped, allowance) = (Arc::clone(&waiting.stopped), self.allowance);
+        let cuts = Cuts::default();
+        let noted = cuts.clone();
         let task = tokio::task::spawn_blocking(move || {
             // The thread's place is given back when the thread is, not when the caller goes away.
             let _thread = thread;
             budget::within(allowance, &stopped, || {
-                Q::answer(&Ask { host: &host, limits: &limits, progress: &progress }, args)
+                Q::answer(&Ask { host: &host, limits: &limits, progress: &progress, cuts: &noted }, args)
             })
         });
         match task.await {
-            Ok(answer) => Output::structured(&answer?),
+            Ok(answer) => Ok(Output::structured(&answer?)?.cut_by(&cuts)),
             Err(error) => Err(Failure::new(Code::ToolFailed, "the query broke off").because(error)),
         }
     }
@@ -241,7 +246,7 @@ pub(super) fn ask_within<Q: HostQuery>(
     Q::narrow(&mut spec, limits);
     let raw = arguments.as_object().cloned().unwrap_or_default();
     let args = crate::call::ArgumentSchema::compile(&spec)?.parse(raw)?.to()?;
-    let answer = Q::answer(&Ask { host, limits, progress }, args)?;
+    let answer = Q::answer(&Ask { host, limits, progress, cuts: &Cuts::default() }, args)?;
     let answer = Output::structured(&answer)?.into_structured();
     let schema = serde_json::Value::Object((*spec.output_schema).clone());
     let validator = jsonschema::draft202012::options().should_validate_formats(true).build(&schema).unwrap();
