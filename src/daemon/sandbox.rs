@@ -75,13 +75,43 @@ pub(super) fn suffices(next: &Loaded) -> Result<(), Failure> {
     Err(failure.because(format!("not open: {}", lacking.join(", "))))
 }
 
+/// To read whatever file, whosoever's it is.
+const READ_ALL: &str = "CAP_DAC_READ_SEARCH";
+
+/// Who runs this process.
+struct Asker {
+    is_root: bool,
+    /// The names of the groups it is in.
+    groups: Vec<String>,
+}
+
+impl Asker {
+    fn this() -> Self {
+        let mut numbers: Vec<u32> =
+            rustix::process::getgroups().unwrap_or_default().iter().map(|one| one.as_raw()).collect();
+        numbers.push(rustix::process::getegid().as_raw());
+        let named = |line: &str| {
+            let mut words = line.split(':');
+            let (name, number) = (words.next()?, words.nth(1)?.parse::<u32>().ok()?);
+            numbers.contains(&number).then(|| name.to_owned())
+        };
+        let text = std::fs::read_to_string("/etc/group").unwrap_or_default();
+        Self { is_root: rustix::process::geteuid().is_root(), groups: text.lines().filter_map(named).collect() }
+    }
+
+    /// Whether it is in none of them, though there are some.
+    fn is_outside(&self, groups: &[&str]) -> bool {
+        !groups.is_empty() && !self.groups.iter().any(|own| groups.contains(&own.as_str()))
+    }
+}
+
 /// Adds to the notes what the enabled tools need and the sandbox does not give.
 pub fn note_needs(loaded: &mut Loaded) {
     let specs = compose::specs(&loaded.config);
-    note_needs_of(loaded, &specs);
+    note_needs_of(loaded, &specs, &Asker::this());
 }
 
-fn note_needs_of(loaded: &mut Loaded, specs: &[ToolSpec]) {
+fn note_needs_of(loaded: &mut Loaded, specs: &[ToolSpec], asker: &Asker) {
     let section = loaded.config.sandbox.clone();
     if section.mode == Mode::Off {
         return;
@@ -92,6 +122,12 @@ fn note_needs_of(loaded: &mut Loaded, specs: &[ToolSpec]) {
             let text =
                 format!("{name} looks into processes of others, which it may not: parts of its answer are missing");
             loaded.note("sandbox.processes", text);
+        }
+        let reads_all = asker.is_root || section.capabilities.iter().any(|kept| kept == READ_ALL);
+        if !reads_all && asker.is_outside(&spec.needs.groups) {
+            let groups = spec.needs.groups.join(" or ");
+            let text = format!("{name} says less to a user who is in no group {groups}, and without {READ_ALL}");
+            loaded.note("sandbox.capabilities", text);
         }
         for capability in &spec.needs.capabilities {
             if !section.capabilities.iter().any(|kept| kept == capability) {
@@ -346,12 +382,30 @@ mod tests {
     }
 
     #[test]
+    fn a_user_outside_the_groups_that_read_logs_is_told() {
+        let spec =
+            [ToolSpec::query::<Nothing, Nothing>("get_uptime", "", "", Impact::Low).better_in(&["journal", "adm"])];
+        let noted = |asker: &Asker, kept: &str| {
+            let mut loaded = loaded(&[("DOORWARD__SANDBOX__CAPABILITIES", kept)]);
+            note_needs_of(&mut loaded, &spec, asker);
+            loaded.notes().findings().len()
+        };
+        let user =
+            |is_root, groups: &[&str]| Asker { is_root, groups: groups.iter().map(|&one| one.to_owned()).collect() };
+        assert_eq!(noted(&user(false, &["users"]), "[]"), 1);
+        assert_eq!(noted(&user(false, &["users", "adm"]), "[]"), 0);
+        assert_eq!(noted(&user(false, &[]), "[CAP_DAC_READ_SEARCH]"), 0);
+        assert_eq!(noted(&user(true, &[]), "[]"), 0);
+        assert!(!user(false, &[]).is_outside(&[]));
+    }
+
+    #[test]
     fn a_query_that_needs_more_is_noted() {
         let needy = ToolSpec::query::<Nothing, Nothing>("get_uptime", "", "", Impact::Low);
         let needy = [needy.looking_into_processes().better_with("CAP_SYSLOG")];
         let noted = |lines: &[(&str, &str)]| {
             let mut loaded = loaded(lines);
-            note_needs_of(&mut loaded, &needy);
+            note_needs_of(&mut loaded, &needy, &Asker { is_root: true, groups: Vec::new() });
             loaded.notes().findings().iter().map(|note| note.key().to_owned()).collect::<Vec<_>>()
         };
         let hidden = ("DOORWARD__SANDBOX__PROCESSES", "hidden");

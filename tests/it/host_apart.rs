@@ -107,11 +107,83 @@ fn a_cap_of_one_family_is_named_to_the_caller_and_in_the_log() {
         let (answer, records) = recorded(config, tool, &arguments);
         let cut = |record: &&Value| record["event"] == "limit_exceeded" && record.to_string().contains(said);
         let cut = records.iter().find(cut).unwrap_or_else(|| panic!("{said}: {records:#?} {answer}"));
-        assert_eq!(cut["tool"], tool, "{cut}");
+        assert_eq!(cut["query"], tool, "{cut}");
         let notice = answer["content"].as_array().unwrap().iter().find(|part| part.to_string().contains("truncated: "));
         assert!(notice.is_some_and(|part| part.to_string().contains(said)), "{said}: {answer}");
     }
     // What the caller asked for is no cut.
     let (answer, records) = recorded(processes, "get_processes", &json!({"limit": 1, "name": "no such process"}));
     assert!(!records.iter().any(|record| record["event"] == "limit_exceeded"), "{answer}");
+}
+
+/// The logs of a fixture host in place of this machine's, owned as Debian owns them, and asked for by a user in these groups.
+fn asked_by_a_user(groups: &str, tool: &str, arguments: &Value) -> (Value, String) {
+    let home = tempfile::tempdir().unwrap();
+    let config = "transport: stdio\naudit: {enabled: false}\nlimits: {logs: {max_age_hours: 900000}}\n";
+    fs::write(home.path().join("doorward.yaml"), config).unwrap();
+    let logs = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures/host/debian-vm/var/log");
+    let script = format!(
+        "chmod 755 . && chmod 644 doorward.yaml && mount -t tmpfs -o mode=755 none /var/log && mount -t tmpfs none /run/log 2>&-; \
+         cp -r {logs}/. /var/log/; chown -R root:adm /var/log; chmod -R u+rwX,g+rX,o-rwx /var/log; chmod 755 /var/log; \
+         if [ -d /var/log/journal ]; then chgrp -R systemd-journal /var/log/journal; fi; \
+         as() {{ setpriv --reuid 65534 --regid 65534 {groups} \"$@\"; }}; \
+         as doorward check --config doorward.yaml >&2; as doorward serve --config doorward.yaml"
+    );
+    let mut run = command("unshare", home.path());
+    run.args(["-m", "bash", "-c", &script]);
+    let ended = finish(run, &talk::legacy(tool, arguments));
+    let answer = ended.messages().into_iter().find(|answer| answer["id"] == 3).unwrap_or_else(|| panic!("{ended:?}"));
+    (answer["result"].clone(), ended.stderr)
+}
+
+/// What the unit gives the daemon, what its drop-in adds, and what neither would leave.
+#[test]
+fn a_user_outside_the_groups_of_logs_is_told_so_and_one_within_reads_them() {
+    let groups = fs::read_to_string("/etc/group").unwrap_or_default();
+    let has = |name: &str| groups.lines().any(|line| line.starts_with(&format!("{name}:")));
+    if !rustix::process::getuid().is_root() || !has("adm") || !has("systemd-journal") {
+        eprintln!("!! not root, or without the groups adm and systemd-journal: logs of others are NOT tested");
+        return;
+    }
+    let count = |answer: &Value| answer["structuredContent"]["entries"].as_array().map_or(0, Vec::len);
+    for (tool, group) in [("get_syslog", "adm"), ("get_journal_logs", "systemd-journal")] {
+        let (shut, said) = asked_by_a_user("--clear-groups", tool, &json!({"lines": 5}));
+        assert_eq!(count(&shut), 0, "{shut}");
+        assert!(shut.to_string().contains("may not"), "{shut}");
+        assert!(said.contains(&format!("{tool} says less to a user who is in no group")), "{said}");
+        let (open, said) = asked_by_a_user(&format!("--groups {group}"), tool, &json!({"lines": 5}));
+        assert!(count(&open) > 0, "{group}: {open} {said}");
+        assert!(!said.contains(&format!("{tool} says less to a user")), "{said}");
+    }
+    let unit = fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/systemd/doorward.service")).unwrap();
+    let drop_in = fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/systemd/doorward-logs.conf")).unwrap();
+    assert!(
+        unit.contains("\nSupplementaryGroups=systemd-journal\n") && drop_in.contains("\nSupplementaryGroups=adm\n")
+    );
+}
+
+/// Without ambient capabilities a program that a daemon without root starts would have none, and tell no rules.
+#[test]
+fn a_program_that_a_query_starts_has_what_the_configuration_keeps() {
+    if !rustix::process::getuid().is_root() || !there_is("nft", "what programs of queries may do") {
+        return;
+    }
+    let home = tempfile::tempdir().unwrap();
+    let rules = |kept: &str| {
+        let config = format!("transport: stdio\naudit: {{enabled: false}}\nsandbox: {{capabilities: [{kept}]}}\n");
+        fs::write(home.path().join("doorward.yaml"), config).unwrap();
+        let script = "chmod 755 . && chmod 644 doorward.yaml && nft add table inet doors && \
+            exec setpriv --reuid 65534 --regid 65534 --clear-groups --inh-caps +net_admin --ambient-caps +net_admin \
+            doorward serve --config doorward.yaml";
+        let mut run = command("unshare", home.path());
+        run.args(["-n", "bash", "-c", script]);
+        let ended = finish(run, &talk::legacy("get_firewall_rules", &json!({})));
+        let answer =
+            ended.messages().into_iter().find(|answer| answer["id"] == 3).unwrap_or_else(|| panic!("{ended:?}"));
+        answer["result"]["structuredContent"].clone()
+    };
+    let kept = rules("CAP_NET_ADMIN");
+    assert_eq!((&kept["told_by"], &kept["tables"][0]["name"]), (&json!(["nft"]), &json!("doors")), "{kept}");
+    let dropped = rules("");
+    assert_eq!(dropped["not_shown"][0]["why"], "not_permitted", "{dropped}");
 }

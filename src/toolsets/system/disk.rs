@@ -4,7 +4,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::Host;
-use super::cgroup::{Group, IoGroup};
+use super::cgroup::{Controller, Group, IoGroup};
 use super::disk_activity::{Activity, Counters, Device};
 use super::host::Space;
 use super::mounts::{self, Mount, Seen, View};
@@ -49,7 +49,7 @@ pub(super) struct Answer {
     /// Time lost waiting for input or output, where the kernel measures it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pressure: Option<Pressure>,
-    /// What a control group read and wrote, where the host has them in version 2.
+    /// What a control group read and wrote; absent where the host has no control groups for that, and no limit is known.
     #[serde(skip_serializing_if = "Option::is_none")]
     control_group: Option<IoGroup>,
     /// Whether the host has so many mounts that not all were looked at.
@@ -138,7 +138,7 @@ impl HostQuery for Query {
     }
 
     fn answer(ask: &Ask<'_>, args: Args) -> Result<Answer, Failure> {
-        let group = Group::find(ask.host, args.control_group.as_deref())?;
+        let group = Group::find(ask.host, Controller::Io, args.control_group.as_deref())?;
         let Seen { mut mounts, whole, view } = mounts::read(ask)?;
         // Room is measured where the daemon can go.
         let own = if view == View::Machine { mounts::own(ask)?.mounts } else { mounts.clone() };
@@ -315,7 +315,7 @@ mod tests {
                     },
                 },
                 "control_group": {
-                    "group": "/system.slice/doorward.service",
+                    "group": "/system.slice/doorward.service", "version": 2,
                     "devices": [{
                         "device": "254:0", "read_bytes": 4096, "written_bytes": 8192, "reads": 1, "writes": 2,
                         "limits": "rbps=1048576 wbps=max riops=max wiops=max",

@@ -136,6 +136,7 @@ impl HostQuery for Query {
             Impact::Medium,
         )
         .reading(["/dev/kmsg", "/var/log", "/run/log/journal", "/etc/localtime", "/usr/share/zoneinfo"])
+        .better_in(&["systemd-journal", "adm"])
     }
 
     fn narrow(spec: &mut ToolSpec, limits: &LimitsSection) {

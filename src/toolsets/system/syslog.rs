@@ -155,6 +155,7 @@ impl HostQuery for Query {
             Impact::Medium,
         )
         .reading(["/var/log", "/etc/localtime", "/usr/share/zoneinfo"])
+        .better_in(&["adm"])
     }
 
     fn narrow(spec: &mut ToolSpec, limits: &LimitsSection) {
