@@ -154,7 +154,9 @@ fn links(pid: u32, most: usize) -> io::Result<Vec<u8>> {
     let mut bytes = Vec::new();
     let mut count = 0_usize;
     descriptor::each(directory, |one| {
-        let words = format!("{}\0{}\0{}\0", one.number, one.access.map_or("", Access::letters), one.target);
+        let lost = one.lost.map(|bytes| bytes.to_string()).unwrap_or_default();
+        let letters = one.access.map_or("", Access::letters);
+        let words = format!("{}\0{letters}\0{}\0{lost}\0", one.number, one.target);
         count = count.saturating_add(1);
         if bytes.len().saturating_add(words.len()) > most || count > DESCRIPTORS {
             return ControlFlow::Break(());
@@ -165,19 +167,21 @@ fn links(pid: u32, most: usize) -> io::Result<Vec<u8>> {
     Ok(bytes)
 }
 
-/// Number, access and target of each, with a zero after every one of them; `None` of anything else.
+/// Number, access, target and lost room of each, with a zero after every one of them; `None` of anything else.
 fn said(bytes: &[u8]) -> Option<Vec<Descriptor>> {
     let mut rest = std::str::from_utf8(bytes).ok()?;
     let mut found = Vec::new();
     while !rest.is_empty() {
-        let mut words = rest.splitn(4, '\0');
+        let mut words = rest.splitn(5, '\0');
         let (number, letters, target) = (words.next()?.parse().ok()?, words.next()?, words.next()?.to_owned());
         let access = Access::ALL.into_iter().find(|access| access.letters() == letters);
         if access.is_none() && !letters.is_empty() {
             return None;
         }
+        let lost = words.next()?;
+        let lost = if lost.is_empty() { None } else { Some(lost.parse().ok()?) };
         rest = words.next()?;
-        found.push(Descriptor { number, target, access });
+        found.push(Descriptor { number, target, access, lost });
     }
     Some(found)
 }
@@ -239,10 +243,22 @@ mod tests {
         let bytes = links(std::process::id(), ANSWER).unwrap();
         let found = said(&bytes).unwrap();
         assert!(found.iter().any(|one| one.number == 0 && !one.target.is_empty()), "{found:?}");
-        let one = |number, target: &str, access| Descriptor { number, target: target.to_owned(), access };
-        assert_eq!(said(b"7\0w\0/a b\0\x38\0\0\0").unwrap(), [one(7, "/a b", Some(Access::Write)), one(8, "", None)]);
+        let one = |number, target: &str, access, lost| Descriptor { number, target: target.to_owned(), access, lost };
+        let both = [one(7, "/a b", Some(Access::Write), Some(4096)), one(8, "", None, None)];
+        assert_eq!(said(b"7\0w\0/a b\x004096\0\x38\0\0\0\0").unwrap(), both);
         assert_eq!(said(b""), Some(Vec::new()));
-        for wrong in ["7", "7\0", "7\0r\0", "7\0r\0/a", "x\0r\0/a\0", "7\0rx\0/a\0", "7\0r\0/a\0\0", "-1\0r\0/a\0"] {
+        let wrong = [
+            "7",
+            "7\0",
+            "7\0r\0",
+            "7\0r\0/a\0",
+            "x\0r\0/a\0\0",
+            "7\0rx\0/a\0\0",
+            "7\0r\0/a\0\0\0",
+            "-1\0r\0/a\0\0",
+            "7\0r\0/a\0-1\0",
+        ];
+        for wrong in wrong {
             assert_eq!(said(wrong.as_bytes()), None, "{wrong:?}");
         }
         assert_eq!(said(b"7\0r\0\xff\0"), None);

@@ -192,10 +192,11 @@ fn a_collector_counts_once_it_has_something() {
 fn a_socket_that_verifies_tokens_is_asked_for_what_guards_them() {
     let premises = Premises::new();
     let text = "transport: unix
-socket: {path: door.sock}
+socket: {path: SOCKET}
 auth: {enabled: true, jwt: {issuer: a, audience: b, public_key: token-key.pub.pem}}
 audit: {path: audit.jsonl}
 ";
+    let text = text.replace("SOCKET", &premises.name("door.sock"));
     std::fs::write(premises.path("doorward.yaml"), text).unwrap();
     let (found, _) = points(premises.root(), &[]);
     assert_standing(&found, "pass", &["transport", "replay", "key-age", "tokens"]);

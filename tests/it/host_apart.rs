@@ -83,7 +83,7 @@ fn recorded(config: &str, tool: &str, arguments: &Value) -> (Value, Vec<Value>) 
     fs::write(home.path().join("doorward.yaml"), config).unwrap();
     let mut run = command(DOORWARD, home.path());
     run.args(["serve", "--config", "doorward.yaml"]);
-    let ended = finish(run, &talk::legacy(tool, arguments));
+    let ended = finish(run, &talk::legacy(tool, arguments).replace("LOGS", &logs));
     let answer = ended.messages().into_iter().find(|answer| answer["id"] == 3).unwrap_or_else(|| panic!("{ended:?}"));
     let records = fs::read_to_string(home.path().join("audit.jsonl")).unwrap();
     (answer["result"].clone(), records.lines().map(|line| serde_json::from_str(line).unwrap()).collect())
@@ -99,9 +99,14 @@ fn a_cap_of_one_family_is_named_to_the_caller_and_in_the_log() {
     let rows = [
         (processes, "get_processes", json!({}), "limits.processes.max_count is 2"),
         (processes, "get_processes", json!({"name": "doorward"}), "limits.processes.max_cmdline_length is 4"),
-        (lines, "get_app_logs", json!({"lines": 2}), "limits.logs.max_lines is 2"),
-        (bytes, "get_app_logs", json!({}), "limits.logs.max_bytes_per_file is 300"),
-        (age, "get_app_logs", json!({"since": "2020-01-01T00:00:00Z"}), "limits.logs.max_age_hours is 1"),
+        (lines, "get_app_logs", json!({"file": "LOGS/app.log", "lines": 2}), "limits.logs.max_lines is 2"),
+        (bytes, "get_app_logs", json!({"file": "LOGS/app.log"}), "limits.logs.max_bytes_per_file is 300"),
+        (
+            age,
+            "get_app_logs",
+            json!({"file": "LOGS/app.log", "since": "2020-01-01T00:00:00Z"}),
+            "limits.logs.max_age_hours is 1",
+        ),
     ];
     for (config, tool, arguments, said) in rows {
         let (answer, records) = recorded(config, tool, &arguments);
