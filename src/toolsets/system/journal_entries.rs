@@ -262,12 +262,12 @@ pub(super) fn search(ask: &Ask<'_>, wanted: &Wanted, conditions: &[Condition]) -
         match go_through(ask, &mut file, wanted, conditions, &mut of_file)? {
             Ok(over) => more |= over,
             Err(Stop::Enough) => {
-                budget::cut(&format!(
-                    "only so much of a journal file was read (limits.logs.max_bytes_per_file, {most} bytes)"
-                ));
+                let capped = most == ask.limits.logs.max_bytes_per_file;
+                let by = if capped { "limits.logs.max_bytes_per_file" } else { "resources.query_memory_mb" };
+                budget::cut(&format!("only so much of a journal file was read ({by}, {most} bytes)"));
                 notes.push(format!(
-                    "only so much of /{path} was read as limits.logs.max_bytes_per_file allows ({most} bytes): narrow \
-                     with unit, priority or a later since",
+                    "only so much of /{path} was read as {by} allows ({most} bytes): narrow with unit, priority or a later \
+                     since",
                 ));
             }
             Err(Stop::Damaged) => notes.push(format!("/{path} is damaged: what could be read of it is here")),
@@ -285,6 +285,7 @@ pub(super) fn search(ask: &Ask<'_>, wanted: &Wanted, conditions: &[Condition]) -
     }
     let mut left_out = wanted.left_out(left, notes);
     if more && left == 0 {
+        wanted.enough();
         left_out.push(
             "older entries were not looked at, for there was enough: narrow with since, until, minutes or pattern, or ask \
              for more with lines"
