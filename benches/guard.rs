@@ -74,7 +74,7 @@ fn processes() -> Value {
         let (number, command) = (list.len(), commands.next().unwrap_or(&""));
         let process = json!({
             "pid": number, "parent": 1, "name": command.split(' ').next(), "command": command, "state": "sleeping",
-            "user": "www-data", "uid": 33, "threads": 4, "memory_bytes": 12_345_678 + number, "cpu_seconds": 12.5,
+            "user": "www-data", "uid": 33, "threads": 4, "memory_bytes": number.wrapping_add(12_345_678), "cpu_seconds": 12.5,
             "started": "2026-11-20T10:00:00Z", "kernel": false,
         });
         length = length.saturating_add(process.to_string().len());

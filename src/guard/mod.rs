@@ -195,7 +195,7 @@ mod tests {
         let guard = Guard::new(redactor, Caps::new(&LimitsSection::default()));
         let leases = Leases::default();
         assert_eq!(guard.redact_message("as Correct Horse 42 to web01", &leases), "as Correct Horse 42 to web01");
-        leases.add(&crate::secret::Secret::new(b"Correct Horse 42".to_vec()));
+        leases.add(&Secret::new(b"Correct Horse 42".to_vec()));
         assert_eq!(guard.redact_message("as Correct%20Horse 42 to web01", &leases), "as [REDACTED] to web01");
     }
 

@@ -56,7 +56,7 @@ mod tests {
     use super::*;
 
     fn many(from: usize, count: usize) -> Vec<String> {
-        (from..from + count).map(|number| format!("name_{number}")).collect()
+        (from..).take(count).map(|number| format!("name_{number}")).collect()
     }
 
     #[test]
