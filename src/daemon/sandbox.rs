@@ -2,6 +2,7 @@
 //! tools that somebody can reach declare. Everything else stays shut.
 
 use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
 
 use super::compose;
 use crate::audit::syslog::Target;
@@ -51,6 +52,7 @@ const DNS: u16 = 53;
 /// Those of [`sandbox::enter`], and [`Code::Io`] when a lookout is needed and cannot be started.
 pub fn enter(loaded: &Loaded) -> Result<Option<&'static Sandbox>, Failure> {
     let plan = plan(loaded, &compose::specs(&loaded.config));
+    Asker::this();
     let mode = loaded.config.sandbox.mode;
     if plan.processes && mode != Mode::Off {
         // It has to be there first: what is started later stands within the walls.
@@ -92,7 +94,13 @@ struct Asker {
 }
 
 impl Asker {
-    fn this() -> Self {
+    /// Of this process, as it was before it shut itself in: from within it cannot read the names of groups.
+    fn this() -> &'static Self {
+        static THIS: OnceLock<Asker> = OnceLock::new();
+        THIS.get_or_init(Self::look)
+    }
+
+    fn look() -> Self {
         let mut numbers: Vec<u32> =
             rustix::process::getgroups().unwrap_or_default().iter().map(|one| one.as_raw()).collect();
         numbers.push(rustix::process::getegid().as_raw());
@@ -114,7 +122,7 @@ impl Asker {
 /// Adds to the notes what the enabled tools need and the sandbox does not give.
 pub fn note_needs(loaded: &mut Loaded) {
     let specs = compose::specs(&loaded.config);
-    note_needs_of(loaded, &specs, &Asker::this());
+    note_needs_of(loaded, &specs, Asker::this());
 }
 
 fn note_needs_of(loaded: &mut Loaded, specs: &[ToolSpec], asker: &Asker) {

@@ -140,9 +140,14 @@ impl HostQuery for Query {
 
     fn answer(ask: &Ask<'_>, args: Args) -> Result<Answer, Failure> {
         let group = Group::find(ask.host, Controller::Io, args.control_group.as_deref())?;
-        let Seen { mut mounts, whole, view } = mounts::read(ask)?;
+        let Seen { mut mounts, whole, mut view } = mounts::read(ask)?;
         // Room is measured where the daemon can go.
         let own = if view == View::Machine { mounts::own(ask)?.mounts } else { mounts.clone() };
+        // What was mounted for the daemon alone is asked for by its place.
+        let has = |mounts: &[Mount]| mounts.iter().any(|mount| args.mount.as_ref() == Some(&mount.mount_point));
+        if !has(&mounts) && has(&own) {
+            (mounts, view) = (own.clone(), View::Daemon);
+        }
         if let Some(place) = &args.mount {
             if !mounts.iter().any(|mount| mount.mount_point == *place) {
                 let principal = mounts::principal(mounts);

@@ -164,8 +164,11 @@ fn open(ask: &Ask<'_>, path: &str, most: u64) -> Result<JournalFile, String> {
 /// `None` when the host has no journal.
 fn journal(ask: &Ask<'_>) -> Result<Option<Journal>, Failure> {
     let (mut files, mut notes, mut shut) = (Vec::new(), Vec::new(), 0_usize);
-    let mut paths = paths(ask.host);
-    let any = !paths.is_empty();
+    let (mut paths, closed) = paths(ask.host);
+    let any = !paths.is_empty() || !closed.is_empty();
+    notes.extend(closed.iter().map(|folder| {
+        format!("the daemon may not look into /{folder}: its user needs the group systemd-journal (or adm)")
+    }));
     let over = paths.len().saturating_sub(FILES);
     paths.truncate(FILES);
     for path in paths {
@@ -192,19 +195,28 @@ fn journal(ask: &Ask<'_>) -> Result<Option<Journal>, Failure> {
     Ok(any.then_some(Journal { files, notes }))
 }
 
-fn paths(host: &Host) -> Vec<String> {
-    let mut found = Vec::new();
+/// The files, and the folders that may not be looked into.
+fn paths(host: &Host) -> (Vec<String>, Vec<String>) {
+    let (mut found, mut closed) = (Vec::new(), Vec::new());
+    let mut list = |folder: &str| {
+        host.names(folder).unwrap_or_else(|error| {
+            if error.kind() == ErrorKind::PermissionDenied {
+                closed.push(folder.to_owned());
+            }
+            Vec::new()
+        })
+    };
     for folder in FOLDERS {
-        for machine in host.list(folder) {
+        for machine in list(folder) {
             let within = format!("{folder}/{machine}");
             let journals = |name: &String| name.ends_with(".journal") || name.ends_with(".journal~");
-            found.extend(host.list(&within).into_iter().filter(journals).map(|name| format!("{within}/{name}")));
+            found.extend(list(&within).into_iter().filter(journals).map(|name| format!("{within}/{name}")));
             if machine.ends_with(".journal") {
                 found.push(within);
             }
         }
     }
-    found
+    (found, closed)
 }
 
 /// The boots that the journal knows, the latest first, by the entries that were written last in each file.

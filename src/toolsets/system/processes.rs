@@ -378,7 +378,7 @@ mod tests {
         }
         let host = Host::folder(root.path());
         // Its memory is held to what the class may have; how long it takes is measured here, on a machine that may be busy.
-        let allowance = Allowance::of(Impact::Medium, &ResourcesSection::default());
+        let allowance = Allowance::of(Impact::Medium, &ResourcesSection::default()).unhurried();
         let clock = Clock::system();
         let began = clock.instant();
         let answer =
