@@ -1,6 +1,8 @@
 //! Lock files of package managers: what exactly a project was built with. A project's own packages are none of its
 //! dependencies; what is not pinned to a version is counted and not guessed.
 
+mod origin;
+
 use std::collections::{BTreeMap, HashMap};
 
 use schemars::JsonSchema;
@@ -8,6 +10,9 @@ use serde::de::IgnoredAny;
 use serde::{Deserialize, Serialize};
 
 use super::cyclonedx::purl;
+
+pub(super) use origin::Origin;
+use origin::without_password;
 
 /// Where packages come from.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize, JsonSchema)]
@@ -31,52 +36,6 @@ pub(super) struct Locked {
     /// Only for development.
     pub(super) development: bool,
     pub(super) origin: Origin,
-}
-
-/// Where exactly a package comes from.
-#[derive(Clone, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
-pub(super) enum Origin {
-    /// The registry of its ecosystem.
-    #[default]
-    Registry,
-    /// Another registry, by its address.
-    OtherRegistry(String),
-    /// A repository of sources, by the address and the revision, as `git+https://host/path@revision`.
-    Git(String),
-    /// A file somewhere on the network, by its address.
-    Download(String),
-    /// A file or folder beside the project: no address means anything elsewhere.
-    Local(String),
-}
-
-impl Origin {
-    /// From an address such as `git+https://host/path?branch=main#revision`.
-    fn git(address: &str) -> Self {
-        let (place, revision) = address.split_once('#').unwrap_or((address, ""));
-        let place = without_password(place.split('?').next().unwrap_or_default());
-        let place = if place.starts_with("git") { place } else { format!("git+{place}") };
-        Self::Git(if revision.is_empty() { place } else { format!("{place}@{revision}") })
-    }
-
-    /// The same in words, where it is not the ecosystem's registry.
-    pub(super) fn told(&self) -> Option<&str> {
-        match self {
-            Self::Registry => None,
-            Self::OtherRegistry(text) | Self::Git(text) | Self::Download(text) | Self::Local(text) => Some(text),
-        }
-    }
-}
-
-/// An address without the password in it; who logs in without one, such as git@, stays.
-fn without_password(address: &str) -> String {
-    let Some((scheme, rest)) = address.split_once("://") else { return address.to_owned() };
-    let host = rest.split('/').next().unwrap_or_default();
-    match host.rsplit_once('@') {
-        Some((user, _)) if user.contains(':') || !matches!(user, "git") => {
-            format!("{scheme}://{}", rest.get(user.len().saturating_add(1)..).unwrap_or_default())
-        }
-        _ => address.to_owned(),
-    }
 }
 
 /// What a lock file says.
@@ -256,7 +215,7 @@ fn npm(text: &str) -> Option<Lock> {
         for (name, package) in packages {
             // Of what is not from the registry it has the address in place of the version.
             let version = package.version.as_deref().unwrap_or_default();
-            match npm_origin(version) {
+            match Origin::of_npm(version) {
                 Some(origin) => {
                     let revision = version.split_once('#').map_or("0", |(_, revision)| revision);
                     lock.add_from(name, Some(revision), package.dev, origin);
@@ -276,7 +235,7 @@ fn npm(text: &str) -> Option<Lock> {
                 // What lies elsewhere is the project itself and its parts.
                 let Some((_, folder)) = place.rsplit_once("node_modules/") else { continue };
                 let name = package.name.as_deref().unwrap_or(folder);
-                let origin = package.resolved.as_deref().and_then(npm_origin).unwrap_or_default();
+                let origin = package.resolved.as_deref().and_then(Origin::of_npm).unwrap_or_default();
                 lock.add_from(name, package.version.as_deref(), package.dev || package.dev_optional, origin);
             }
         }
@@ -284,24 +243,6 @@ fn npm(text: &str) -> Option<Lock> {
         (None, None) => return None,
     }
     Some(lock)
-}
-
-/// Where npm took a package from; `None` for a registry, whose addresses have `/-/` before the file, and for no address.
-fn npm_origin(resolved: &str) -> Option<Origin> {
-    let short = ["github:", "gitlab:", "bitbucket:"].iter().find(|short| resolved.starts_with(**short));
-    match resolved {
-        _ if resolved.starts_with("git+") || resolved.starts_with("git:") => Some(Origin::git(resolved)),
-        _ if short.is_some() => {
-            let (host, rest) = resolved.split_once(':').unwrap_or_default();
-            let top = if host == "bitbucket" { "org" } else { "com" };
-            Some(Origin::git(&format!("git+https://{host}.{top}/{rest}")))
-        }
-        _ if resolved.starts_with("file:") => Some(Origin::Local(resolved.to_owned())),
-        _ if resolved.contains("://") && !resolved.contains("/-/") => {
-            Some(Origin::Download(without_password(resolved)))
-        }
-        _ => None,
-    }
 }
 
 fn pipfile(text: &str) -> Option<Lock> {

@@ -137,7 +137,10 @@ fn cases() -> Vec<(&'static str, Standing, Config, Machine, &'static str)> {
         (
             "redaction",
             Pass,
-            but("{fields", "{without: [jwt], patterns: [{name: jwt, pattern: 'eyJ[a-z]+'}], fields"),
+            but(
+                "{fields",
+                "{without: [jwt], patterns: [{name: jwt, pattern: 'eyJ[a-z]+', replacement: '[TOKEN]'}], fields",
+            ),
             machine(),
             "2 of your own",
         ),
