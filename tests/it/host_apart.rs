@@ -90,31 +90,50 @@ fn recorded(config: &str, tool: &str, arguments: &Value) -> (Value, Vec<Value>) 
 }
 
 #[test]
-fn a_cap_of_one_family_is_named_to_the_caller_and_in_the_log() {
+fn a_cap_of_one_family_is_named_in_the_log_and_the_caller_is_told_of_the_cut() {
     let processes = "limits: {processes: {max_count: 2, max_cmdline_length: 4}}";
     let lines = "limits: {logs: {max_lines: 2, max_age_hours: 900000}}\ntoolsets: {system: {app_logs: [LOGS]}}";
     let bytes =
         "limits: {logs: {max_bytes_per_file: 300, max_age_hours: 900000}}\ntoolsets: {system: {app_logs: [LOGS]}}";
     let age = "limits: {logs: {max_age_hours: 1}}\ntoolsets: {system: {app_logs: [LOGS]}}";
+    // What the log says, and what the answer does.
     let rows = [
-        (processes, "get_processes", json!({}), "limits.processes.max_count is 2"),
-        (processes, "get_processes", json!({"name": "doorward"}), "limits.processes.max_cmdline_length is 4"),
-        (lines, "get_app_logs", json!({"file": "LOGS/app.log", "lines": 2}), "limits.logs.max_lines is 2"),
-        (bytes, "get_app_logs", json!({"file": "LOGS/app.log"}), "limits.logs.max_bytes_per_file is 300"),
+        (processes, "get_processes", json!({}), "limits.processes.max_count is 2", "\"narrow\":\"raise limit"),
+        (
+            processes,
+            "get_processes",
+            json!({"name": "doorward"}),
+            "limits.processes.max_cmdline_length is 4",
+            "\"command_line_truncated\":true",
+        ),
+        (
+            lines,
+            "get_app_logs",
+            json!({"file": "LOGS/app.log", "lines": 2}),
+            "limits.logs.max_lines is 2",
+            "(at most 2)",
+        ),
+        (
+            bytes,
+            "get_app_logs",
+            json!({"file": "LOGS/app.log"}),
+            "last 300 bytes of a log were read (limits.logs.max_bytes_per_file)",
+            "(limits.logs.max_bytes_per_file)",
+        ),
         (
             age,
             "get_app_logs",
             json!({"file": "LOGS/app.log", "since": "2020-01-01T00:00:00Z"}),
-            "limits.logs.max_age_hours is 1",
+            "nothing older than 1 hours is read",
+            "(limits.logs.max_age_hours)",
         ),
     ];
-    for (config, tool, arguments, said) in rows {
+    for (config, tool, arguments, said, told) in rows {
         let (answer, records) = recorded(config, tool, &arguments);
         let cut = |record: &&Value| record["event"] == "limit_exceeded" && record.to_string().contains(said);
         let cut = records.iter().find(cut).unwrap_or_else(|| panic!("{said}: {records:#?} {answer}"));
         assert_eq!(cut["query"], tool, "{cut}");
-        let notice = answer["content"].as_array().unwrap().iter().find(|part| part.to_string().contains("truncated: "));
-        assert!(notice.is_some_and(|part| part.to_string().contains(said)), "{said}: {answer}");
+        assert!(answer["structuredContent"].to_string().contains(told), "{told}: {answer}");
     }
     // What the caller asked for is no cut.
     let (answer, records) = recorded(processes, "get_processes", &json!({"limit": 1, "name": "no such process"}));
