@@ -1,7 +1,5 @@
 //! What is found of a key, and that finding it costs no more than a few readings of the text.
 
-#![expect(clippy::arithmetic_side_effects, reason = "the numbers are small")]
-
 use proptest::prelude::*;
 
 use super::*;
