@@ -24,6 +24,7 @@ mod doctor;
 mod documents;
 mod forge;
 mod hardening;
+mod host_apart;
 mod host_figures;
 mod host_logs;
 mod host_network;
