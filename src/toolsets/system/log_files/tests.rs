@@ -134,7 +134,8 @@ fn a_rule_about_the_beginning_of_messages_is_asked_before_any_filter() {
         let arguments = json!({"pattern": pattern, "regex": true});
         super::super::query::ask::<Syslog>(&host, arguments).unwrap()["entries"].clone()
     };
-    assert_eq!(ask("47"), json!([]));
+    assert_eq!(ask("pin 47"), json!([]));
+    assert_eq!(ask("4711"), json!([]));
     assert_eq!(ask("was used")[0]["message"], "[PIN] was used");
 }
 
