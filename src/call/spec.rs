@@ -103,6 +103,8 @@ pub struct ToolSpec {
     pub output_schema: Arc<Map<String, Value>>,
     /// Hints.
     pub annotations: Annotations,
+    /// The toolset that it is of.
+    pub toolset: &'static str,
     /// Cost class.
     pub impact: Impact,
     /// Can expose credentials or personal data: off unless the configuration opens it by name.
@@ -146,6 +148,7 @@ impl ToolSpec {
             input_schema: Arc::new(object_schema::<A>()),
             output_schema: Arc::new(object_schema::<R>()),
             annotations: Annotations::QUERY,
+            toolset: "system",
             impact,
             sensitive: false,
             needs: Needs::default(),

@@ -35,7 +35,7 @@ use super::probe::{self, Readiness};
 use super::strangers::{Folded, Strangers};
 use super::tls::Material;
 use super::turned::{Inside, Outside};
-use super::{HttpSection, reply};
+use super::{HttpSection, allowance, reply};
 use crate::audit::Event;
 use crate::error::{Code, Failure};
 use crate::mcp::{Endpoint, Passage};
@@ -256,7 +256,9 @@ async fn call(outside: Outside<'_>, parts: &mut http::request::Parts, body: Body
     if let Err(failure) = recorded.kept().await {
         return Err(inside.refuse(&failure, Value::Null).await);
     }
-    Ok(inside.watch(response.map(Body::new)).await)
+    let mut response = inside.watch(response.map(Body::new)).await;
+    allowance::tell(response.headers_mut(), &front.door.gate.quotas(&caller));
+    Ok(response)
 }
 
 /// The message in a POST: media types, body, content. Other methods, where they are served at all, have none.
