@@ -284,7 +284,22 @@ impl Door {
         self.keep(record.refused(failure.code(), failure.cause().or_else(|| Some(failure.to_string())))).await;
     }
 
-    /// The same before there is a call: instead of the record that a token was good, which a flood could fill the log with.
+    /// Takes a share of a caller's rates for a request that is no call.
+    ///
+    /// # Errors
+    /// The refusal, already recorded.
+    pub async fn spend(&self, caller: &Arc<Caller>) -> Result<(), Failure> {
+        match self.gate.spend(caller) {
+            Ok(()) => Ok(()),
+            Err(failure) => {
+                self.deny_early(caller, &failure).await;
+                Err(failure)
+            }
+        }
+    }
+
+    /// Records a refusal before there is a call. It stands in place of the record that a token was good, with which a flood could
+    /// fill the log.
     async fn deny_early(&self, caller: &Arc<Caller>, failure: &Failure) {
         Refused { code: failure.code() }.emit();
         if let Some(count) = self.gate.due(caller, failure, &self.clock) {

@@ -227,6 +227,20 @@ impl Gate {
         self.draw(&draws, who.channel, clock.instant(), Purpose::Look)
     }
 
+    /// Takes a share of the caller's rates for a request that is no call: those that hold whatever the tool.
+    ///
+    /// # Errors
+    /// [`Code::RateLimited`] with the time to wait.
+    pub fn spend(&self, caller: &Caller) -> Result<(), Failure> {
+        if self.rules.is_empty() {
+            return Ok(());
+        }
+        let Accounts { clock, keys, .. } = &*self.accounts;
+        let who = keys.who(caller);
+        let draws = self.rules.draws(Known::Call(caller, who, None), keys);
+        self.draw(&draws, who.channel, clock.instant(), Purpose::Take)
+    }
+
     /// Whether anything that comes over this channel would be refused, whoever it is from: its last tokens were refused, or
     /// what its certificate may do is used up. Nothing is taken.
     ///

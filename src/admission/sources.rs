@@ -212,8 +212,6 @@ fn neighbours(network: Network) -> Vec<u8> {
 
 #[cfg(test)]
 mod tests {
-    #![expect(clippy::arithmetic_side_effects, reason = "the model's numbers are small")]
-
     use std::net::Ipv4Addr;
 
     use super::*;

@@ -58,7 +58,7 @@ pub(super) fn admit(gate: &Gate, caller: &Caller, aim: Option<Aim<'_>>) -> Resul
     let _within = RUNTIME.enter();
     match admitting.as_mut().poll(&mut context) {
         std::task::Poll::Ready(result) => result,
-        std::task::Poll::Pending => panic!("it waits"),
+        std::task::Poll::Pending => Err(Failure::new(Code::Internal, "it waits")),
     }
 }
 

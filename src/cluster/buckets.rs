@@ -200,8 +200,6 @@ fn bit(shard: usize) -> u64 {
 
 #[cfg(test)]
 mod tests {
-    #![expect(clippy::arithmetic_side_effects, reason = "the model's numbers are small")]
-
     use std::sync::Arc;
 
     use proptest::prelude::*;

@@ -171,3 +171,21 @@ async fn who_fails_over_and_over_is_not_listened_to_for_longer_and_longer() {
     }
     assert_eq!(world.call(&world.token(&["core"])).await.outcome(), "200");
 }
+
+#[tokio::test]
+async fn requests_that_are_no_call_take_a_share_too() {
+    let world = world("resources: {rate_limit: {requests_per_minute: 6, requests_per_hour: 1000, burst: 3}}\n").await;
+    let ask = async |message: &Value| {
+        let mut stream = wire::connect(&world.path(""), world.port, Some("good")).await.unwrap();
+        let request = wire::post(world.port, &world.token(&["core"]), message);
+        wire::exchange(&mut stream, &request).await.unwrap()
+    };
+    let listed = ask(&wire::list()).await;
+    assert_eq!(listed.outcome(), "200");
+    assert!(listed.header("ratelimit").unwrap().starts_with("\"caller\";r=2"), "{listed:?}");
+    assert_eq!(ask(&json!({ "jsonrpc": "2.0", "id": 1, "method": "tools/none", "params": {} })).await.status, 200);
+    assert_eq!(ask(&json!({ "no": "message" })).await.outcome(), "400 invalid_request");
+    for message in [wire::list(), wire::call("get_uptime", json!({})), json!({ "no": "message" })] {
+        assert_eq!(ask(&message).await.outcome(), "429 rate_limited");
+    }
+}
