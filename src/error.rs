@@ -193,7 +193,7 @@ codes! {
     Cancelled = "cancelled", 499, ToolError;
     /// The tool could not do its work.
     ToolFailed = "tool_failed", 502, ToolError;
-    /// The tool would have taken more of the host than it may.
+    /// The tool would have taken more of the host than it may, or its answer more room than there is.
     OverBudget = "over_budget", 507, ToolError;
     /// The audit log cannot be written, so nothing is done.
     AuditUnavailable = "audit_unavailable", 503, Rpc(-32603);

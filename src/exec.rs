@@ -2,14 +2,15 @@
 //! kernel on what it may take.
 
 use std::io;
-use std::os::fd::OwnedFd;
 use std::os::unix::process::CommandExt as _;
 use std::path::Path;
 use std::process::{ExitStatus, Stdio};
 use std::time::Duration;
 
 use rustix::io::Errno;
-use rustix::process::{Pid, Resource, Rlimit, Signal, getrlimit, kill_process_group, prlimit};
+use rustix::process::{
+    Pid, Resource, Rlimit, Signal, WaitId, WaitIdOptions, getrlimit, kill_process_group, prlimit, waitid,
+};
 use tokio::io::{AsyncRead, AsyncReadExt as _};
 use tokio::process::{Child, Command};
 use zeroize::Zeroizing;
@@ -36,6 +37,9 @@ const FILE: u64 = 1 << 20;
 /// The files that such a program may have open.
 const FILES: u64 = 256;
 
+/// How long to wait between two looks at whether a program that has closed its output has ended.
+const LONGEST_PAUSE: Duration = Duration::from_millis(20);
+
 /// Runs `argv`, a program that is asked for facts, and gives back its standard output, at most `cap` bytes.
 ///
 /// It may take no more processor time than `limit`, 1 GiB of address space and 256 open files, write no more than 1 MiB to a
@@ -58,8 +62,8 @@ pub async fn output(argv: &[String], limit: Duration, cap: usize) -> Result<Secr
 
 /// Runs `argv`, a command that the person at the keyboard chose, and gives back its standard output, at most `cap` bytes.
 ///
-/// The process gets no standard input, leads a process group of its own, and dies with its group when it takes too long,
-/// says too much, or the caller stops waiting.
+/// The process gets no standard input and leads a process group of its own. It dies with its group when it takes too long,
+/// says too much, or the caller stops waiting; and what it leaves behind in the group when it ends dies then.
 ///
 /// # Errors
 /// [`Code::Io`] when it cannot be started, takes longer than `limit`, writes more than `cap` bytes, or exits with
@@ -85,8 +89,8 @@ async fn run(
     group.confine(limits).map_err(|error| failed(format!("cannot be limited: {error}")))?;
     let work = async {
         let (said, complaint) = listen(&mut child, cap).await?;
+        group.end().await;
         let status = child.wait().await.map_err(|error| error.to_string())?;
-        group.ended();
         if status.success() { Ok(said) } else { Err(ending(status, &complaint)) }
     };
     match tokio::time::timeout(limit, work).await {
@@ -96,22 +100,18 @@ async fn run(
     }
 }
 
-/// Starts this very program again with `words`, for work that is done apart, and gives the pipes to and from it. It ends when the
-/// first one does.
+/// Starts this very program again with `words`, for work that is done apart, with pipes to and from it. It is meant to end when
+/// the first one does; whoever gets it waits for it.
 ///
 /// # Errors
 /// [`Code::Io`] when it cannot be started.
-pub fn companion(words: &[&str]) -> Result<(OwnedFd, OwnedFd), Failure> {
+pub fn companion(words: &[&str]) -> Result<std::process::Child, Failure> {
     let failed = |error: io::Error| Failure::new(Code::Io, "a part of the daemon cannot be started").because(error);
     let program = std::env::current_exe().map_err(failed)?;
     #[expect(clippy::disallowed_methods, reason = "this module is the one that starts processes")]
     let mut command = std::process::Command::new(program);
     command.args(words).env_clear().stdin(Stdio::piped()).stdout(Stdio::piped()).process_group(0);
-    let mut child = command.spawn().map_err(failed)?;
-    match (child.stdin.take(), child.stdout.take()) {
-        (Some(to), Some(from)) => Ok((to.into(), from.into())),
-        _ => Err(failed(io::ErrorKind::BrokenPipe.into())),
-    }
+    command.spawn().map_err(failed)
 }
 
 fn spawn(program: &str, arguments: &[String]) -> io::Result<Child> {
@@ -183,9 +183,21 @@ impl Group {
         Ok(())
     }
 
-    /// The leader was waited for, so its number may soon be somebody else's.
-    fn ended(&mut self) {
-        self.0 = None;
+    /// Waits until the leader has ended, and ends what it left behind. Until the leader is waited for nobody else can have
+    /// its number; afterwards it may soon be somebody else's.
+    async fn end(&mut self) {
+        let mut pause = Duration::from_millis(1);
+        while let Some(leader) = self.0 {
+            match waitid(WaitId::Pid(leader), WaitIdOptions::EXITED | WaitIdOptions::NOHANG | WaitIdOptions::NOWAIT) {
+                Ok(None) => {
+                    tokio::time::sleep(pause).await;
+                    pause = pause.saturating_mul(2).min(LONGEST_PAUSE);
+                }
+                Ok(Some(_)) => drop(Self(self.0.take())),
+                // It was waited for already, by whoever.
+                Err(_) => self.0 = None,
+            }
+        }
     }
 }
 
@@ -260,6 +272,31 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn what_a_program_leaves_behind_ends_with_it_whether_it_failed_or_not() {
+        for status in [0, 3] {
+            let script = format!("sleep 300 >/dev/null 2>&1 & echo $! >&2; echo $!; exit {status}");
+            let left = match told(&sh(&script)).await {
+                Ok(said) => String::from_utf8(said).unwrap(),
+                Err(cause) => cause,
+            };
+            let left = left.split_whitespace().next_back().unwrap().to_owned();
+            assert!(left.parse::<u32>().is_ok(), "{left}");
+            assert!(is_gone(&left).await, "what was left behind with status {status} lives on");
+        }
+    }
+
+    /// Gone, or a zombie that its new parent has yet to collect.
+    async fn is_gone(pid: &str) -> bool {
+        for _ in 0..100 {
+            match std::fs::read_to_string(format!("/proc/{pid}/stat")) {
+                Ok(text) if !text.contains(") Z ") => tokio::time::sleep(Duration::from_millis(20)).await,
+                Ok(_) | Err(_) => return true,
+            }
+        }
+        false
+    }
+
+    #[tokio::test]
     async fn on_timeout_the_whole_group_is_gone() {
         let dir = tempfile::tempdir().unwrap();
         let file = dir.path().join("pid");
@@ -267,15 +304,7 @@ mod tests {
         let failure = output(&sh(&script), Duration::from_secs(2), 10).await.unwrap_err();
         assert!(failure.cause().unwrap().contains("did not end within 2000 ms"));
         let grandchild = std::fs::read_to_string(&file).unwrap().trim().to_owned();
-        let stat = format!("/proc/{grandchild}/stat");
-        for _ in 0..100 {
-            // Gone, or a zombie that its new parent has yet to collect.
-            match std::fs::read_to_string(&stat) {
-                Ok(text) if !text.contains(") Z ") => tokio::time::sleep(Duration::from_millis(20)).await,
-                Ok(_) | Err(_) => return,
-            }
-        }
-        panic!("the grandchild lives on");
+        assert!(is_gone(&grandchild).await, "the grandchild lives on");
     }
 
     #[tokio::test]

@@ -179,9 +179,12 @@ impl Door {
         place: &Admission,
     ) -> Result<Released, Failure> {
         let answering = async {
-            let output = self.run(tool, permit, progress).await;
+            let began = self.clock.instant();
+            let output = self.run(tool, permit, &progress.leasing(permit.leased())).await;
             let output = output.map_err(|failure| self.guard.release_failure(failure, permit))?;
-            let released = self.guard.release(output, permit)?;
+            let took = || self.clock.instant().saturating_duration_since(began);
+            let left = || self.limit(tool).unwrap_or_default().saturating_sub(took());
+            let released = self.guard.release_within(output, permit, left).await?;
             self.gate.hand_out(place, released.bytes(), released.rows())?;
             Ok(released)
         };
@@ -190,9 +193,13 @@ impl Door {
         AssertUnwindSafe(answering).catch_unwind().await.unwrap_or_else(broken)
     }
 
+    /// The longest time for a tool and for the redaction of what it gives; `None` for one that is never run.
+    fn limit(&self, tool: &dyn Tool) -> Option<Duration> {
+        tool.spec().impact.limit().map(|limit| limit.min(self.query_timeout))
+    }
+
     async fn run(&self, tool: &dyn Tool, permit: &Permit, progress: &Progress) -> Result<Output, Failure> {
-        let limit = tool.spec().impact.limit().map(|limit| limit.min(self.query_timeout));
-        let Some(limit) = limit else {
+        let Some(limit) = self.limit(tool) else {
             return Err(Failure::new(Code::PolicyForbidden, "queries of high impact are never run"));
         };
         match tokio::time::timeout(limit, tool.run(permit, progress)).await {
@@ -205,8 +212,14 @@ impl Door {
     async fn close(&self, call: &Call, entry: Entry, released: &Result<Released, Failure>) -> Result<(), Failure> {
         let took = self.clock.instant().saturating_duration_since(call.started);
         CallEnded { tool: &call.tool, result: released.as_ref().err().map(Failure::code), took }.emit();
-        if let Ok(released) = released {
-            self.note_changes(call, released).await?;
+        match released {
+            Ok(released) => self.note_changes(call, released).await?,
+            Err(failure) if is_limit(failure.code()) => {
+                let cause = failure.cause().map(|cause| format!(": {cause}")).unwrap_or_default();
+                let said = format!("{}{cause}", failure.public());
+                self.trail.note(self.event(Event::LimitExceeded, call).saying(&said)).await?;
+            }
+            Err(_) => {}
         }
         let duration_ms = Some(u64::try_from(took.as_millis()).unwrap_or(u64::MAX));
         let outcome = match released {
@@ -372,4 +385,9 @@ fn event_of(code: Code) -> Option<Event> {
     let budget =
         matches!(code, Code::RateLimited | Code::TooManyCalls | Code::TooManyFailures | Code::TooManyHandshakes);
     budget.then_some(Event::LimitExceeded)
+}
+
+/// Whether a call that ran came to nothing because of a limit.
+fn is_limit(code: Code) -> bool {
+    matches!(code, Code::OverBudget | Code::TimedOut | Code::TooManyCalls | Code::VolumeUsedUp)
 }

@@ -10,6 +10,7 @@ mod rules;
 mod settings;
 mod sources;
 mod spread;
+mod unknown;
 mod view;
 
 use std::sync::Arc;
@@ -20,7 +21,6 @@ use crate::call::{Impact, Resource, ToolSpec};
 use crate::clock::Clock;
 use crate::cluster::{Cluster, Dry, Memory, Purpose};
 use crate::error::{Code, Failure};
-use crate::identity::{Network, PeerIdentity};
 use crate::telemetry::{BudgetReached, BudgetsHeld};
 
 use fold::Fold;
@@ -239,53 +239,6 @@ impl Gate {
         let who = keys.who(caller);
         let draws = self.rules.draws(Known::Call(caller, who, None), keys);
         self.draw(&draws, who.channel, clock.instant(), Purpose::Take)
-    }
-
-    /// Whether anything that comes over this channel would be refused, whoever it is from: its last tokens were refused, or
-    /// what its certificate may do is used up. Nothing is taken.
-    ///
-    /// # Errors
-    /// [`Code::TooManyFailures`] or [`Code::RateLimited`] with the time to wait.
-    pub fn listen(&self, peer: &PeerIdentity) -> Result<(), Failure> {
-        let Accounts { clock, keys, sources, .. } = &*self.accounts;
-        let now = clock.instant();
-        sources
-            .listen(peer, keys, &self.wariness, self.accounts.nanos(now))
-            .map_err(|failure| reached("failures", failure))?;
-        if self.rules.is_empty() {
-            return Ok(());
-        }
-        let channel = keys.channel(peer);
-        let draws = self.rules.draws(Known::Channel(peer, channel), keys);
-        self.draw(&draws, channel, now, Purpose::Look)
-    }
-
-    /// What came over this channel said who it is from.
-    pub fn proved(&self, peer: &PeerIdentity) {
-        self.accounts.sources.proved(peer, &self.accounts.keys);
-    }
-
-    /// It did not: it had no token, or one that was refused. Other refusals are nobody's failure.
-    pub fn failed(&self, peer: &PeerIdentity, code: Code) {
-        if code.http_status() == 401 {
-            let Accounts { clock, keys, sources, .. } = &*self.accounts;
-            sources.failed(peer, keys, &self.wariness, self.accounts.nanos(clock.instant()));
-        }
-    }
-
-    /// Whether a network may shake hands.
-    ///
-    /// # Errors
-    /// [`Code::TooManyHandshakes`] with the time to wait.
-    pub fn greet(&self, from: Network) -> Result<(), Failure> {
-        let Accounts { clock, keys, sources, .. } = &*self.accounts;
-        sources.greet(from, keys, &self.wariness, clock.instant()).map_err(|failure| reached("strangers", failure))
-    }
-
-    /// A handshake of this network was refused.
-    pub fn stumbled(&self, from: Network) {
-        let Accounts { clock, keys, sources, .. } = &*self.accounts;
-        sources.stumbled(from, keys, &self.wariness, clock.instant());
     }
 
     /// Counts a refusal of this caller; how many refusals a record that is written now stands for, or `None` when none is

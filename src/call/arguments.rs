@@ -1,44 +1,57 @@
 //! Arguments that passed the tool's schema: parsed once, and what the policy judges is what the tool gets.
 
+use std::borrow::Cow;
+use std::sync::OnceLock;
+
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
 
-use super::ToolSpec;
+use super::{ToolSchema, ToolSpec};
 use crate::error::{Code, Failure};
 
 /// Longest description of one violation, in characters.
 const LONGEST_FINDING: usize = 256;
 
-/// A tool's input schema, compiled once when the catalog is built.
+/// A tool's input schema, compiled at the first call of the tool.
 pub struct ArgumentSchema {
-    validator: jsonschema::Validator,
+    tool: Cow<'static, str>,
+    declared: ToolSchema,
+    validator: OnceLock<jsonschema::Validator>,
 }
 
 impl ArgumentSchema {
-    /// Compiles the input schema of `spec`.
+    /// The input schema of `spec`.
+    #[must_use]
+    pub fn of(spec: &ToolSpec) -> Self {
+        Self { tool: spec.name.clone(), declared: spec.input_schema.clone(), validator: OnceLock::new() }
+    }
+
+    /// Makes it ready, if it is not.
     ///
     /// # Errors
     /// [`Code::Internal`] when the schema is not valid JSON Schema 2020-12 or refers to something outside itself.
-    pub fn compile(spec: &ToolSpec) -> Result<Self, Failure> {
-        let schema = Value::Object((*spec.input_schema).clone());
-        jsonschema::draft202012::options()
-            .should_validate_formats(true)
-            .build(&schema)
-            .map(|validator| Self { validator })
-            .map_err(|error| {
-                Failure::new(Code::Internal, format!("the input schema of {} is not valid", spec.name))
-                    .because(error.to_string())
-            })
+    pub fn compiled(&self) -> Result<&jsonschema::Validator, Failure> {
+        if let Some(validator) = self.validator.get() {
+            return Ok(validator);
+        }
+        let schema = Value::Object((*self.declared).clone());
+        let compiled = jsonschema::draft202012::options().should_validate_formats(true).build(&schema);
+        let validator = compiled.map_err(|error| {
+            Failure::new(Code::Internal, format!("the input schema of {} is not valid", self.tool))
+                .because(error.to_string())
+        })?;
+        Ok(self.validator.get_or_init(|| validator))
     }
 
     /// Judges `raw` and, if it fits, seals it.
     ///
     /// # Errors
-    /// [`Code::ArgumentsInvalid`] with every violation and where it is; values are not repeated.
+    /// [`Code::ArgumentsInvalid`] with every violation and where it is; values are not repeated. [`Code::Internal`] when
+    /// the schema itself is not valid.
     pub fn parse(&self, raw: Map<String, Value>) -> Result<Arguments, Failure> {
-        let value = Value::Object(raw);
-        if !self.validator.is_valid(&value) {
-            let mut findings: Vec<String> = self.validator.iter_errors(&value).take(8).map(|e| describe(&e)).collect();
+        let (validator, value) = (self.compiled()?, Value::Object(raw));
+        if !validator.is_valid(&value) {
+            let mut findings: Vec<String> = validator.iter_errors(&value).take(8).map(|e| describe(&e)).collect();
             findings.dedup();
             let text = format!("the arguments do not fit the tool's schema: {}", findings.join("; "));
             return Err(Failure::new(Code::ArgumentsInvalid, text));
@@ -103,7 +116,7 @@ mod tests {
 
     fn refusal(raw: Value) -> String {
         let spec = ToolSpec::query::<Args, Args>("t", "T", "T.", Impact::Low);
-        let schema = ArgumentSchema::compile(&spec).unwrap();
+        let schema = ArgumentSchema::of(&spec);
         schema.parse(raw.as_object().unwrap().clone()).unwrap_err().public().to_owned()
     }
 

@@ -1,10 +1,14 @@
 //! One call: what a tool declares, what a caller asks, what the tool acts on and gives back.
 
 mod arguments;
+mod leases;
 mod output;
 mod progress;
 mod resource;
+mod schema;
 mod spec;
+mod taken;
+mod tool_schema;
 
 use std::fmt;
 use std::sync::Arc;
@@ -18,10 +22,13 @@ use crate::error::Failure;
 use crate::secret::{hex, random};
 
 pub use arguments::{ArgumentSchema, Arguments};
+pub use leases::Leases;
 pub use output::Output;
 pub use progress::{Progress, Step};
 pub use resource::Resource;
 pub use spec::{Annotations, Impact, Needs, ToolSpec};
+pub use taken::Taken;
+pub use tool_schema::ToolSchema;
 
 /// Names one call in answers and in every audit record about it: 128 random bits.
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]

@@ -1,14 +1,13 @@
 //! What a tool declares about itself: name, schemas, hints, impact.
 
 use std::borrow::Cow;
-use std::sync::Arc;
 use std::time::Duration;
 
-use schemars::generate::SchemaSettings;
-use schemars::transform::RecursiveTransform;
-use schemars::{JsonSchema, Schema};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
+
+use super::ToolSchema;
 
 /// How much a query may cost the host; each class has its own time, processor time, memory, and number at a time.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize, JsonSchema)]
@@ -98,9 +97,9 @@ pub struct ToolSpec {
     /// What it does, for the model.
     pub description: Cow<'static, str>,
     /// JSON Schema 2020-12 of the arguments; unknown ones are refused.
-    pub input_schema: Arc<Map<String, Value>>,
+    pub input_schema: ToolSchema,
     /// JSON Schema 2020-12 of the structured result.
-    pub output_schema: Arc<Map<String, Value>>,
+    pub output_schema: ToolSchema,
     /// Hints.
     pub annotations: Annotations,
     /// The toolset that it is of.
@@ -145,8 +144,8 @@ impl ToolSpec {
             name: name.into(),
             title: title.into(),
             description: description.into(),
-            input_schema: Arc::new(object_schema::<A>()),
-            output_schema: Arc::new(object_schema::<R>()),
+            input_schema: ToolSchema::of_arguments::<A>(),
+            output_schema: ToolSchema::of_answer::<R>(),
             annotations: Annotations::QUERY,
             toolset: "system",
             impact,
@@ -203,52 +202,18 @@ impl ToolSpec {
         self.needs.capabilities.push(capability);
         self
     }
-}
 
-/// JSON Schema knows formats of strings only: `uint64` and the like say nothing to a client, and many warn of each. What
-/// range a number has is in `minimum` and `maximum`.
-fn without_formats_of_numbers(schema: &mut Schema) {
-    let is_text = match schema.get("type") {
-        Some(Value::String(kind)) => kind == "string",
-        Some(Value::Array(kinds)) => kinds.iter().any(|kind| kind == "string"),
-        _ => false,
-    };
-    if !is_text {
-        schema.remove("format");
-    }
-}
-
-fn object_schema<T: JsonSchema>() -> Map<String, Value> {
-    let settings = SchemaSettings::draft2020_12()
-        .with(|settings| settings.inline_subschemas = true)
-        .with_transform(RecursiveTransform(without_formats_of_numbers));
-    let mut schema = match settings.into_generator().into_root_schema_for::<T>().to_value() {
-        Value::Object(schema) => schema,
-        _ => Map::new(),
-    };
-    schema.remove("title");
-    // MCP demands `type: object` at the root of both schemas.
-    schema.entry("type").or_insert_with(|| Value::from("object"));
-    schema
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_schema_names_no_format_of_a_number() {
-        #[derive(JsonSchema)]
-        #[expect(dead_code, reason = "only its schema counts")]
-        struct Reading {
-            count: u64,
-            parts: Vec<Option<u32>>,
-            share: f64,
-            #[schemars(extend("format" = "date-time"))]
-            at: String,
-        }
-        let text = Value::from(object_schema::<Reading>()).to_string();
-        assert_eq!(text.matches("\"format\"").count(), 1, "{text}");
-        assert!(text.contains("\"date-time\"") && text.contains("\"minimum\":0"), "{text}");
+    /// Changes what the input schema says of one argument, such as its bounds.
+    pub fn change_argument(
+        &mut self,
+        name: &'static str,
+        change: impl FnOnce(&mut Map<String, Value>) + Send + 'static,
+    ) {
+        self.input_schema = self.input_schema.then(move |schema| {
+            let argument = schema.get_mut("properties").and_then(|properties| properties.get_mut(name));
+            if let Some(argument) = argument.and_then(Value::as_object_mut) {
+                change(argument);
+            }
+        });
     }
 }

@@ -1,5 +1,6 @@
 //! `doorward doctor`: the checklist for a door in production, held against a configuration and this machine.
 
+mod lookout;
 mod machine;
 mod points;
 
@@ -87,7 +88,7 @@ pub(super) fn run(args: Args, clock: &Clock) -> Outcome {
         Err(failure) => return Err(failure),
     };
     let machine = Machine::look(source.path.as_deref(), &loaded.config, clock.now());
-    let mut points = points::all(&loaded, &machine);
+    let mut points = points::all(&loaded.config, &machine);
     for name in &args.accept {
         let Some(point) = points.iter_mut().find(|point| point.name == name) else {
             complain(format!("doorward: there is no point {name}"));

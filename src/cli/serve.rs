@@ -7,6 +7,7 @@ use super::{Exit, Outcome, complain};
 use crate::clock::Clock;
 use crate::daemon::{Daemon, Listeners, Source, sandbox};
 use crate::error::Code;
+use crate::sandbox::lookout;
 use crate::telemetry;
 use crate::transport::activation;
 
@@ -50,6 +51,7 @@ pub(super) fn run(args: Args, clock: Clock) -> Outcome {
     let sandbox = sandbox::enter(&loaded)?;
     sandbox::note_needs(&mut loaded);
     let _logs = telemetry::start_logs(&loaded.config.log)?;
+    lookout::watch();
     loaded.notes().findings().iter().for_each(|note| tracing::warn!("{note}"));
     match sandbox {
         Some(sandbox) => {

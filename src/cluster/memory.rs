@@ -1,8 +1,7 @@
-//! First use of tokens, in the memory of this process, beside the buckets of rates. When full it refuses: a live entry is never forgotten. And no sender
-//! can fill it for the others: each has a share.
+//! First use of tokens, in the memory of this process, beside the buckets of rates. When full it refuses: a live entry is never
+//! forgotten. And no sender can fill it for the others: each has a share.
 
-use std::cmp::Reverse;
-use std::collections::{BinaryHeap, HashMap};
+use std::collections::{BTreeMap, HashMap};
 use std::hash::{BuildHasherDefault, Hasher};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -20,18 +19,21 @@ const CLEARED_PER_CALL: usize = 4;
 /// How many ended entries a call clears from each shard when there is no room.
 const CLEARED_WHEN_FULL: usize = 64;
 
+/// Half of a digest is enough to tell two apart: to be taken for another, one would have to be found among 2^128.
+type Half = [u8; 16];
+
 /// The register.
 pub struct Memory {
     shards: Vec<Mutex<Shard>>,
     /// How many live tokens each sender has. Locked after a shard, never before one.
-    senders: Vec<Mutex<HashMap<[u8; 32], usize>>>,
+    senders: Vec<Mutex<HashMap<Half, usize>>>,
     used: AtomicUsize,
     capacity: usize,
     buckets: Buckets,
 }
 
 impl Memory {
-    /// A register of at most `capacity` live tokens, about 200 bytes each when full; no sender has more than are free.
+    /// A register of at most `capacity` live tokens, about 100 bytes each; no sender has more than are free.
     #[must_use]
     pub fn new(capacity: usize) -> Self {
         let shards = std::iter::repeat_with(Mutex::default).take(SHARDS).collect();
@@ -68,38 +70,45 @@ impl Memory {
 
     fn register(&self, sighting: &Sighting, now: Timestamp) -> Use {
         let Some(shard) = self.shards.get(usize::from(sighting.token[0]) % SHARDS) else { return Use::Full };
+        let (token, sender) = (half(&sighting.token), half(&sighting.sender));
+        let (ends, until) = (rounded_up(sighting.ends), rounded_up(sighting.until));
         let mut shard = locked(shard);
         self.clear(&mut shard, now, CLEARED_PER_CALL);
-        if let Some(seen) = shard.seen.get(&sighting.token) {
-            if seen.until > now {
-                return if seen.sender == sighting.sender { Use::Again } else { Use::Foreign };
+        if let Some(seen) = shard.seen.get(&token) {
+            if !is_over(seen.until, now) {
+                return if seen.sender == sender { Use::Again } else { Use::Foreign };
             }
-            self.forget(&mut shard, &sighting.token);
+            self.forget(&mut shard, &token);
         }
-        if sighting.ends <= shard.forgotten {
+        if shard.forgotten.is_some_and(|forgotten| ends <= forgotten) {
             return Use::Late;
         }
         let room = |used: usize| if used < self.capacity { used.checked_add(1) } else { None };
         let Ok(used) = self.used.fetch_update(Ordering::Relaxed, Ordering::Relaxed, room) else {
             return Use::Full;
         };
-        if !self.take_share(&sighting.sender, self.capacity.saturating_sub(used)) {
+        if !self.take_share(&sender, self.capacity.saturating_sub(used)) {
             self.used.fetch_sub(1, Ordering::Relaxed);
             return Use::Share;
         }
-        shard.seen.insert(sighting.token, Seen { sender: sighting.sender, ends: sighting.ends, until: sighting.until });
-        shard.untils.push(Reverse((sighting.until, sighting.token)));
+        shard.seen.insert(token, Seen { sender, ends, until });
+        shard.untils.entry(until).or_default().push(token);
         Use::First
     }
 
     /// Forgets up to `limit` entries that have ended.
     fn clear(&self, shard: &mut Shard, now: Timestamp, limit: usize) {
         for _ in 0..limit {
-            match shard.untils.peek() {
-                Some(Reverse((until, _))) if *until <= now => {}
-                _ => return,
+            let Some(mut earliest) = shard.untils.first_entry() else { return };
+            let until = *earliest.key();
+            if !is_over(until, now) {
+                return;
             }
-            if let Some(Reverse((until, token))) = shard.untils.pop()
+            let token = earliest.get_mut().pop();
+            if earliest.get().is_empty() {
+                earliest.remove();
+            }
+            if let Some(token) = token
                 && shard.seen.get(&token).is_some_and(|seen| seen.until == until)
             {
                 self.forget(shard, &token);
@@ -107,9 +116,9 @@ impl Memory {
         }
     }
 
-    fn forget(&self, shard: &mut Shard, token: &[u8; 32]) {
+    fn forget(&self, shard: &mut Shard, token: &Half) {
         if let Some(seen) = shard.seen.remove(token) {
-            shard.forgotten = shard.forgotten.max(seen.ends);
+            shard.forgotten = shard.forgotten.max(Some(seen.ends));
             self.used.fetch_sub(1, Ordering::Relaxed);
             self.give_share(&seen.sender);
         }
@@ -117,7 +126,7 @@ impl Memory {
 
     /// One more token of this sender, if it may have one: while it has fewer than are free. So one who is alone may have
     /// half of the register, each of two a third, and there is always room for a newcomer.
-    fn take_share(&self, sender: &[u8; 32], free: usize) -> bool {
+    fn take_share(&self, sender: &Half, free: usize) -> bool {
         let Some(counts) = self.senders.get(usize::from(sender[0]) % SHARDS) else { return false };
         let mut counts = locked(counts);
         let count = counts.get(sender).copied().unwrap_or(0);
@@ -128,7 +137,7 @@ impl Memory {
         room
     }
 
-    fn give_share(&self, sender: &[u8; 32]) {
+    fn give_share(&self, sender: &Half) {
         let Some(counts) = self.senders.get(usize::from(sender[0]) % SHARDS) else { return };
         let mut counts = locked(counts);
         match counts.get_mut(sender) {
@@ -138,28 +147,38 @@ impl Memory {
     }
 }
 
+#[derive(Default)]
 struct Shard {
-    seen: HashMap<[u8; 32], Seen, BuildHasherDefault<Tail>>,
-    /// How long entries are kept. One that is over and came anew leaves its old line here, which then means nothing.
-    untils: BinaryHeap<Reverse<(Timestamp, [u8; 32])>>,
+    seen: HashMap<Half, Seen, BuildHasherDefault<Tail>>,
+    /// Which entries are kept until when. One that is over and came anew leaves its old line here, which then means nothing.
+    untils: BTreeMap<u32, Vec<Half>>,
     /// The latest end of any entry that was forgotten: a token that ends no later may have been one of them. That matters
     /// when the clock was set back, or a larger skew is configured than when it was forgotten.
-    forgotten: Timestamp,
-}
-
-impl Default for Shard {
-    fn default() -> Self {
-        Self { seen: HashMap::default(), untils: BinaryHeap::new(), forgotten: Timestamp::from_millis(i64::MIN) }
-    }
+    forgotten: Option<u32>,
 }
 
 struct Seen {
-    sender: [u8; 32],
-    ends: Timestamp,
-    until: Timestamp,
+    sender: Half,
+    ends: u32,
+    until: u32,
 }
 
-/// The last eight bytes of a digest are a hash as they are. The first one has chosen the shard.
+/// Whole seconds since the epoch, upwards: what is kept a moment longer is never accepted twice.
+fn rounded_up(at: Timestamp) -> u32 {
+    let seconds = at.millis().saturating_add(999).div_euclid(1000).max(0);
+    u32::try_from(seconds).unwrap_or(u32::MAX)
+}
+
+fn is_over(until: u32, now: Timestamp) -> bool {
+    Timestamp::from_seconds(i64::from(until)) <= now
+}
+
+fn half(digest: &[u8; 32]) -> Half {
+    let [half, _] = digest.as_chunks::<16>().0 else { return Half::default() };
+    *half
+}
+
+/// The last eight bytes of a half are a hash as they are. The first one has chosen the shard.
 #[derive(Default)]
 struct Tail(u64);
 
@@ -197,7 +216,7 @@ mod tests {
     fn sighting(token: u16, sender: u8, ends: i64) -> Sighting {
         let mut digest = [0; 32];
         digest[..2].copy_from_slice(&token.to_le_bytes());
-        digest[30..].copy_from_slice(&token.to_le_bytes());
+        digest[14..16].copy_from_slice(&token.to_le_bytes());
         Sighting { token: digest, sender: [sender; 32], ends: at(ends), until: at(ends) }
     }
 

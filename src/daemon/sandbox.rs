@@ -55,10 +55,16 @@ pub fn enter(loaded: &Loaded) -> Result<Option<&'static Sandbox>, Failure> {
     if plan.processes && mode != Mode::Off {
         // It has to be there first: what is started later stands within the walls.
         let all: &[&str] = if plan.environments { &["lookout", "--environments"] } else { &["lookout"] };
-        let (to, from) = exec::companion(all)?;
-        lookout::attach(to, from);
+        lookout::attach(exec::companion(all)?);
     }
     sandbox::enter(plan, mode)
+}
+
+/// Whether a daemon with this configuration starts a lookout.
+#[must_use]
+pub fn has_lookout(config: &Config) -> bool {
+    let within = config.sandbox.mode != Mode::Off && config.sandbox.processes == Processes::Visible;
+    within && enabled(config, &compose::specs(config)).iter().any(|spec| spec.needs.processes)
 }
 
 /// Whether what is in force leaves open what `next` needs.

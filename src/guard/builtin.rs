@@ -3,6 +3,10 @@
 
 use regex::Captures;
 
+use super::assignments::{FIELD, assignments};
+use super::directives::directives;
+use super::markup::markup;
+use super::names::{NAME, SHORT_NAME};
 use super::redact::REDACTED;
 use super::tokens::TOKENS;
 use super::{commands, innocent};
@@ -13,6 +17,11 @@ pub(super) const ARGUMENT: &str = "command_argument";
 pub(super) const PRIVATE_KEY: &str = "private_key";
 /// Names the rules about user and password that were joined and encoded in base64.
 pub(super) const BASIC: &str = "basic_credentials";
+
+/// Names the rules about values that Terraform marks as sensitive.
+pub(super) const TERRAFORM: &str = "terraform_state";
+/// Names the rules about the data of a Secret of Kubernetes.
+pub(super) const KUBERNETES: &str = "kubernetes_secret";
 
 /// The fields that hold secrets, in structured values of any shape.
 pub(super) const FIELDS: [&str; 49] = [
@@ -70,55 +79,65 @@ pub(super) const FIELDS: [&str; 49] = [
 /// A kind of secret that is known by what stands around it.
 pub(super) struct Shape {
     pub(super) name: &'static str,
-    /// Of these, in any case, the text holds one.
-    pub(super) words: &'static [&'static str],
+    /// Of these, in any case, the line holds one.
+    pub(super) words: Vec<&'static str>,
     /// Or of these, in this case.
     pub(super) literals: &'static [&'static str],
+    /// And one of these besides, unless there are none.
+    pub(super) also: &'static [&'static str],
     pub(super) pattern: String,
     pub(super) replacement: String,
     /// What has the form and is no secret.
     pub(super) innocent: Option<fn(&str, &Captures<'_>) -> bool>,
 }
 
-/// What a name ends with that stands before a secret: `DB_PASSWORD=`, `apiKey: `, `"secret_access_key": `. `key` alone is
-/// none: hosts are full of `key: value`.
-const NAME: &str = concat!(
-    r"(?:password|passwd|passphrase|passcode|requirepass|_pwd|secret|token|api[_-]?key|",
-    r"(?:access|account|private|preshared|encryption|signing|auth|master|shared|app|application)[_-]?key)",
-    r"(?:[_-]?(?:access[_-]?key|key(?:[_-]?base)?|value|hash|[0-9]{1,3}))?",
-);
-/// Names that are as short as many other words: the whole of a name or its last part, `DB_PASS=` and `dbPass: `.
-const SHORT_NAME: &str = r"(?:(?:(?-u:\b)|_)(?:pass|pwd|pw)|(?-i:[a-z](?:Pass|Pwd)))";
-/// Functions that are given a name and a value.
-const SETTER: &str = "define|setenv|putenv|getenv|setdefault|setproperty|(?:add|set)_?(?:request_?)?header|append|\
-                      setenvironmentvariable|env";
-/// What is in quotes of any kind.
-const QUOTED: &str = r#"(?:"(?:[^"\\\n]|\\.)+"|'(?:[^'\\\n]|\\.|'')+'|\\+"[^"\n]+?\\+"|\\+'[^'\n]+?\\+')"#;
-/// Letters of which every such name holds some.
-const NAME_WORDS: &[&str] = &["pass", "pwd", "secr", "oken", "key"];
-/// What stands between the name and the secret. A colon belongs to it, so that a path such as `token::parse` is none.
-const BETWEEN: &str = r#"(?:[\\"'\]]|&quot;|&#3[49];){0,16}[ \t]*(?:(?::=|=>|={1,3})[ \t]*:{0,9}|:[ \t]+:{0,9}|:)"#;
-/// The secret: in quotes that are escaped once, in any escaped quotes, in quotes, or up to the next blank.
-const ASSIGNED: &str = concat!(
-    r#"(?:(\\")(?:[^"\\\n]|\\\\(?:\\["\\]|[^"\\\n]))*(\\")|(\\+")[^"\n]*?(\\+")|(")(?:[^"\\\n]|\\.)*(")|"#,
-    r#"(')(?:[^'\\\n]|\\.)*(')|(&quot;|&#3[49];)[^"\n]*?(&quot;|&#3[49];)|[^\s:]\S*)"#,
-);
 /// Schemes of addresses whose user and password may hold any character.
 const STORES: &str = "postgres|postgresql|mysql|mariadb|mongodb|redis|rediss|amqp|amqps|mssql|sqlserver|oracle|clickhouse|\
                       cassandra|ldap|ldaps|nats|kafka|smb|cifs|ftp|ftps|sftp";
 
-/// Secrets that may go over several lines: name, a literal that the text holds, pattern. The first group stays.
-pub(super) fn spanning() -> Vec<(&'static str, &'static str, String)> {
+/// A kind of secret that may go over several lines.
+pub(super) struct Spans {
+    pub(super) name: &'static str,
+    /// Of each of these the text holds one.
+    pub(super) literals: &'static [&'static [&'static str]],
+    /// The first group stays; the second is the secret, or all behind the first.
+    pub(super) pattern: String,
+}
+
+/// Secrets that may go over several lines; [`super::blocks`] has those that go by lines.
+pub(super) fn spanning() -> Vec<Spans> {
     let machine = r"(?:(?-u:\b)machine[ \t]+\S+|(?-u:\b)default)\s+(?:(?:login|account)\s+\S+\s+){1,2}password\s+";
     let body = r"(Private-Lines: [0-9]+\r?\n)(?:[A-Za-z0-9+/=]+\r?(?:\n|\z))+";
-    // netrc(5); the format of PuTTY.
-    vec![("netrc", "login", format!(r"({machine})\S+")), (PRIVATE_KEY, "Private-Lines:", body.to_owned())]
+    // Hadoop's files of settings and property lists.
+    let element = format!(
+        r"(?i)(<(?:name|key)>[^<\n]{{0,64}}?(?:{NAME}|{SHORT_NAME}|(?:secret|access)\.key)</(?:name|key)>\s*<(?:value|string)>\s*)([^<\s][^<]*)"
+    );
+    let value = r#"("(?:[^"\\]|\\.)+"|[^\s",{}\[\]]+)"#;
+    let sensitive = r#""sensitive"\s*:\s*true"#;
+    let of = |name, literals, pattern: &str| Spans { name, literals, pattern: pattern.to_owned() };
+    vec![
+        // netrc(5); the format of PuTTY.
+        of("netrc", &[&["login", "account"], &["password"], &["machine", "default"]], &format!(r"({machine})\S+")),
+        of(PRIVATE_KEY, &[&["Private-Lines:"]], body),
+        of(FIELD, &[&["</name>", "</key>"], &["<value>", "<string>"]], &element),
+        // State and outputs of Terraform.
+        of(
+            TERRAFORM,
+            &[&["\"sensitive\""]],
+            &format!(r#"("value"\s*:\s*){value}\s*,\s*"type"\s*:[^{{}}]{{0,200}}?{sensitive}"#),
+        ),
+        of(
+            TERRAFORM,
+            &[&["\"sensitive\""]],
+            &format!(r#"({sensitive}\s*,\s*"type"\s*:[^{{}}]{{0,200}}?"value"\s*:\s*){value}"#),
+        ),
+    ]
 }
 
 /// In the order in which they are applied.
 pub(super) fn shapes() -> Vec<Shape> {
     let mut shapes = vec![
-        around("cookie", &["ooki"], r#"(?i)((?:set-)?cookie["']?[ \t]*:[ \t]*["']?)[^\r\n"']+"#, "$1", ""),
+        around("cookie", &["cookie"], r#"(?i)((?:set-)?cookie["']?[ \t]*:[ \t]*["']?)[^\r\n"']+"#, "$1", ""),
         Shape {
             literals: &[
                 "PHPSESSID",
@@ -129,29 +148,50 @@ pub(super) fn shapes() -> Vec<Shape> {
                 "ASP.NET_SessionId",
                 "connect.sid",
                 "laravel_session",
+                "_gitlab_session",
+                "sessionid=",
             ],
             ..around(
                 "cookie",
                 &[],
                 concat!(
                     r"((?:PHPSESSID|phpsessid|JSESSIONID|jsessionid|ASPSESSIONID[A-Z]*|ASP\.NET_SessionId|connect\.sid|",
-                    r#"laravel_session)\\?["']?[ \t]*[=:][ \t]*\\?["']?)[^\s;,&"'<>\\\[][^\s;,&"'<>\\]{7,}"#,
+                    r#"laravel_session|_gitlab_session|(?-u:\b)sessionid)\\?["']?[ \t]*[=:][ \t]*\\?["']?)[^\s;,&"'<>\\\[][^\s;,&"'<>\\]{7,}"#,
+                ),
+                "$1",
+                "",
+            )
+        },
+        // Schemes with several parameters, any of which may be the secret.
+        Shape {
+            also: &["="],
+            ..around(
+                "authorization",
+                &["authorization"],
+                concat!(
+                    r#"(?i)(authorization\\?["']?[ \t]*[:=][ \t+]*\\?["']?)(?:digest|hawk|oauth|signature|aws4-[a-z0-9-]+)[ \t+]+"#,
+                    r#"(?:[a-z0-9_-]+=(?:\\*"[^"\r\n\\]*\\*"|[^\s,"'\\]+)(?:[ \t+]*,[ \t+]*)?)+"#,
                 ),
                 "$1",
                 "",
             )
         },
         // The scheme goes with it: nobody can tell which of two words is the secret.
-        around(
-            "authorization",
-            &["utho"],
-            r#"(?i)(authorization\\?["']?[ \t]*[:=][ \t]*\\?["']?)[^\s"'\\,\[][^\s"'\\,]*(?:[ \t]+[^\s"'\\,]+)?"#,
-            "$1",
-            "",
-        ),
+        Shape {
+            innocent: Some(innocent::scheme),
+            ..around(
+                "authorization",
+                &["authorization"],
+                r#"(?i)(authorization\\?["']?[ \t]*[:=][ \t]*\\?["']?)[^\s"'\\,\[][^\s"'\\,]*(?:[ \t]+[^\s"'\\,]+)?"#,
+                "$1",
+                "",
+            )
+        },
     ];
     shapes.extend(addresses());
     shapes.extend(assignments());
+    shapes.extend(directives());
+    shapes.extend(markup());
     shapes.extend(commands::arguments());
     shapes.extend(TOKENS.iter().map(|token| {
         // `_` is a letter of words to regular expressions, and what joins a token to a name: `token_…`.
@@ -159,8 +199,9 @@ pub(super) fn shapes() -> Vec<Shape> {
         let joined = if pattern.is_some() { "$1" } else { "" };
         Shape {
             name: token.name,
-            words: &[],
+            words: Vec::new(),
             literals: token.literals,
+            also: &[],
             pattern: pattern.unwrap_or_else(|| token.pattern.to_owned()),
             replacement: format!("{joined}{REDACTED}"),
             innocent: None,
@@ -168,21 +209,16 @@ pub(super) fn shapes() -> Vec<Shape> {
     }));
     shapes.push(Shape {
         innocent: Some(innocent::bearer),
-        ..around("bearer_token", &["eare"], r"(?i)((?-u:\b)bearer[ \t]+)([a-z0-9._~+/-]{6,}=*)", "$1", "")
+        ..around("bearer_token", &["bearer"], r"(?i)((?-u:\b)bearer[ \t]+)([a-z0-9._~+/-]{6,}=*)", "$1", "")
     });
     shapes
 }
 
 /// A secret between two groups that stay.
-pub(super) fn around(
-    name: &'static str,
-    words: &'static [&'static str],
-    pattern: &str,
-    before: &str,
-    after: &str,
-) -> Shape {
+pub(super) fn around(name: &'static str, words: &[&'static str], pattern: &str, before: &str, after: &str) -> Shape {
     let replacement = format!("{before}{REDACTED}{after}");
-    Shape { name, words, literals: &[], pattern: pattern.to_owned(), replacement, innocent: None }
+    let (words, pattern) = (words.to_vec(), pattern.to_owned());
+    Shape { name, words, literals: &[], also: &[], pattern, replacement, innocent: None }
 }
 
 /// Secrets within addresses.
@@ -199,7 +235,7 @@ fn addresses() -> Vec<Shape> {
             innocent: Some(innocent::directory),
             ..around(
                 NAME,
-                &["pass", "pwd"],
+                &["password", "pwd"],
                 r#"(?i)(;[ \t]*(?:password|pwd)[ \t]*=[ \t]*)([^\s;"'][^;"'\n]*)"#,
                 "$1",
                 "",
@@ -208,111 +244,10 @@ fn addresses() -> Vec<Shape> {
         // Whoever has a signed address has what it opens.
         around(
             "signed_url",
-            &["sig"],
+            &["sig=", "signature="],
             r#"(?i)([?&;](?:amp;)?(?:sig|signature|x-amz-signature|x-goog-signature)=)[a-z0-9%+/=_.~-]{16,}"#,
             "$1",
             "",
         ),
-    ]
-}
-
-/// A name, a sign and a secret.
-fn assignments() -> Vec<Shape> {
-    const FIELD: &str = "password_field";
-    let assigned = |pattern: &str, after| Shape {
-        innocent: Some(innocent::assignment),
-        ..around(FIELD, NAME_WORDS, pattern, "$1$3$5$7$9$11", after)
-    };
-    let quoted =
-        |words, pattern: String| Shape { innocent: Some(innocent::quoted), ..around(FIELD, words, &pattern, "$1", "") };
-    vec![
-        assigned(&format!("(?i)(({NAME}){BETWEEN}){ASSIGNED}"), "$4$6$8$10$12"),
-        Shape {
-            words: &["pass", "pw"],
-            innocent: Some(innocent::short_name),
-            ..assigned(&format!("(?i)(({SHORT_NAME}){BETWEEN}){ASSIGNED}"), "$4$6$8$10$12")
-        },
-        // SQL, and what servers say of logins.
-        quoted(
-            &["iden", "pass"],
-            format!(
-                r"(?i)((?:(?-u:\b)identified(?:[ \t]+with[ \t]+\S+)?[ \t]+(?:by|as)(?:[ \t]+(?:password|values))?|(?:password|passphrase)(?:[ \t]+is)?)[ \t]+|(?-u:\b)(?-i:PASSWORD)[ \t]*\([ \t]*)({QUOTED})"
-            ),
-        ),
-        around(
-            FIELD,
-            &["iden"],
-            r#"(?i)((?:create|alter)[ \t]+user[ \t][^\n]*?identified[ \t]+by[ \t]+(?:(?:password|values)[ \t]+)?)[^\s;'"\\]+"#,
-            "$1",
-            "",
-        ),
-        quoted(
-            &["pass", "pw", "secr", "oken", "key"],
-            format!(
-                r#"(?i)((?-u:\b)(?:{SETTER})[ \t]*\([ \t]*\\*["'][^"'\n]{{0,64}}?(?:{NAME}|{SHORT_NAME})\\*["'][ \t]*,[ \t]*)({QUOTED})"#
-            ),
-        ),
-        // A table of two columns.
-        Shape {
-            innocent: Some(innocent::column),
-            ..around(FIELD, NAME_WORDS, &format!(r#"(?i)((?:{NAME})["']?\t+["']?)([^\s"'\[]+)"#), "$1", "")
-        },
-        // A line of .pgpass: host, port, database, user, password.
-        Shape {
-            literals: &[":543", ":6432:", ":*:"],
-            ..around(
-                FIELD,
-                &[],
-                concat!(
-                    r#"(?m)((?:^|[\s"'=])[A-Za-z0-9_.*/-]+:(?:543[0-9]|6432|\*):[^:\s"']+:[^:\s"']+:)"#,
-                    r#"(?:[^:\\\s"']|\\[:\\])+($|[\s"'\\])"#,
-                ),
-                "$1",
-                "$2",
-            )
-        },
-        // `Pwd=` of connection strings; the shell's PWD is a path.
-        Shape {
-            innocent: Some(innocent::directory),
-            ..around(FIELD, &["pwd"], r#"(?i)((?:^|[\s;"',&?])pwd[ \t]*=[ \t]*)([^\s;"',&]+)"#, "$1", "")
-        },
-        around(
-            FIELD,
-            &["pass", "pw", "secr", "oken", "key"],
-            &format!(r"(?i)(<(?:[a-z0-9:_.-]{{0,64}}?(?:{NAME}|{SHORT_NAME}))>)[^<\n]+<"),
-            "$1",
-            "<",
-        ),
-        around(
-            "wireless_key",
-            &["psk"],
-            r#"(?i)((?:^|[\s,;{"'])(?:wpa-)?psk["']?[ \t]*[=:][ \t]*)(?:"[^"\n]*"|[^\s"',;]{8,})"#,
-            "$1",
-            "",
-        ),
-        around("snmp_community", &["ommunity"], r"(?i)((?-u:\b)r[ow]community6?[ \t]+)\S+", "$1", ""),
-        // The private parts of a JSON Web Key.
-        Shape {
-            innocent: Some(innocent::not_key),
-            literals: &["kty"],
-            ..around(PRIVATE_KEY, &[], r#"(\\?"(?:d|k|p|q|dp|dq|qi)\\?"[ \t]*:[ \t]*\\?")[A-Za-z0-9_-]{20,}"#, "$1", "")
-        },
-        // User and password in base64: `"auth": "…"` of Docker, `_auth=…` of npm, `Basic …` of HTTP.
-        Shape {
-            innocent: Some(innocent::not_basic),
-            literals: &["\"auth", "_auth", "asic "],
-            ..around(
-                BASIC,
-                &[],
-                r#"((?:\\?"auth\\?"[ \t]*:[ \t]*\\?"|_auth[ \t]*=[ \t]*"?|(?-u:\b)[Bb]asic[ \t]+))([A-Za-z0-9+/_-]{6,}={0,2})"#,
-                "$1",
-                "",
-            )
-        },
-        // A line of an NTLM dump: user, number, LM hash, NT hash.
-        Shape {
-            literals: &[":::"],
-            ..around("password_hash", &[], r"(?i)(:[0-9]+:)[a-f0-9]{32}:[a-f0-9]{32}(:::)", "$1", "$2")
-        },
     ]
 }

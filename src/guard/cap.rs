@@ -1,7 +1,10 @@
 //! Cutting an output to size, and saying so. Only what a schema allows to be shorter is cut: the ends of lists and of texts.
 //! Members of objects stay, so the result still has the tool's shape. What is cut depends on the value alone.
+//!
+//! An object may count a list beside it: `returned` and `left_out`. These are set right after a cut, or taken away where it
+//! cannot be told which list they count, so that no answer says of itself what is no longer true.
 
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 use super::LimitsSection;
 use super::size::Size;
@@ -13,12 +16,16 @@ const CUT: &str = "…";
 const ITEMS: (&str, &str) = ("items", "max_array_items");
 const LINES: (&str, &str) = ("lines", "max_output_lines");
 const BYTES: (&str, &str) = ("bytes", "max_output_bytes");
+/// The number of items in the list beside it, and of those that would fit and are not there.
+const RETURNED: &str = "returned";
+const LEFT_OUT: &str = "left_out";
 /// Cuts that are told one by one.
 const TOLD: usize = 16;
 /// Characters of a place that are told.
 const PLACE: usize = 200;
 
 /// The sizes.
+#[derive(Clone, Copy)]
 pub struct Caps {
     items: usize,
     lines: usize,
@@ -36,7 +43,7 @@ impl Caps {
     /// `items: 40 of 1040 left out at /processes (limits.max_array_items is 1000)`.
     ///
     /// # Errors
-    /// [`Code::ToolFailed`] when its names and numbers alone are too many bytes.
+    /// [`Code::OverBudget`] when its names and numbers alone are too many bytes.
     pub(super) fn cut(&self, value: &mut Value) -> Result<(String, Vec<String>), Failure> {
         let mut cuts = Cuts::default();
         self.shorten(value, Place::Root, &mut cuts);
@@ -78,9 +85,11 @@ impl Caps {
                 }
             }
             Value::Object(members) => {
+                let counted = Counted::of(members, cuts);
                 for (key, member) in members.iter_mut() {
                     self.shorten(member, Place::Key(&place, key), cuts);
                 }
+                counted.recount(members, cuts);
             }
         }
     }
@@ -107,7 +116,7 @@ fn written(value: &Value) -> Result<String, Failure> {
 }
 
 fn too_large(bytes: usize, most: usize) -> Failure {
-    Failure::new(Code::ToolFailed, "the result is too large and cannot be cut; ask for less")
+    Failure::new(Code::OverBudget, "the result is too large and cannot be cut; ask for less")
         .because(format!("{bytes} bytes remain, limits.max_output_bytes is {most}"))
 }
 
@@ -152,9 +161,54 @@ fn shrink(value: &mut Value, size: &Size, budget: usize, place: Place<'_>, cuts:
         }
         Value::Object(members) => {
             let share = size.share(budget);
+            let counted = Counted::of(members, cuts);
             for ((key, member), size) in members.iter_mut().zip(&size.inner) {
                 let budget = size.bytes.min(share.max(size.least));
                 shrink(member, size, budget, Place::Key(&place, key), cuts);
+            }
+            counted.recount(members, cuts);
+        }
+    }
+}
+
+/// What an object counts of a list in it, before that is cut.
+struct Counted {
+    /// The key of the one list that has as many items as are said to be returned.
+    list: Option<String>,
+    /// Items that had been lost so far, anywhere.
+    lost: usize,
+}
+
+impl Counted {
+    fn of(members: &Map<String, Value>, cuts: &Cuts) -> Self {
+        let returned = members.get(RETURNED).and_then(Value::as_u64);
+        let same = |value: &Value| {
+            let items = value.as_array().map(Vec::len).and_then(|items| u64::try_from(items).ok());
+            items.is_some() && items == returned
+        };
+        let mut lists = members.iter().filter(|(_, value)| same(value)).map(|(key, _)| key);
+        let list = lists.next().filter(|_| returned.is_some()).cloned();
+        Self { list: list.filter(|_| lists.next().is_none()), lost: cuts.items }
+    }
+
+    /// Never makes the object larger, for its size was reckoned with before: numbers that would need more digits go.
+    fn recount(self, members: &mut Map<String, Value>, cuts: &Cuts) {
+        let Some(left_out) = members.get(LEFT_OUT).and_then(Value::as_u64).filter(|_| cuts.items > self.lost) else {
+            return;
+        };
+        let list = self.list.and_then(|key| members.get(&key)).and_then(Value::as_array);
+        let now = list.map(Vec::len).and_then(|items| u64::try_from(items).ok());
+        let before = members.get(RETURNED).and_then(Value::as_u64).unwrap_or_default();
+        let digits = |one: u64, other: u64| one.to_string().len().saturating_add(other.to_string().len());
+        let counts = now.map(|now| (now, left_out.saturating_add(before.saturating_sub(now))));
+        match counts.filter(|(now, left)| digits(*now, *left) <= digits(before, left_out)) {
+            Some((now, left)) => {
+                members.insert(RETURNED.to_owned(), Value::from(now));
+                members.insert(LEFT_OUT.to_owned(), Value::from(left));
+            }
+            None => {
+                members.remove(RETURNED);
+                members.remove(LEFT_OUT);
             }
         }
     }
@@ -195,12 +249,17 @@ impl std::fmt::Display for Place<'_> {
 struct Cuts {
     told: Vec<String>,
     more: usize,
+    /// Items of lists that are gone, in all.
+    items: usize,
     /// The cap on bytes, once it is what cuts.
     bytes: usize,
 }
 
 impl Cuts {
     fn add(&mut self, (what, limit): (&str, &str), cut: usize, all: usize, place: Place<'_>, most: usize) {
+        if what == ITEMS.0 {
+            self.items = self.items.saturating_add(cut);
+        }
         if self.told.len() >= TOLD {
             self.more = self.more.saturating_add(1);
             return;

@@ -130,6 +130,23 @@ pub(super) fn undone(text: &str) -> Option<String> {
     changed.then(|| String::from_utf8_lossy(&last.bytes).into_owned())
 }
 
+/// Whether a text may have been sent by a form, in which `+` is a blank: it has an escape, or a query.
+pub(super) fn is_form(text: &str) -> bool {
+    let bytes = text.as_bytes();
+    let escaped = |at: usize| bytes.get(at.saturating_add(1)..at.saturating_add(3)).and_then(hex).is_some();
+    let query = || {
+        memchr::memchr(b'?', bytes)
+            .is_some_and(|at| memchr::memchr(b'=', bytes.get(at..).unwrap_or_default()).is_some())
+    };
+    bytes.contains(&b'+') && (memchr::memchr_iter(b'%', bytes).any(escaped) || query())
+}
+
+/// What a form in an address meant.
+pub(super) fn spaced(text: &str) -> String {
+    let spaced = text.replace('+', " ");
+    undone(&spaced).unwrap_or(spaced)
+}
+
 fn hex(digits: &[u8]) -> Option<u32> {
     digits.iter().all(u8::is_ascii_hexdigit).then_some(())?;
     u32::from_str_radix(std::str::from_utf8(digits).ok()?, 16).ok()

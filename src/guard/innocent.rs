@@ -35,13 +35,29 @@ pub(super) fn assignment(text: &str, found: &Captures<'_>) -> bool {
     let value = whole.as_str().get(before.len()..).unwrap_or_default();
     let quoted = value.starts_with(['"', '\'', '\\']);
     let bare = value.trim_matches(|c: char| matches!(c, '"' | '\'' | '\\' | ',' | ';' | '`'));
+    // The line ends there, in text that is quoted.
+    if let Some(open) = value.strip_suffix(['n', 'r']).filter(|open| open.ends_with('\\')) {
+        let open = open.trim_end_matches(['\\', 'r']);
+        if open.is_empty() || opens_something(text, before.end(), open) {
+            return true;
+        }
+    }
     let nothing = quoted && bare.is_empty();
-    if nothing || is_reference(bare) || is_constant(bare) || (!quoted && opens_something(text, before.end(), bare)) {
+    if nothing
+        || is_reference(bare)
+        || is_constant(bare)
+        || (!quoted && opens_something(text, before.end(), bare.trim_start_matches('+')))
+    {
         return true;
     }
     // What is in quotes and what follows a bare `=` was meant as a value.
     let prose = before.as_str().ends_with([' ', '\t']) && !quoted;
     prose && (is_innocent_word(bare) || of_a_grammar(text, name)) || is_exemption(text, name)
+}
+
+/// What stands alone where a secret could and is none: a word of the list, a reference, yes and no.
+pub(super) fn is_no_value(bare: &str) -> bool {
+    is_innocent_word(bare) || is_reference(bare) || is_constant(bare)
 }
 
 /// A word of the list, perhaps with what ends a sentence or a type behind it.
@@ -67,7 +83,7 @@ fn is_constant(value: &str) -> bool {
 /// Whether behind a value nothing comes but signs, or the next name: `none,port=22`, `null},{"user":`.
 fn goes_on(rest: &str) -> bool {
     let signs = |c: char| {
-        matches!(c, ',' | ';' | ')' | '(' | '}' | '{' | ']' | '[' | '"' | '\'' | '\\' | '?' | '.' | '>' | '&')
+        matches!(c, ',' | ';' | ':' | ')' | '(' | '}' | '{' | ']' | '[' | '"' | '\'' | '\\' | '?' | '.' | '>' | '&')
     };
     let rest = rest.trim_start_matches(signs);
     let length = rest.find(|c: char| !c.is_ascii_alphanumeric() && !matches!(c, '_' | '-' | '.')).unwrap_or(rest.len());
@@ -106,6 +122,10 @@ fn is_reference(value: &str) -> bool {
         .any(|(open, close)| within(open, close).is_some_and(|inner| !inner.is_empty() && name(inner)))
         || within("<", ">").is_some_and(|inner| !inner.is_empty() && described(inner))
         || value == "%s"
+        || value
+            .strip_suffix("()")
+            .is_some_and(|call| !call.is_empty() && call.bytes().all(|b| b.is_ascii_alphabetic() || b"_.".contains(&b)))
+        || ["ConvertTo-SecureString", "Read-Host"].iter().any(|cmdlet| value.eq_ignore_ascii_case(cmdlet))
         || ["os.environ", "os.getenv", "process.env", "System.getenv", "ENV[", "getenv("]
             .iter()
             .any(|call| value.strip_prefix(call).is_some_and(is_lookup))
@@ -188,6 +208,30 @@ pub(super) fn quoted(_: &str, found: &Captures<'_>) -> bool {
     let value = found.get(2).map_or("", |value| value.as_str());
     let bare = value.trim_matches(|c: char| matches!(c, '"' | '\'' | '\\' | ' '));
     bare.is_empty() || matches!(bare, "?" | REDACTED) || is_reference(bare) || is_innocent_word(bare)
+}
+
+/// A word behind `authorization:` that says whether there is any, or a scheme without its secret.
+pub(super) fn scheme(_: &str, found: &Captures<'_>) -> bool {
+    let value = found.get(0).zip(found.get(1)).and_then(|(whole, before)| whole.as_str().get(before.len()..));
+    value.is_some_and(|value| is_innocent_word(value) && value.len() > 2)
+}
+
+/// What stands behind the word of a directive and is none of its values: a sign, a flag, a word of a sentence.
+pub(super) fn directive(text: &str, found: &Captures<'_>) -> bool {
+    let value = found.get(2).map_or("", |value| value.as_str());
+    value.starts_with(['=', ':', '-']) || quoted(text, found)
+}
+
+/// A word of small letters alone, where a sentence could stand.
+pub(super) fn word(text: &str, found: &Captures<'_>) -> bool {
+    let value = found.get(2).map_or("", |value| value.as_str());
+    value.trim_end_matches(['.', ',', ';', ':']).bytes().all(|byte| byte.is_ascii_lowercase()) || quoted(text, found)
+}
+
+/// A path or a flag, where a secret could stand.
+pub(super) fn path(text: &str, found: &Captures<'_>) -> bool {
+    let value = found.get(2).map_or("", |value| value.as_str());
+    value.starts_with(['/', '.', '~', '-']) || quoted(text, found)
 }
 
 /// A value in the second column of a table that is a word or a version.

@@ -21,16 +21,18 @@ pub(super) fn is_possible(text: &str) -> bool {
         .any(|word| memchr::memmem::find(text.as_bytes(), word).is_some())
 }
 
-/// The private keys in `text`, in order.
-pub(super) fn find(text: &str) -> Vec<Range<usize>> {
+/// The private keys in `text`, in order; those that were found when `go_on`, which is asked with each, says no.
+pub(super) fn find(text: &str, go_on: &mut dyn FnMut() -> bool) -> Vec<Range<usize>> {
     let Some(marker) = marker() else { return Vec::new() };
     let markers: Vec<(Range<usize>, bool)> = marker
         .captures_iter(text)
+        .take_while(|_| go_on())
         .filter_map(|groups| Some((groups.get(0)?.range(), groups.get(1).is_none())))
         .collect();
     let mut found: Vec<Range<usize>> = Vec::new();
+    let mut back = Back::over(text);
     let mut index: usize = 0;
-    while let Some((marker, begins)) = markers.get(index) {
+    while let Some((marker, begins)) = markers.get(index).filter(|_| go_on()) {
         index = index.saturating_add(1);
         let done = found.last().map_or(0, |range| range.end);
         let next = markers.get(index);
@@ -43,7 +45,7 @@ pub(super) fn find(text: &str) -> Vec<Range<usize>> {
                 let limit = next.map_or(text.len(), |(next, _)| next.start);
                 forward(text, marker.end, limit).map(|end| marker.start..end)
             }
-            _ => backward(text, done, marker.start).map(|start| start..marker.end),
+            _ => back.from(done, marker.start).map(|start| start..marker.end),
         };
         found.extend(block);
     }
@@ -122,38 +124,97 @@ fn forward(text: &str, from: usize, limit: usize) -> Option<usize> {
     end.map(|end| end.min(text.len()))
 }
 
-/// How far the lines before the end at `to` are those of a key, not before `limit`.
-fn backward(text: &str, limit: usize, to: usize) -> Option<usize> {
-    let floor = limit.max(to.saturating_sub(LONGEST));
-    let floor = (floor..=to).find(|at| text.is_char_boundary(*at))?;
-    let mut start = None;
-    let mut at = to;
-    // The end marker may follow something on its own line.
-    for line in text.get(floor..to)?.rsplit('\n') {
-        let here = at.saturating_sub(line.len());
-        let first = at == to;
-        at = here.saturating_sub(1);
-        let tail = if first { line.trim_end_matches(['\\', 'n', 'r']) } else { line };
-        let letters = tail.trim_end();
-        // In one line the line ends are written as `\n`.
-        let gap = letters.bytes().rposition(|byte| !is_base64(byte) && !matches!(byte, b'=' | b'\\'));
-        let run = gap.map_or(0, |gap| gap.saturating_add(1));
-        if is_key_line(tail, true) {
-            start = Some(here.saturating_add(line.len().saturating_sub(line.trim_start().len())));
-        } else if letters.len().saturating_sub(run) >= LINE {
-            // Something stands before the first line that is there.
-            return Some(here.saturating_add(run));
-        } else if !(first && line.split_whitespace().count() != 1) {
-            break;
-        }
+/// Looks back from the ends of keys whose beginning is not there, in the order in which they stand. A line is looked at a
+/// number of times that does not grow with the markers on it and behind it, or a text of nothing but markers would take for
+/// ever.
+struct Back<'t> {
+    text: &'t str,
+    /// How far the text was searched for line ends.
+    seen: usize,
+    /// Where the line begins that `seen` is on.
+    line: usize,
+    /// The line before that one: its end, its beginning, and what it is.
+    before: Option<(usize, usize, Kind)>,
+}
+
+/// What a line before the end of a key is.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    /// A line of the key, from here on.
+    Key(usize),
+    /// The first line of the key that is there, with something before it.
+    First(usize),
+    Other,
+}
+
+impl<'t> Back<'t> {
+    fn over(text: &'t str) -> Self {
+        Self { text, seen: 0, line: 0, before: None }
     }
-    start.filter(|start| to.saturating_sub(*start) >= TELLING)
+
+    /// How far the lines before the end at `to` are those of a key, not before `limit`.
+    fn from(&mut self, limit: usize, to: usize) -> Option<usize> {
+        let floor = limit.max(to.saturating_sub(LONGEST));
+        let floor = (floor..=to).find(|at| self.text.is_char_boundary(*at))?;
+        let passed = self.text.as_bytes().get(self.seen..to).unwrap_or_default();
+        if let Some(end) = memchr::memrchr(b'\n', passed) {
+            self.line = self.seen.saturating_add(end).saturating_add(1);
+        }
+        self.seen = to;
+        // The end marker may follow something on its own line. In one line the line ends are written as `\n`.
+        let here = floor.max(self.line);
+        let own = self.text.get(here..to)?.trim_end_matches(['\\', 'n', 'r']);
+        let mut start = match kind(own, here) {
+            Kind::Key(start) => Some(start),
+            Kind::First(start) => return Some(start),
+            Kind::Other if is_one_word(self.text.get(here..to)?) => return None,
+            Kind::Other => None,
+        };
+        let mut end = self.line.checked_sub(1).filter(|end| *end >= floor);
+        while let Some(at) = end {
+            let (begin, kind) = match self.before.filter(|(before, ..)| *before == at) {
+                Some((_, begin, kind)) => (begin, kind),
+                None => {
+                    let text = self.text.get(floor..at)?;
+                    let begin = memchr::memrchr(b'\n', text.as_bytes()).map_or(0, |end| end.saturating_add(1));
+                    (floor.saturating_add(begin), kind(text.get(begin..)?, floor.saturating_add(begin)))
+                }
+            };
+            if at.saturating_add(1) == self.line {
+                self.before = Some((at, begin, kind));
+            }
+            match kind {
+                Kind::Key(begin) => start = Some(begin),
+                Kind::First(begin) => return Some(begin),
+                Kind::Other => break,
+            }
+            end = begin.checked_sub(1).filter(|end| *end >= floor);
+        }
+        start.filter(|start| to.saturating_sub(*start) >= TELLING)
+    }
+}
+
+/// What a line that begins at `here` is. It is read from its end, and no further than it takes.
+fn kind(line: &str, here: usize) -> Kind {
+    if is_key_line(line, true) {
+        return Kind::Key(here.saturating_add(line.len().saturating_sub(line.trim_start().len())));
+    }
+    let letters = line.trim_end();
+    let gap = letters.bytes().rposition(|byte| !is_base64(byte) && !matches!(byte, b'=' | b'\\'));
+    let run = gap.map_or(0, |gap| gap.saturating_add(1));
+    if letters.len().saturating_sub(run) >= LINE { Kind::First(here.saturating_add(run)) } else { Kind::Other }
+}
+
+fn is_one_word(line: &str) -> bool {
+    let mut words = line.split_whitespace();
+    words.next_back().is_some() && words.next_back().is_none()
 }
 
 /// A line of base64, alone or behind the beginning of a line of a log; a short one only among others.
 fn is_key_line(line: &str, among: bool) -> bool {
-    let word = line.split_whitespace().next_back().unwrap_or_default();
-    let alone = word.len() == line.trim().len();
+    let mut words = line.split_whitespace();
+    let word = words.next_back().unwrap_or_default();
+    let alone = words.next_back().is_none();
     let word = word.trim_matches(|c| matches!(c, '"' | '\'' | ',' | '\\'));
     let base64 = !word.is_empty() && word.bytes().all(|byte| is_base64(byte) || byte == b'=');
     // The checksum of OpenPGP is `=` and four letters.
@@ -176,48 +237,4 @@ fn is_base64(byte: u8) -> bool {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn marker(word: &str, kind: &str) -> String {
-        format!("-----{word} {kind}-----")
-    }
-
-    fn without(text: &str) -> String {
-        let mut rest = text.to_owned();
-        for range in find(text).into_iter().rev() {
-            rest.replace_range(range, "#");
-        }
-        rest
-    }
-
-    #[test]
-    fn keys_are_found_whole_and_in_part_and_text_around_them_stays() {
-        let line = "MIIEvQIBADANBgkqhkiG9w0BAQEFAASCBKcwggSjAgEAAoIBAQC7VJTUt9Us8cKj";
-        let body = format!("{line}\n{line}\nabcd");
-        for kind in ["PRIVATE KEY", "RSA PRIVATE KEY", "ENCRYPTED PRIVATE KEY", "PGP PRIVATE KEY BLOCK"] {
-            let (begin, end) = (marker("BEGIN", kind), marker("END", kind));
-            for (text, wanted) in [
-                (format!("a\n{begin}\n{body}\n{end}\nb"), "a\n#\nb"),
-                (format!("a\n{begin}\n{body}\nand more words"), "a\n#\nand more words"),
-                (format!("a\n{begin}\nProc-Type: 4,ENCRYPTED\n\n{body}"), "a\n#"),
-                (format!("a {begin}\\n{line}\\n{line}\\n\" b"), "a #\" b"),
-                (format!("a {begin} {line} {line}"), "a #"),
-                (format!("x y\n{line}\nabcd\n{end}\nb"), "x y\n#\nb"),
-                (format!("Nov 1 h: {begin}\nNov 1 h: {line}\nNov 1 h: gone on"), "Nov 1 h: #\nNov 1 h: gone on"),
-                (format!("{begin}\n{begin}\n{line}\n{end} {end}"), &*format!("{begin}\n# {end}")),
-                (format!("no {begin} in the file"), &*format!("no {begin} in the file")),
-                (format!("no {end} in the file"), &*format!("no {end} in the file")),
-            ] {
-                assert_eq!(without(&text), wanted, "{text}");
-            }
-        }
-        assert_eq!(without(&marker("BEGIN", "CERTIFICATE")), marker("BEGIN", "CERTIFICATE"));
-    }
-
-    #[test]
-    fn markers_without_end_cost_no_more_than_one_reading() {
-        let text = format!("{}\n", marker("BEGIN", "PRIVATE KEY")).repeat(20_000);
-        assert!(find(&text).is_empty());
-    }
-}
+mod tests;

@@ -10,6 +10,7 @@ use serde_json::{Map, Value};
 use zeroize::Zeroizing;
 
 use super::disguise::View;
+use super::distinct::Distinct;
 use super::redact::REDACTED;
 use crate::error::{Code, Failure};
 use crate::secret::{Secret, hex};
@@ -92,15 +93,13 @@ impl Leased {
         if !members.keys().any(|key| self.text(key).is_some()) {
             return 0;
         }
-        let mut count: u64 = 0;
+        let (mut count, mut distinct) = (0_u64, Distinct::default());
         for (key, value) in std::mem::take(members) {
-            let (mut name, found) = self.text(&key).unwrap_or((key, 0));
+            let (name, found) = self.text(&key).unwrap_or((key, 0));
             count = count.saturating_add(found);
-            while members.contains_key(&name) {
-                name.push('_');
-            }
-            members.insert(name, value);
+            distinct.insert(name, value);
         }
+        *members = distinct.into_members();
         count
     }
 

@@ -4,11 +4,11 @@
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::ops::Range;
 
-use regex::{Regex, RegexSet};
+use regex::RegexSet;
 use serde_json::Value;
 
 use super::RedactionSection;
-use super::builtin::{self, ARGUMENT, BASIC, PRIVATE_KEY};
+use super::builtin::{self, ARGUMENT, PRIVATE_KEY};
 use super::column::{Column, Span};
 use super::fields::Fields;
 use super::known::{Builtin, apply, together};
@@ -17,7 +17,7 @@ use super::plain::Plain;
 use super::rule::Rule;
 use super::tally::{Redacted, Tally};
 use super::walk::{Leaf, Walk};
-use super::{disguise, keyblock};
+use super::{blocks, disguise, keyblock};
 use crate::error::{Code, Failure};
 
 /// Stands where a secret was.
@@ -61,8 +61,9 @@ impl Redactor {
             }
         }
         let builtin = Builtin::get()?;
+        let names = if section.without.is_empty() { BTreeSet::new() } else { Self::builtin_names() };
         for name in &section.without {
-            if !Self::builtin_names().contains(name.as_str()) {
+            if !names.contains(name.as_str()) {
                 let text = format!("redaction.without: `{}` is not built in", name.escape_debug());
                 return Err(Failure::new(Code::Config, text));
             }
@@ -78,7 +79,7 @@ impl Redactor {
         let fields = fields.chain(section.fields.iter().map(|field| field.0.as_str()));
         Ok(Self {
             enabled: section.enabled,
-            active: builtin.rules.iter().map(|rule| !without(&rule.name)).collect(),
+            active: builtin.rules.iter().map(|rule| !without(rule.name())).collect(),
             builtin,
             without: section.without.iter().cloned().collect(),
             given,
@@ -91,8 +92,9 @@ impl Redactor {
     /// What `redaction.without` may name: the built-in patterns and paths.
     #[must_use]
     pub fn builtin_names() -> BTreeSet<&'static str> {
-        let spanning = builtin::spanning().into_iter().map(|(name, ..)| name);
-        builtin::shapes().iter().map(|shape| shape.name).chain(spanning).chain(builtin::FIELDS).collect()
+        let spanning = builtin::spanning().into_iter().map(|spans| spans.name);
+        let shapes = builtin::shapes().into_iter().map(|shape| shape.name);
+        shapes.chain(spanning).chain([builtin::KUBERNETES]).chain(builtin::FIELDS).collect()
     }
 
     pub(super) fn fields(&self) -> &Fields {
@@ -104,17 +106,14 @@ impl Redactor {
         &self.plain
     }
 
-    /// An argument whose successor is a secret.
-    pub(super) fn flag(&self) -> Option<&Regex> {
-        (!self.without.contains(ARGUMENT)).then_some(&self.builtin.flag)
+    /// Whether the argument behind `argument` is a secret.
+    pub(super) fn is_flag(&self, argument: &str) -> bool {
+        self.has(ARGUMENT) && self.builtin.is_flag(argument)
     }
 
-    pub(super) fn basic(&self) -> bool {
-        !self.without.contains(BASIC)
-    }
-
-    pub(super) fn keys(&self) -> bool {
-        !self.without.contains(PRIVATE_KEY)
+    /// Whether a built-in rule is in force.
+    pub(super) fn has(&self, name: &str) -> bool {
+        !self.without.contains(name)
     }
 
     /// Redacts in place: first what was leased, by its value, and that even if redaction is switched off.
@@ -128,7 +127,6 @@ impl Redactor {
         }
         let mut walk = Walk::over(self, value);
         let mut leaves = std::mem::take(&mut walk.leaves);
-        self.across(&mut leaves, &mut walk.tally);
         self.within(&mut leaves, &mut walk.tally);
         for ((by, place), count) in &walk.tally.0 {
             let field = walk.path(*place).chars().filter(|c| !c.is_control()).take(PLACE).collect();
@@ -146,10 +144,6 @@ impl Redactor {
 
     /// What goes over more than one text of a column, or over several lines of one.
     fn across<'r>(&'r self, leaves: &mut [Leaf<'_>], tally: &mut Tally<'r>) {
-        let given = self.given.iter().any(Rule::may_span);
-        if !given && !leaves.iter().any(|leaf| self.may_span(leaf.text)) {
-            return;
-        }
         let mut columns: HashMap<usize, Vec<usize>> = HashMap::new();
         for (index, leaf) in leaves.iter().enumerate() {
             columns.entry(leaf.place).or_default().push(index);
@@ -157,39 +151,53 @@ impl Redactor {
         for (place, indices) in columns {
             let column = Column::of(leaves, indices);
             let mut note = |by, count| tally.add(by, place, count);
-            let spans = self.spans(&column.text, &mut note);
+            let spans = self.spans(&column.text, &mut note, &mut || true);
             column.apply(leaves, spans);
         }
     }
 
-    fn may_span(&self, text: &str) -> bool {
-        (self.keys() && keyblock::is_possible(text))
-            || self.builtin.spanning.iter().any(|spanning| spanning.active(&self.without, text))
+    /// Whether a rule of the configuration may go over several lines.
+    fn may_span(&self) -> bool {
+        self.given.iter().any(Rule::may_span)
     }
 
-    /// What is to be taken out of `text` whatever line ends it holds.
-    fn spans<'r>(&'r self, text: &str, note: &mut dyn FnMut(&'r str, u64)) -> Vec<Span> {
+    /// What is to be taken out of `text` whatever line ends it holds. It is not all once `go_on` has said no.
+    fn spans<'r>(
+        &'r self,
+        text: &str,
+        note: &mut dyn FnMut(&'r str, u64),
+        go_on: &mut dyn FnMut() -> bool,
+    ) -> Vec<Span> {
         let mut spans: Vec<Span> = Vec::new();
         for rule in self.given.iter().filter(|rule| rule.may_span()) {
-            let found = rule.spans(text);
+            let found = rule.spans(text, go_on);
             if !found.is_empty() {
                 note(&rule.name, u64::try_from(found.len()).unwrap_or(u64::MAX));
                 spans.extend(found);
             }
         }
-        if self.keys() && keyblock::is_possible(text) {
-            let found = keyblock::find(text);
+        if self.has(PRIVATE_KEY) && keyblock::is_possible(text) {
+            let found = keyblock::find(text, go_on);
             if !found.is_empty() {
                 note(PRIVATE_KEY, u64::try_from(found.len()).unwrap_or(u64::MAX));
                 spans.extend(found.into_iter().map(|range| (range.start, range.end, REDACTED.to_owned())));
             }
         }
-        for spanning in self.builtin.spanning.iter().filter(|spanning| spanning.active(&self.without, text)) {
-            for groups in spanning.regex.captures_iter(text) {
+        let mut calling = self.builtin.prefilter.lines(text);
+        calling.retain(|line| text.get(line.clone()).is_some_and(blocks::calls));
+        for (range, name) in blocks::find(text, &calling).into_iter().filter(|(_, name)| self.has(name)) {
+            note(name, 1);
+            spans.push((range.start, range.end, REDACTED.to_owned()));
+        }
+        for spanning in &self.builtin.spanning {
+            let Some(regex) = spanning.regex(&self.without, text) else { continue };
+            for groups in regex.captures_iter(text).take_while(|_| go_on()) {
                 let (Some(whole), Some(before)) = (groups.get(0), groups.get(1)) else { continue };
-                if text.get(before.end()..whole.end()).is_some_and(|secret| secret.trim() != REDACTED) {
-                    note(spanning.name, 1);
-                    spans.push((before.end(), whole.end(), REDACTED.to_owned()));
+                let secret = groups.get(2).map_or(before.end()..whole.end(), |secret| secret.range());
+                let bare = |secret: &str| secret.trim_matches(['"', ' ', '\n', '\r', '\t']) != REDACTED;
+                if text.get(secret.clone()).is_some_and(bare) {
+                    note(spanning.name(), 1);
+                    spans.push((secret.start, secret.end, REDACTED.to_owned()));
                 }
             }
         }
@@ -200,60 +208,47 @@ impl Redactor {
     /// What goes over a part of a line. All texts are searched at once for what the rules need; few lines are looked at.
     fn within<'r>(&'r self, leaves: &mut [Leaf<'_>], tally: &mut Tally<'r>) {
         let mut found = Vec::new();
+        let (mut search, mut changed) = (self.search(leaves), false);
+        if search.spans || self.may_span() {
+            self.across(leaves, tally);
+            search = self.search(leaves);
+        }
         if self.given_set.is_some() {
             for leaf in leaves.iter_mut() {
                 if let Some(clean) = self.given(leaf.text, &mut found) {
                     *leaf.text = clean;
                     found.drain(..).for_each(|(by, count)| tally.add(by, leaf.place, count));
+                    changed = true;
                 }
             }
         }
-        let length = leaves.iter().fold(0_usize, |sum, leaf| sum.saturating_add(leaf.text.len()).saturating_add(1));
-        let mut sheet = String::with_capacity(length);
-        for leaf in leaves.iter() {
-            sheet.push_str(leaf.text);
-            sheet.push('\n');
+        if changed {
+            search = self.search(leaves);
         }
-        let mut lines = self.suspicious(&sheet).into_iter().peekable();
-        let mut start: usize = 0;
-        for leaf in leaves {
-            let end = start.saturating_add(leaf.text.len());
-            let mut own = Vec::new();
-            while let Some(line) = lines.next_if(|line| line.start <= end) {
-                own.push(line.start.saturating_sub(start)..line.end.saturating_sub(start));
-            }
-            if !own.is_empty()
-                && let Some(clean) = self.lines(leaf.text, &own, 0, &mut found)
-            {
+        for (index, lines) in search.lines {
+            let Some(leaf) = leaves.get_mut(index) else { continue };
+            if let Some(clean) = self.lines(leaf.text, &lines, 0, &mut found) {
                 *leaf.text = clean;
                 found.drain(..).for_each(|(by, count)| tally.add(by, leaf.place, count));
             }
-            start = end.saturating_add(1);
         }
-    }
-
-    /// The lines that a rule may concern, in order.
-    fn suspicious(&self, text: &str) -> Vec<Range<usize>> {
-        let mut lines = self.builtin.prefilter.lines(text);
-        lines.extend(disguise::lines(text));
-        lines.sort_unstable_by_key(|line| line.start);
-        lines.dedup();
-        lines
     }
 
     /// A whole text by all rules; `None` when there is nothing to take out.
     pub(super) fn text<'r>(&'r self, text: &str, layer: usize, found: &mut Vec<(&'r str, u64)>) -> Option<String> {
         let mut clean: Option<String> = None;
-        if self.may_span(text) || self.given.iter().any(Rule::may_span) {
-            let spans = self.spans(text, &mut |by, count| found.push((by, count)));
+        let (mut lines, calls) = self.suspicious(text);
+        if calls || self.may_span() {
+            let spans = self.spans(text, &mut |by, count| found.push((by, count)), &mut || true);
             clean = super::column::cut(text, &spans);
         }
         if let Some(given) = self.given(clean.as_deref().unwrap_or(text), found) {
             clean = Some(given);
         }
-        let now = clean.as_deref().unwrap_or(text);
-        let lines = self.suspicious(now);
-        self.lines(now, &lines, layer, found).or(clean)
+        if let Some(clean) = &clean {
+            lines = self.suspicious(clean).0;
+        }
+        self.lines(clean.as_deref().unwrap_or(text), &lines, layer, found).or(clean)
     }
 
     /// `text` with these of its lines clean; `None` when they were.
@@ -292,6 +287,13 @@ impl Redactor {
         {
             clean = Some(plain);
         }
+        if layer == 0
+            && disguise::is_form(line)
+            && let Some(plain) =
+                self.text(&disguise::spaced(clean.as_deref().unwrap_or(line)), layer.saturating_add(1), found)
+        {
+            clean = Some(plain);
+        }
         if let Some(bare) = self.in_base64(clean.as_deref().unwrap_or(line), layer, found) {
             clean = Some(bare);
         }
@@ -317,17 +319,19 @@ impl Redactor {
     }
 
     /// By the built-in rules.
-    fn known<'r>(&'r self, text: &str, found: &mut Vec<(&'r str, u64)>) -> Option<String> {
-        let rules = || self.builtin.rules.iter().zip(&self.active).map(|(rule, active)| active.then_some(rule));
-        apply(&self.builtin.set, rules, text, found)
+    fn known<'r>(&'r self, line: &str, found: &mut Vec<(&'r str, u64)>) -> Option<String> {
+        self.builtin.apply(&self.active, line, found)
     }
 
     /// By the rules of the configuration.
     fn given<'r>(&'r self, text: &str, found: &mut Vec<(&'r str, u64)>) -> Option<String> {
-        apply(self.given_set.as_ref()?, || self.given.iter().map(Some), text, found)
+        apply(self.given_set.as_ref()?, &self.given, text, found)
     }
 }
 
 mod before;
+mod search;
+
+pub use before::Before;
 #[cfg(test)]
 mod tests;

@@ -3,6 +3,7 @@
 use regex::{Captures, Regex, RegexBuilder};
 
 use super::builtin::Shape;
+use super::redact::REDACTED;
 use crate::error::{Code, Failure};
 
 const LONGEST_PATTERN: usize = 4096;
@@ -16,6 +17,8 @@ pub(super) struct Rule {
     pub(super) regex: Regex,
     replacement: String,
     innocent: Option<fn(&str, &Captures<'_>) -> bool>,
+    /// Whether what goes on in an escaped form goes too.
+    goes_on: bool,
 }
 
 impl Rule {
@@ -28,16 +31,16 @@ impl Rule {
         if regex.is_match("") {
             return Err(wrong(name, "it matches the empty text"));
         }
-        Ok(Self { name: name.to_owned(), regex, replacement: replacement.to_owned(), innocent: None })
+        Ok(Self { name: name.to_owned(), regex, replacement: replacement.to_owned(), innocent: None, goes_on: false })
     }
 
     /// One that is built in.
     ///
     /// # Errors
     /// [`Code::Config`], which a test keeps from happening.
-    pub(super) fn known(shape: Shape) -> Result<Self, Failure> {
-        let Shape { name, pattern, replacement, innocent, .. } = shape;
-        Ok(Self { innocent, ..Self::given(name, &pattern, &replacement)? })
+    pub(super) fn known(shape: &Shape) -> Result<Self, Failure> {
+        let goes_on = shape.replacement.ends_with(REDACTED);
+        Ok(Self { innocent: shape.innocent, goes_on, ..Self::given(shape.name, &shape.pattern, &shape.replacement)? })
     }
 
     /// The text with every match replaced and how often that changed something; `None` when it did not.
@@ -60,7 +63,8 @@ impl Rule {
             if piece != found.as_str() {
                 clean.push_str(text.get(from..found.start()).unwrap_or_default());
                 clean.push_str(&piece);
-                from = found.end();
+                from = if self.goes_on { escaped_end(text, found.end()) } else { found.end() };
+                at = at.max(from);
                 count = count.saturating_add(1);
             }
         }
@@ -68,10 +72,10 @@ impl Rule {
         (count > 0).then_some((clean, count))
     }
 
-    /// The matches that hold a line end, and what stands in their place.
-    pub(super) fn spans(&self, text: &str) -> Vec<(usize, usize, String)> {
+    /// The matches that hold a line end, and what stands in their place; `go_on` is asked with each.
+    pub(super) fn spans(&self, text: &str, go_on: &mut dyn FnMut() -> bool) -> Vec<(usize, usize, String)> {
         let mut spans = Vec::new();
-        for groups in self.regex.captures_iter(text) {
+        for groups in self.regex.captures_iter(text).take_while(|_| go_on()) {
             let Some(found) = groups.get(0).filter(|found| found.as_str().contains('\n')) else { continue };
             let mut piece = String::new();
             groups.expand(&self.replacement, &mut piece);
@@ -88,6 +92,44 @@ impl Rule {
         ["\\n", "\\s", "\\W", "\\D", "\\P", "\\x", "\\u", "\\v", "[^", "[[:", "(?", "\n"]
             .iter()
             .any(|sign| pattern.contains(sign))
+    }
+}
+
+/// Where a run of base64 ends of which the signs are escaped as in an address or in JSON: `%2B`, `\/`, `\u003d`. A rule
+/// that sees the escapes stops at the first of them, and the rest would have no form any more.
+fn escaped_end(text: &str, mut end: usize) -> usize {
+    let mut last = end;
+    while let Some(rest) = text.as_bytes().get(end..) {
+        let sign = sign_length(rest);
+        if sign == 0 {
+            break;
+        }
+        let run =
+            rest.iter().skip(sign).take_while(|byte| byte.is_ascii_alphanumeric() || b"-_".contains(byte)).count();
+        end = end.saturating_add(sign).saturating_add(run);
+        last = end;
+    }
+    last
+}
+
+/// The bytes of an escaped `+`, `/` or `=` at the beginning of `rest`, however often it is escaped; zero if there is none.
+fn sign_length(rest: &[u8]) -> usize {
+    if let Some(mut digits) = rest.strip_prefix(b"%") {
+        while let Some(more) = digits.strip_prefix(b"25") {
+            digits = more;
+        }
+        let signs = [b"2B", b"2F", b"3D", b"2b", b"2f", b"3d"];
+        let sign = signs.iter().any(|sign| digits.starts_with(*sign));
+        return if sign { rest.len().saturating_sub(digits.len()).saturating_add(2) } else { 0 };
+    }
+    let slashes = rest.iter().take_while(|byte| **byte == b'\\').count();
+    let after = rest.get(slashes..).unwrap_or_default();
+    let signs: [&[u8]; 6] = [b"u002B", b"u002F", b"u003D", b"u002b", b"u002f", b"u003d"];
+    match after {
+        _ if slashes == 0 => 0,
+        [b'/', ..] => slashes.saturating_add(1),
+        after if signs.iter().any(|sign| after.starts_with(sign)) => slashes.saturating_add(5),
+        _ => 0,
     }
 }
 
@@ -111,4 +153,25 @@ pub(super) fn compile(name: &str, pattern: &str) -> Result<Regex, Failure> {
 
 fn wrong(name: &str, why: &str) -> Failure {
     Failure::new(Code::Config, format!("redaction.patterns: `{}`: {why}", name.escape_debug()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_run_goes_on_over_escaped_signs_and_no_further() {
+        for (text, end) in [
+            ("%2Bab%3D%3D&c", 11),
+            ("%252fab x", 7),
+            ("\\/ab\\\\/c\"", 8),
+            ("\\u002bab,", 8),
+            ("%20ab", 0),
+            ("\\nab", 0),
+            ("ab", 0),
+            ("", 0),
+        ] {
+            assert_eq!(escaped_end(text, 0), end, "{text}");
+        }
+    }
 }

@@ -3,6 +3,8 @@
 
 use serde_json::{Map, Value};
 
+use super::distinct::Distinct;
+
 /// Escapes, in every text and name of `value`, control characters other than line feed and tab (with them the beginning of
 /// every terminal sequence), and characters that reorder, hide or smuggle text.
 pub(super) fn make_harmless(value: &mut Value) {
@@ -25,13 +27,11 @@ pub(super) fn make_harmless(value: &mut Value) {
 
 /// Two names that look alike once they are escaped stay two.
 fn rename(members: &mut Map<String, Value>) {
+    let mut distinct = Distinct::default();
     for (key, value) in std::mem::take(members) {
-        let mut name = escaped(&key).unwrap_or(key);
-        while members.contains_key(&name) {
-            name.push('_');
-        }
-        members.insert(name, value);
+        distinct.insert(escaped(&key).unwrap_or(key), value);
     }
+    *members = distinct.into_members();
 }
 
 /// Whether there is anything but plain characters; said at the speed of memory, since nearly all text is plain.
@@ -97,7 +97,7 @@ mod tests {
         let value = harmless(json!({"a\u{1b}": {"b\u{202e}": 1}, "a\\u{1b}": 2, "plain": 3}));
         assert_eq!(value.as_object().unwrap().len(), 3);
         assert_eq!(value["a\\u{1b}"]["b\\u{202e}"], 1);
-        assert_eq!(value["a\\u{1b}_"], 2);
+        assert_eq!(value["a\\u{1b} 2"], 2);
     }
 
     proptest! {

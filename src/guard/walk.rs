@@ -4,14 +4,17 @@ use std::collections::HashMap;
 
 use serde_json::{Map, Value};
 
-use super::builtin::{ARGUMENT, BASIC, PRIVATE_KEY};
+use super::builtin::{ARGUMENT, BASIC, KUBERNETES, PRIVATE_KEY, TERRAFORM};
+use super::distinct::Distinct;
 use super::fields::Fields;
+use super::innocent;
 use super::redact::{REDACTED, Redactor};
 use super::tally::Tally;
-use super::{commands, innocent};
 
-/// Bytes of a name that a `value` may have beside it.
+/// Bytes of a name that a `value` may have beside it; behind a longer one, which nobody looks into, it goes.
 const LONGEST_NAME: usize = 256;
+/// Stands for the field that such a name might be.
+const LONG_NAME: &str = "long name";
 /// Names that are looked through one by one.
 const FEW: usize = 16;
 /// Values that are nested deeper than this are taken out whole.
@@ -28,6 +31,8 @@ struct Place {
     /// The places below, in the order in which they were first met, which is that of every object of a list.
     below: Vec<usize>,
     by_key: HashMap<String, usize>,
+    /// Whether a member was met that says what another one is.
+    telling: bool,
 }
 
 /// A text of the value.
@@ -44,13 +49,17 @@ pub(super) struct Walk<'r, 'v> {
     places: Vec<Place>,
     pub(super) leaves: Vec<Leaf<'v>>,
     depth: usize,
+    /// Names that turned out to be neither secrets nor to hold any.
+    plain: Vec<String>,
 }
 
 impl<'r, 'v> Walk<'r, 'v> {
     pub(super) fn over(redactor: &'r Redactor, value: &'v mut Value) -> Self {
         let places = vec![Place::default()];
-        let mut walk = Self { redactor, tally: Tally::default(), places, leaves: Vec::new(), depth: 0 };
+        let (leaves, plain) = (Vec::new(), Vec::new());
+        let mut walk = Self { redactor, tally: Tally::default(), places, leaves, depth: 0, plain };
         walk.value(value, 0);
+        redactor.plain().learn(std::mem::take(&mut walk.plain));
         walk
     }
 
@@ -76,16 +85,13 @@ impl<'r, 'v> Walk<'r, 'v> {
 
     /// A list may be a command line: `["--password", "…"]`.
     fn items(&mut self, items: &'v mut [Value], place: usize) {
-        let flag = self.redactor.flag();
         let mut before: Option<String> = None;
         for item in items {
-            let secret = before.take().is_some_and(|flag| {
-                item.as_str().is_some_and(|text| !text.starts_with('-') && !innocent::names_file(&flag, text))
+            let secret = before.take().is_some_and(|flag| match item.as_str() {
+                Some(text) => !text.starts_with('-') && !innocent::names_file(&flag, text),
+                None => may_be_secret(item),
             });
-            before = item
-                .as_str()
-                .filter(|text| commands::may_be_flag(text) && flag.is_some_and(|flag| flag.is_match(text)))
-                .map(str::to_owned);
+            before = item.as_str().filter(|text| self.redactor.is_flag(text)).map(str::to_owned);
             if secret { self.hide(item, ARGUMENT, place) } else { self.value(item, place) }
         }
     }
@@ -101,28 +107,42 @@ impl<'r, 'v> Walk<'r, 'v> {
             below = members.keys().map(|key| self.below(place, usize::MAX, key)).collect();
         }
         // `{"name": "DB_PASSWORD", "value": "…"}` is as much a field as `{"DB_PASSWORD": "…"}`.
-        let other = members.get("value").and_then(|_| members.get("name").or_else(|| members.get("key")));
-        let other = other.and_then(Value::as_str).filter(|name| name.len() <= LONGEST_NAME).map(str::to_owned);
-        let other = other.and_then(|name| {
-            let child = self.below(place, usize::MAX, &name);
-            self.places.get(child).and_then(|child| child.field)
-        });
-        let web_key = self.redactor.keys() && members.contains_key("kty");
+        let telling = self.places.get(place).is_some_and(|place| place.telling);
+        let told = |name: &str| telling.then(|| members.get(name)).flatten();
+        let other = if told("value").is_some() { self.named_beside(members, place) } else { None };
+        let web_key = self.redactor.has(PRIVATE_KEY) && told("kty").is_some();
+        // What says of itself that it is a secret.
+        let manifest = self.redactor.has(KUBERNETES) && told("kind").is_some_and(|kind| kind == "Secret");
+        let sensitive = self.redactor.has(TERRAFORM) && told("sensitive").is_some_and(|yes| yes == true);
         for ((key, value), child) in members.iter_mut().zip(below) {
             let field = self.places.get(child).and_then(|child| child.field);
-            let field = if key == "value" { field.or(other) } else { field };
-            match field {
-                Some(field) if may_be_secret(value) => self.hide(value, self.redactor.fields().name(field), child),
+            let field = field.map(|field| self.redactor.fields().name(field));
+            match if key == "value" { field.or(other) } else { field } {
+                Some(field) if may_be_secret(value) => self.hide(value, field, child),
                 _ if web_key && is_private_part(key) && value.is_string() => self.hide(value, PRIVATE_KEY, child),
+                _ if manifest && matches!(key.as_str(), "data" | "stringData") => self.hide_members(value, child),
+                _ if sensitive && key == "value" && may_be_secret(value) => self.hide(value, TERRAFORM, child),
                 _ if self.is_basic(key, value) => self.hide(value, BASIC, child),
                 _ => self.value(value, child),
             }
         }
     }
 
+    /// What says that the `value` among `members` is a secret: a `name` or a `key` beside it.
+    fn named_beside(&mut self, members: &Map<String, Value>, place: usize) -> Option<&'r str> {
+        let beside = ["name", "key"].into_iter().filter_map(|key| members.get(key)?.as_str());
+        beside.into_iter().find_map(|name| {
+            if name.len() > LONGEST_NAME {
+                return Some(LONG_NAME);
+            }
+            let child = self.below(place, usize::MAX, name);
+            self.places.get(child)?.field.map(|field| self.redactor.fields().name(field))
+        })
+    }
+
     /// Where Docker and npm keep user and password in base64.
     fn is_basic(&self, key: &str, value: &Value) -> bool {
-        matches!(key, "auth" | "_auth") && self.redactor.basic() && value.as_str().is_some_and(innocent::is_basic)
+        matches!(key, "auth" | "_auth") && self.redactor.has(BASIC) && value.as_str().is_some_and(innocent::is_basic)
     }
 
     /// The place of the member `key`, which was the one at `position` the last time.
@@ -148,6 +168,7 @@ impl<'r, 'v> Walk<'r, 'v> {
         self.places.push(Place { above: place, key: key.to_owned(), field, clean, ..Place::default() });
         if let Some(above) = self.places.get_mut(place) {
             above.below.push(child);
+            above.telling |= matches!(key, "value" | "kty" | "kind" | "sensitive");
         }
         self.index(place);
         child
@@ -172,7 +193,7 @@ impl<'r, 'v> Walk<'r, 'v> {
         let clean = self.name(key);
         let named = self.redactor.fields().named(key);
         if clean.is_none() && Fields::is_plain(&named) {
-            self.redactor.plain().learn(key);
+            self.plain.push(key.to_owned());
         }
         let field = self.redactor.fields().find(&named, || {
             let path = [self.keys(place), vec![key]].concat();
@@ -191,13 +212,11 @@ impl<'r, 'v> Walk<'r, 'v> {
 
     /// Two names that are alike without their secrets stay two.
     fn rename(&self, members: &mut Map<String, Value>, below: &[usize]) {
+        let mut distinct = Distinct::default();
         for ((key, value), child) in std::mem::take(members).into_iter().zip(below) {
-            let name = self.places.get(*child).and_then(|child| child.clean.clone()).unwrap_or(key);
-            // With a space, for what is joined to the mark would look like a secret again.
-            let others = (2_u32..).map(|number| format!("{name} {number}"));
-            let free = std::iter::once(name.clone()).chain(others).find(|name| !members.contains_key(name));
-            members.insert(free.unwrap_or(name), value);
+            distinct.insert(self.places.get(*child).and_then(|child| child.clean.clone()).unwrap_or(key), value);
         }
+        *members = distinct.into_members();
     }
 
     /// The names from the top to the place.
@@ -215,6 +234,18 @@ impl<'r, 'v> Walk<'r, 'v> {
     /// The names from the top to the place, with dots between them.
     pub(super) fn path(&self, place: usize) -> String {
         self.keys(place).join(".")
+    }
+
+    /// The values of an object, whose names stay.
+    fn hide_members(&mut self, value: &mut Value, place: usize) {
+        match value {
+            Value::Object(members) => {
+                let secrets = members.values_mut().filter(|value| may_be_secret(value));
+                secrets.for_each(|value| self.hide(value, KUBERNETES, place));
+            }
+            value if may_be_secret(value) => self.hide(value, KUBERNETES, place),
+            _ => {}
+        }
     }
 
     fn hide(&mut self, value: &mut Value, by: &'r str, place: usize) {
@@ -240,3 +271,6 @@ fn may_be_secret(value: &Value) -> bool {
 fn is_private_part(key: &str) -> bool {
     matches!(key, "d" | "k" | "p" | "q" | "dp" | "dq" | "qi" | "oth")
 }
+
+#[cfg(test)]
+mod tests;

@@ -238,8 +238,8 @@ async fn forward(
             }
             step = steps.recv() => step,
         };
-        let Some(Step { done, total, message }) = step else { return };
-        let message = guard.redact_message(&message);
+        let Some(Step { done, total, message, leases }) = step else { return };
+        let message = guard.redact_message(&message, &leases);
         let mut params = ProgressNotificationParam::new(token.clone(), done).with_message(message);
         params.total = total;
         // A client that is gone is noticed by the transport, which then cancels the call.
@@ -250,9 +250,10 @@ async fn forward(
 fn success(released: Released) -> CallToolResult {
     let notices = released.notices();
     let (structured, text) = released.into_parts();
-    let mut result = CallToolResult::structured(structured);
-    result.content = vec![ContentBlock::text(text)];
-    result.content.extend(notices.into_iter().map(ContentBlock::text));
+    // Not `structured`, which would write the whole out once more, as a text that is not the capped one.
+    let content = std::iter::once(text).chain(notices).map(ContentBlock::text).collect();
+    let mut result = CallToolResult::success(content);
+    result.structured_content = Some(structured);
     result
 }
 

@@ -11,8 +11,8 @@ pub(super) fn entry(spec: &ToolSpec) -> Tool {
         .destructive(spec.annotations.destructive)
         .idempotent(spec.annotations.idempotent)
         .open_world(spec.annotations.open_world);
-    Tool::new(spec.name.clone(), spec.description.clone(), spec.input_schema.clone())
+    Tool::new(spec.name.clone(), spec.description.clone(), spec.input_schema.members())
         .with_title(spec.title.to_string())
-        .with_raw_output_schema(spec.output_schema.clone())
+        .with_raw_output_schema(spec.output_schema.members())
         .with_annotations(hints)
 }

@@ -1,9 +1,7 @@
 //! A permission as a value. Holding one proves that the call was judged and that the decision is in the audit log.
 
-use std::sync::{Mutex, PoisonError};
-
 use crate::audit::{Entry, Record, Trail};
-use crate::call::{Arguments, Resource};
+use crate::call::{Arguments, Leases, Resource};
 use crate::error::{Code, Failure};
 use crate::secret::Secret;
 
@@ -27,7 +25,7 @@ impl Judged {
         let record =
             record.take().ok_or_else(|| Failure::new(Code::AuditUnavailable, "the call has no audit record"))?;
         let entry = trail.begin(record.permitted(&self.by).on(&self.resource.to_string())).await?;
-        let leased = Mutex::default();
+        let leased = Leases::default();
         Ok((Permit { arguments: self.arguments, resource: self.resource, by: self.by, leased }, entry))
     }
 }
@@ -39,7 +37,7 @@ pub struct Permit {
     arguments: Arguments,
     resource: Resource,
     by: Vec<String>,
-    leased: Mutex<Vec<Secret<Vec<u8>>>>,
+    leased: Leases,
 }
 
 impl Permit {
@@ -52,14 +50,14 @@ impl Permit {
             let text = format!("a secret of less than {SHORTEST_LEASE} bytes cannot be kept out of an answer");
             return Err(Failure::new(Code::Internal, "a secret could not be leased").because(text));
         }
-        self.leased.lock().unwrap_or_else(PoisonError::into_inner).push(secret.clone());
+        self.leased.add(secret);
         Ok(())
     }
 
     /// The secrets that were leased for this call so far.
     #[must_use]
-    pub fn leased(&self) -> Vec<Secret<Vec<u8>>> {
-        self.leased.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    pub fn leased(&self) -> &Leases {
+        &self.leased
     }
 
     /// The arguments that were judged.

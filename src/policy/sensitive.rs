@@ -152,7 +152,7 @@ mod tests {
         let caller = caller(scopes("files")).await;
         let resource = Resource::this_host();
         let decide = async |section: &SensitiveSection, spec: &ToolSpec| {
-            let arguments = ArgumentSchema::compile(spec).unwrap().parse(serde_json::Map::new()).unwrap();
+            let arguments = ArgumentSchema::of(spec).parse(serde_json::Map::new()).unwrap();
             let request = Request {
                 caller: &caller,
                 action: &spec.name,

@@ -5,8 +5,9 @@ use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
 use landlock::{
-    ABI, Access as _, AccessFs, AccessNet, BitFlags, NetPort, PathBeneath, PathFd, RestrictionStatus, Ruleset,
-    RulesetAttr as _, RulesetCreated, RulesetCreatedAttr as _, RulesetError, RulesetStatus, Scope,
+    ABI, Access as _, AccessFs, AccessNet, BitFlags, CompatLevel, Compatible as _, NetPort, PathBeneath, PathFd,
+    RestrictionStatus, Ruleset, RulesetAttr as _, RulesetCreated, RulesetCreatedAttr as _, RulesetError, RulesetStatus,
+    Scope,
 };
 
 use super::{Plan, Standing};
@@ -62,6 +63,37 @@ fn ruled(plan: &Plan) -> Result<RestrictionStatus, RulesetError> {
         rules = rules.add_rule(NetPort::new(*port, AccessNet::ConnectTcp))?;
     }
     rules.restrict_self()
+}
+
+/// How much of it this kernel knows; nothing is restricted by asking.
+pub(super) fn given() -> Standing {
+    const OLDER: [(ABI, u8); 5] = [(ABI::V5, 5), (ABI::V4, 4), (ABI::V3, 3), (ABI::V2, 2), (ABI::V1, 1)];
+    if knows(WANTED) {
+        return Standing::Whole;
+    }
+    match OLDER.into_iter().find(|(abi, _)| knows(*abi)) {
+        Some((_, number)) => {
+            Standing::Partly(format!("this kernel's landlock has version {number}, that of Linux 6.12 has 6"))
+        }
+        None => Standing::Missing("this kernel has no landlock".to_owned()),
+    }
+}
+
+fn knows(abi: ABI) -> bool {
+    let rules = || {
+        let mut rules = Ruleset::default()
+            .set_compatibility(CompatLevel::HardRequirement)
+            .handle_access(AccessFs::from_all(abi))?;
+        // Asked for nothing at all it would be an error.
+        if !AccessNet::from_all(abi).is_empty() {
+            rules = rules.handle_access(AccessNet::from_all(abi))?;
+        }
+        if !Scope::from_all(abi).is_empty() {
+            rules = rules.scope(Scope::from_all(abi))?;
+        }
+        rules.create()
+    };
+    rules().is_ok()
 }
 
 /// What is not there cannot be opened, and nothing is lost by that.

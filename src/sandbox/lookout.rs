@@ -2,16 +2,21 @@
 //! those within. It understands two questions, each about one process by its number, and does nothing else: it starts no
 //! program, opens no socket, and has no privilege but the two that this takes.
 
+mod asking;
+
 use std::fs::File;
 use std::io::{self, BufRead, BufReader, Read, Write};
 use std::ops::ControlFlow;
-use std::os::fd::OwnedFd;
-use std::sync::{Mutex, OnceLock, PoisonError};
+use std::sync::mpsc::{self, Receiver, Sender};
+use std::time::Duration;
 
 use rustix::fs::{Mode, OFlags, open};
+use rustix::io::Errno;
 
 use super::descriptor::{self, Access, Descriptor};
 use super::{Capability, Plan, Wall, calls, privileges};
+
+pub use asking::{GONE, attach, descriptors, environment, is_attached, is_gone, watch};
 
 /// The longest question, in bytes.
 const QUESTION: u64 = 64;
@@ -19,80 +24,20 @@ const QUESTION: u64 = 64;
 /// The most open files of one process that are told.
 const DESCRIPTORS: usize = 65_536;
 
+/// Stands at the end of a list that has not all; no number begins so.
+const MORE: &str = "+";
+
 /// The most bytes of an answer.
 const ANSWER: usize = 16 << 20;
 
+/// How long to look into one process. Less than who asks waits for the answer.
+const LOOK: Duration = Duration::from_secs(2);
+
+/// Threads that may hang in a process.
+const HANGING: usize = 16;
+
 /// To read what is another process's, and another user's.
 const POWERS: [&str; 2] = ["CAP_SYS_PTRACE", "CAP_DAC_READ_SEARCH"];
-
-/// The one of this process.
-static LOOKOUT: OnceLock<Mutex<Lookout>> = OnceLock::new();
-
-struct Lookout {
-    to: File,
-    from: BufReader<File>,
-}
-
-/// From now on questions go through these pipes.
-pub fn attach(to: impl Into<OwnedFd>, from: impl Into<OwnedFd>) {
-    let lookout = Lookout { to: File::from(to.into()), from: BufReader::new(File::from(from.into())) };
-    let _ = LOOKOUT.set(Mutex::new(lookout));
-}
-
-/// Whether there is a lookout.
-#[must_use]
-pub fn is_attached() -> bool {
-    LOOKOUT.get().is_some()
-}
-
-/// The first `cap` bytes of a process's environment, and whether there are more; `None` when there is no lookout.
-///
-/// # Errors
-/// When the process is gone, the lookout may not look into it, or is gone itself.
-pub fn environment(pid: u32, cap: usize) -> Option<io::Result<(Vec<u8>, bool)>> {
-    let most = cap.min(ANSWER).saturating_add(1);
-    let mut answer = ask(&format!("environment {pid} {most}\n"))?;
-    if let Ok(bytes) = &mut answer {
-        let more = bytes.len() > cap;
-        bytes.truncate(cap);
-        return Some(Ok((std::mem::take(bytes), more)));
-    }
-    Some(answer.map(|bytes| (bytes, false)))
-}
-
-/// The open files of a process; `None` when there is no lookout.
-///
-/// # Errors
-/// As those of [`environment`].
-pub fn descriptors(pid: u32) -> Option<io::Result<Vec<Descriptor>>> {
-    let answer = ask(&format!("descriptors {pid} {ANSWER}\n"))?;
-    Some(answer.and_then(|bytes| said(&bytes).ok_or(io::ErrorKind::InvalidData.into())))
-}
-
-fn ask(question: &str) -> Option<io::Result<Vec<u8>>> {
-    let mut lookout = LOOKOUT.get()?.lock().unwrap_or_else(PoisonError::into_inner);
-    Some(lookout.ask(question))
-}
-
-impl Lookout {
-    fn ask(&mut self, question: &str) -> io::Result<Vec<u8>> {
-        self.to.write_all(question.as_bytes())?;
-        let mut head = String::new();
-        (&mut self.from).take(QUESTION).read_line(&mut head)?;
-        match head.trim_end().split_once(' ') {
-            Some(("found", size)) => {
-                let size = size.parse().ok().filter(|size| *size <= ANSWER).ok_or(io::ErrorKind::InvalidData)?;
-                let mut bytes = vec![0; size];
-                self.from.read_exact(&mut bytes)?;
-                Ok(bytes)
-            }
-            Some(("not", error)) => {
-                Err(error.parse().map_or(io::ErrorKind::Other.into(), io::Error::from_raw_os_error))
-            }
-            _ => Err(io::ErrorKind::UnexpectedEof.into()),
-        }
-    }
-}
 
 /// Shuts a lookout in as far as its work lets it: no program, no socket, no privilege but those for looking.
 #[must_use]
@@ -109,8 +54,24 @@ pub fn confine() -> Vec<Wall> {
 ///
 /// # Errors
 /// When one cannot be read or answered, or is none: whoever asks so is not to be answered again.
-pub fn serve(input: impl Read, mut output: impl Write, environments: bool) -> io::Result<()> {
+pub fn serve(input: impl Read, output: impl Write, environments: bool) -> io::Result<()> {
+    serve_by(look, input, output, environments)
+}
+
+/// A question that was understood: what is wanted, of which process, and how many bytes at most.
+#[derive(Clone, Copy)]
+struct Question {
+    environment: bool,
+    pid: u32,
+    most: usize,
+}
+
+type Look = fn(Question) -> io::Result<Vec<u8>>;
+
+fn serve_by(look: Look, input: impl Read, mut output: impl Write, environments: bool) -> io::Result<()> {
     let mut input = BufReader::new(input);
+    let mut looker = Looker::start(look)?;
+    let mut hanging = 0_usize;
     loop {
         let mut line = String::new();
         if (&mut input).take(QUESTION).read_line(&mut line)? == 0 {
@@ -122,11 +83,16 @@ pub fn serve(input: impl Read, mut output: impl Write, environments: bool) -> io
             |word: Option<&str>| word.and_then(|word| word.parse::<u32>().ok()).ok_or(io::ErrorKind::InvalidData);
         let (pid, most) = (number(words.next())?, number(words.next())?);
         let most = usize::try_from(most).unwrap_or(ANSWER).min(ANSWER);
-        let found = match kind {
-            "environment" if environments => start(pid, most),
-            "descriptors" => links(pid, most),
+        let environment = match kind {
+            "environment" if environments => true,
+            "descriptors" => false,
             _ => return Err(io::ErrorKind::InvalidData.into()),
         };
+        let found = looker.look(Question { environment, pid, most }).unwrap_or_else(|| {
+            hanging = hanging.saturating_add(1);
+            looker = Looker::start(look)?;
+            Err(Errno::TIMEDOUT.into())
+        });
         match found {
             Ok(bytes) => {
                 output.write_all(format!("found {}\n", bytes.len()).as_bytes())?;
@@ -135,7 +101,42 @@ pub fn serve(input: impl Read, mut output: impl Write, environments: bool) -> io
             Err(error) => output.write_all(format!("not {}\n", error.raw_os_error().unwrap_or_default()).as_bytes())?,
         }
         output.flush()?;
+        if hanging > HANGING {
+            return Err(io::Error::new(io::ErrorKind::TimedOut, "too many processes let nobody look into them"));
+        }
     }
+}
+
+/// A thread that looks, so that a process whose memory the kernel waits for holds up no question about another.
+struct Looker {
+    questions: Sender<Question>,
+    found: Receiver<io::Result<Vec<u8>>>,
+}
+
+impl Looker {
+    fn start(look: Look) -> io::Result<Self> {
+        let (questions, asked) = mpsc::channel();
+        let (told, found) = mpsc::channel();
+        std::thread::Builder::new().spawn(move || {
+            while let Ok(question) = asked.recv() {
+                if told.send(look(question)).is_err() {
+                    // Nobody waited that long.
+                    return;
+                }
+            }
+        })?;
+        Ok(Self { questions, found })
+    }
+
+    /// `None` when it takes too long; then this one is not to be asked any more.
+    fn look(&self, question: Question) -> Option<io::Result<Vec<u8>>> {
+        self.questions.send(question).ok()?;
+        self.found.recv_timeout(LOOK).ok()
+    }
+}
+
+fn look(Question { environment, pid, most }: Question) -> io::Result<Vec<u8>> {
+    if environment { start(pid, most) } else { links(pid, most) }
 }
 
 fn start(pid: u32, most: usize) -> io::Result<Vec<u8>> {
@@ -150,25 +151,41 @@ fn start(pid: u32, most: usize) -> io::Result<Vec<u8>> {
 fn links(pid: u32, most: usize) -> io::Result<Vec<u8>> {
     let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::DIRECTORY | OFlags::NOFOLLOW;
     let directory = open(format!("/proc/{pid}/fd"), flags, Mode::empty())?;
-    let mut bytes = Vec::new();
-    let mut count = 0_usize;
-    descriptor::each(directory, |one| {
+    let Some(room) = most.checked_sub(MORE.len()) else { return Ok(Vec::new()) };
+    listed(room, |take| descriptor::each(directory, take))
+}
+
+/// What `each` gives, up to so many bytes and to [`DESCRIPTORS`]; where that cuts it, [`MORE`] stands at the end.
+fn listed(
+    most: usize,
+    each: impl FnOnce(&mut dyn FnMut(Descriptor) -> ControlFlow<()>) -> io::Result<()>,
+) -> io::Result<Vec<u8>> {
+    let (mut bytes, mut count, mut cut) = (Vec::new(), 0_usize, false);
+    each(&mut |one| {
         let words = format!("{}\0{}\0{}\0", one.number, one.access.map_or("", Access::letters), one.target);
         count = count.saturating_add(1);
         if bytes.len().saturating_add(words.len()) > most || count > DESCRIPTORS {
+            cut = true;
             return ControlFlow::Break(());
         }
         bytes.extend_from_slice(words.as_bytes());
         ControlFlow::Continue(())
     })?;
+    if cut {
+        bytes.extend_from_slice(MORE.as_bytes());
+    }
     Ok(bytes)
 }
 
-/// Number, access and target of each, with a zero after every one of them; `None` of anything else.
-fn said(bytes: &[u8]) -> Option<Vec<Descriptor>> {
+/// Number, access and target of each, with a zero after every one of them, and whether these are all; `None` of anything
+/// else.
+fn said(bytes: &[u8]) -> Option<(Vec<Descriptor>, bool)> {
     let mut rest = std::str::from_utf8(bytes).ok()?;
     let mut found = Vec::new();
     while !rest.is_empty() {
+        if rest == MORE {
+            return Some((found, false));
+        }
         let mut words = rest.splitn(4, '\0');
         let (number, letters, target) = (words.next()?.parse().ok()?, words.next()?, words.next()?.to_owned());
         let access = Access::ALL.into_iter().find(|access| access.letters() == letters);
@@ -178,7 +195,7 @@ fn said(bytes: &[u8]) -> Option<Vec<Descriptor>> {
         rest = words.next()?;
         found.push(Descriptor { number, target, access });
     }
-    Some(found)
+    Some((found, true))
 }
 
 #[cfg(test)]
@@ -236,11 +253,13 @@ mod tests {
     #[test]
     fn what_is_told_of_open_files_is_understood_and_nothing_else_is() {
         let bytes = links(std::process::id(), ANSWER).unwrap();
-        let found = said(&bytes).unwrap();
-        assert!(found.iter().any(|one| one.number == 0 && !one.target.is_empty()), "{found:?}");
+        let (found, whole) = said(&bytes).unwrap();
+        assert!(whole && found.iter().any(|one| one.number == 0 && !one.target.is_empty()), "{found:?}");
         let one = |number, target: &str, access| Descriptor { number, target: target.to_owned(), access };
-        assert_eq!(said(b"7\0w\0/a b\0\x38\0\0\0").unwrap(), [one(7, "/a b", Some(Access::Write)), one(8, "", None)]);
-        assert_eq!(said(b""), Some(Vec::new()));
+        let two = [one(7, "/a b", Some(Access::Write)), one(8, "", None)];
+        assert_eq!(said(b"7\0w\0/a b\0\x38\0\0\0"), Some((two.to_vec(), true)));
+        assert_eq!(said(b"7\0w\0/a b\0\x38\0\0\0+"), Some((two.to_vec(), false)));
+        assert_eq!((said(b""), said(b"+")), (Some((Vec::new(), true)), Some((Vec::new(), false))));
         for wrong in ["7", "7\0", "7\0r\0", "7\0r\0/a", "x\0r\0/a\0", "7\0rx\0/a\0", "7\0r\0/a\0\0", "-1\0r\0/a\0"] {
             assert_eq!(said(wrong.as_bytes()), None, "{wrong:?}");
         }
@@ -248,10 +267,35 @@ mod tests {
     }
 
     #[test]
-    fn an_answer_is_no_longer_than_asked_for() {
-        let (result, output) = answered(&format!("descriptors {} 1\n", std::process::id()));
+    fn an_answer_is_no_longer_than_asked_for_and_a_list_that_was_cut_says_so() {
+        let (result, output) = answered(&format!("descriptors {0} 1\ndescriptors {0} 0\n", std::process::id()));
         assert!(result.is_ok());
-        assert_eq!(output, b"found 0\n");
+        assert_eq!(output, b"found 1\n+found 0\n");
+        let many = |count: u32| {
+            let bytes = listed(ANSWER, |take| {
+                let one = |number| Descriptor { number, target: "x".to_owned(), access: None };
+                let _ = (0..count).try_for_each(|number| take(one(number)));
+                Ok(())
+            });
+            let (found, whole) = said(&bytes.unwrap()).unwrap();
+            (found.len(), whole)
+        };
+        assert_eq!(many(65_536), (65_536, true));
+        assert_eq!(many(65_537), (65_536, false));
+    }
+
+    #[test]
+    fn a_process_that_lets_nobody_look_holds_up_no_question_about_another() {
+        let hangs: Look = |question| {
+            if question.pid == 1 {
+                std::thread::sleep(Duration::from_secs(300));
+            }
+            Ok(question.pid.to_string().into_bytes())
+        };
+        let mut output = Vec::new();
+        let questions = "descriptors 2 9\ndescriptors 1 9\ndescriptors 3 9\n";
+        serve_by(hangs, questions.as_bytes(), &mut output, true).unwrap();
+        assert_eq!(String::from_utf8(output).unwrap(), "found 1\n2not 110\nfound 1\n3");
     }
 
     proptest! {
@@ -263,12 +307,13 @@ mod tests {
         #[test]
         fn no_answer_is_a_panic(bytes in prop::collection::vec(prop_oneof![Just(0), Just(b'7'), Just(b'r'), any::<u8>()], 0..64)) {
             let found = said(&bytes).unwrap_or_default();
-            prop_assert!(found.len() <= bytes.len());
+            prop_assert!(found.0.len() <= bytes.len());
         }
     }
 
     #[test]
     fn without_one_nobody_is_asked() {
         assert!(environment(1, 1).is_none() && descriptors(1).is_none() && !is_attached());
+        watch();
     }
 }

@@ -24,6 +24,9 @@ pub use settings::{Mode, Processes, SandboxSection};
 /// Most users may not lock memory, and then what is secret may be written to swap: no wall, and no reason to warn each time.
 const MEMORY: &str = "memory";
 const PRIVILEGES: &str = "privileges";
+const FILES: &str = "files";
+const CALLS: &str = "system calls";
+const DUMPS: &str = "dumps";
 
 /// The walls of this process; there is one process.
 static ENTERED: OnceLock<Sandbox> = OnceLock::new();
@@ -75,8 +78,7 @@ pub fn enter(plan: Plan, mode: Mode) -> Result<Option<&'static Sandbox>, Failure
     let privileges = privileges::drop_all_but(&plan.capabilities);
     let files = files::restrict(&plan);
     let calls = calls::restrict(&plan);
-    let walls =
-        vec![("files", files), ("system calls", calls), (PRIVILEGES, privileges), ("dumps", dumps), (MEMORY, memory)];
+    let walls = vec![(FILES, files), (CALLS, calls), (PRIVILEGES, privileges), (DUMPS, dumps), (MEMORY, memory)];
     let sandbox = Sandbox { plan, walls, watched: Mutex::new(watched) };
     let lacking: Vec<String> = sandbox.lacking().collect();
     if mode == Mode::Required && !lacking.is_empty() {
@@ -84,6 +86,25 @@ pub fn enter(plan: Plan, mode: Mode) -> Result<Option<&'static Sandbox>, Failure
         return Err(failure.because(lacking.join("; ")));
     }
     Ok(Some(ENTERED.get_or_init(|| sandbox)))
+}
+
+/// What of it this kernel gives, without putting anything up: the walls that not every kernel has.
+#[must_use]
+pub fn given() -> Vec<Wall> {
+    vec![(FILES, files::given()), (CALLS, calls::given())]
+}
+
+/// The walls that every door has to have and that do not stand in `told`, which a [`Sandbox`] said of itself. Privileges
+/// that the configuration keeps are no gap.
+#[must_use]
+pub fn lacking_of(told: &str) -> Vec<&'static str> {
+    let mut parts = told.split("; ");
+    let whole: Vec<&str> = parts.next().unwrap_or_default().split(", ").collect();
+    let kept = parts.any(|part| part.starts_with("privileges: CAP_"));
+    [FILES, CALLS, PRIVILEGES, DUMPS]
+        .into_iter()
+        .filter(|wall| !(whole.contains(wall) || kept && *wall == PRIVILEGES))
+        .collect()
 }
 
 impl Sandbox {
@@ -120,7 +141,9 @@ impl Sandbox {
     }
 }
 
-fn short_of_whole((name, standing): &Wall) -> Option<String> {
+/// What a wall lacks, such as `files: none, this kernel has no landlock`.
+#[must_use]
+pub fn short_of_whole((name, standing): &Wall) -> Option<String> {
     match standing {
         Standing::Whole => None,
         Standing::Partly(why) => Some(format!("{name}: {why}")),
@@ -151,6 +174,15 @@ mod tests {
         ];
         let sandbox = Sandbox { plan: Plan::default(), walls, watched: Mutex::default() };
         assert_eq!(sandbox.to_string(), "files, dumps; privileges: CAP_X is kept; memory: none, it is too small");
+        assert_eq!(lacking_of(&sandbox.to_string()), ["system calls"]);
+        assert_eq!(lacking_of("system calls, privileges; files: this kernel's; dumps: none"), ["files", "dumps"]);
+        assert_eq!(lacking_of(""), ["files", "system calls", "privileges", "dumps"]);
+    }
+
+    #[test]
+    fn asking_what_the_kernel_gives_puts_nothing_up() {
+        assert_eq!(given().iter().map(|(name, _)| *name).collect::<Vec<_>>(), ["files", "system calls"]);
+        assert!(std::fs::read("/proc/self/status").is_ok() && entered().is_none());
     }
 
     #[test]

@@ -230,3 +230,19 @@ impl AuditLost {
         tracing::error!(records = self.records, "the audit log could not be written to the end");
     }
 }
+
+/// There is no lookout any more; the queries that look into processes say less until the daemon is restarted.
+pub struct LookoutLost<'a> {
+    /// What was seen of it.
+    pub why: &'a str,
+}
+
+impl LookoutLost<'_> {
+    /// Logs.
+    pub fn emit(&self) {
+        tracing::error!(
+            why = self.why,
+            "the lookout is gone: what processes of others have open and were started with is not seen; restart the daemon"
+        );
+    }
+}

@@ -14,7 +14,7 @@ pub use alarms::ManyAuthFailures;
 pub use budgets::{BudgetReached, BudgetsHeld};
 pub use facts::{
     AuditFailed, AuditLost, AuditRecovered, AuditWritten, CallEnded, ConnectionClosed, ConnectionCut, ConnectionOpened,
-    FilesLast, HandshakeRefused, KeysFetched, Refused, RunsOut, ToolOffered,
+    FilesLast, HandshakeRefused, KeysFetched, LookoutLost, Refused, RunsOut, ToolOffered,
 };
 pub use forwarding::{
     ForwardBroken, ForwardCut, ForwardDropped, ForwardLag, ForwardRecovered, ForwardRestarted, ForwardSent,

@@ -1,4 +1,4 @@
-//! Every tool there is, by name, each with its compiled schema.
+//! Every tool there is, by name, each with the schema of its arguments.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -9,7 +9,7 @@ use crate::error::{Code, Failure};
 use crate::identity::Scopes;
 use crate::policy::Policy;
 
-/// A tool and its compiled input schema.
+/// A tool and its input schema.
 pub struct Entry {
     tool: Box<dyn Tool>,
     schema: ArgumentSchema,
@@ -35,15 +35,15 @@ pub struct Catalog {
 }
 
 impl Catalog {
-    /// Compiles every schema.
+    /// Of these tools.
     ///
     /// # Errors
-    /// [`Code::Internal`] when a schema is not valid or two tools have one name.
+    /// [`Code::Internal`] when two tools have one name.
     pub fn new(tools: Vec<Box<dyn Tool>>) -> Result<Self, Failure> {
         let mut entries = BTreeMap::new();
         for tool in tools {
             let name = tool.spec().name.to_string();
-            let schema = ArgumentSchema::compile(tool.spec())?;
+            let schema = ArgumentSchema::of(tool.spec());
             if entries.insert(name.clone(), Arc::new(Entry { tool, schema })).is_some() {
                 return Err(Failure::new(Code::Internal, format!("two tools are called {name}")));
             }

@@ -1,18 +1,20 @@
 //! What a request passes before it is a call, in order, and the server around it: HTTPS with client certificates. A unix
 //! socket has the same path, see [`super::unix`].
 
+use std::convert::Infallible;
 use std::io;
 use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use axum::body::Body;
-use axum::extract::{Request, State};
+use axum::extract::Request;
 use axum::response::Response;
-use axum::{Extension, Router};
 use axum_server::{Address, Handle};
 use bytes::Bytes;
+use futures_util::future::BoxFuture;
 use http::header::{
     ACCESS_CONTROL_ALLOW_HEADERS, ACCESS_CONTROL_ALLOW_METHODS, ACCESS_CONTROL_ALLOW_ORIGIN,
     ACCESS_CONTROL_REQUEST_HEADERS, CONNECTION, VARY,
@@ -22,6 +24,8 @@ use http_body_util::Full;
 use hyper_util::rt::{TokioExecutor, TokioTimer};
 use hyper_util::server::conn::auto::Builder;
 use serde_json::Value;
+use tower::Service;
+use tower::make::Shared;
 
 use super::accept::Acceptor;
 use super::activity::Running;
@@ -87,8 +91,8 @@ impl Server {
             .acceptor(Acceptor::new(Arc::clone(&front), strangers.clone()))
             .handle(handle.clone());
         limit(server.http_builder(), &http);
-        let routes = routes(&front, &strangers);
-        let task = tokio::spawn(server.serve(routes.into_make_service()));
+        let requests = Requests { front: Arc::clone(&front), strangers: strangers.clone() };
+        let task = tokio::spawn(server.serve(Shared::new(requests)));
         Ok(Self { address, front, strangers, handle, task })
     }
 }
@@ -138,8 +142,36 @@ pub(super) fn limit(builder: &mut Builder<TokioExecutor>, http: &HttpSection) {
         .max_header_list_size(u32::try_from(most_header_bytes).unwrap_or(u32::MAX));
 }
 
-pub(super) fn routes(front: &Arc<ArcSwap<Front>>, strangers: &Strangers) -> Router {
-    Router::new().fallback(enter).with_state((Arc::clone(front), strangers.clone()))
+/// Takes every request, whatever its path. The acceptor has put the connection among the request's extensions.
+#[derive(Clone)]
+pub(super) struct Requests {
+    pub(super) front: Arc<ArcSwap<Front>>,
+    pub(super) strangers: Strangers,
+}
+
+impl<B> Service<http::Request<B>> for Requests
+where
+    B: http_body::Body<Data = Bytes> + Send + 'static,
+    B::Error: Into<axum::BoxError>,
+{
+    type Response = Response;
+    type Error = Infallible;
+    type Future = BoxFuture<'static, Result<Response, Infallible>>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, mut request: http::Request<B>) -> Self::Future {
+        let connection = request.extensions_mut().remove::<Arc<Connection>>();
+        let (front, strangers) = (self.front.load_full(), self.strangers.clone());
+        Box::pin(async move {
+            Ok(match connection {
+                Some(connection) => enter(&front, &strangers, &connection, request.map(Body::new)).await,
+                None => reply::refusal(&Failure::new(Code::Internal, "no connection"), Value::Null, &front.challenge),
+            })
+        })
+    }
 }
 
 async fn settle(front: &ArcSwap<Front>, left: Vec<Folded>) {
@@ -151,13 +183,8 @@ async fn settle(front: &ArcSwap<Front>, left: Vec<Folded>) {
 }
 
 /// Every request, whatever its path, comes in here.
-async fn enter(
-    State((front, strangers)): State<(Arc<ArcSwap<Front>>, Strangers)>,
-    Extension(connection): Extension<Arc<Connection>>,
-    request: Request,
-) -> Response {
-    let front = front.load_full();
-    let outside = Outside { front: &front, connection: &connection, strangers: &strangers };
+async fn enter(front: &Arc<Front>, strangers: &Strangers, connection: &Arc<Connection>, request: Request) -> Response {
+    let outside = Outside { front, connection, strangers };
     let version = request.version();
     if let Err(expired) = connection.open_to(version) {
         // It does not count as running, or a busy client would keep the connection for ever.

@@ -14,11 +14,12 @@ use axum_server::accept::Accept;
 use futures_util::future::{Ready, ready};
 use tokio::net::UnixStream;
 use tower::Layer as _;
+use tower::make::Shared;
 
 use super::accept::watched;
 use super::bodies::Bodies;
 use super::connection::Connection;
-use super::https::{self, Front, Server};
+use super::https::{self, Front, Requests, Server};
 use super::slots::{Place, Slots};
 use super::strangers::{Reason, Strangers};
 use super::stream::Stream;
@@ -46,8 +47,8 @@ impl Server<SocketAddr> {
         };
         let mut server = axum_server::from_unix(listener).map_err(failed)?.acceptor(acceptor).handle(handle.clone());
         https::limit(server.http_builder(), &http);
-        let routes = https::routes(&front, &strangers);
-        let task = tokio::spawn(server.serve(routes.into_make_service()));
+        let requests = Requests { front: Arc::clone(&front), strangers: strangers.clone() };
+        let task = tokio::spawn(server.serve(Shared::new(requests)));
         Ok(Self { address, front, strangers, handle, task })
     }
 }

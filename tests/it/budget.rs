@@ -74,4 +74,37 @@ fn a_file_system_whose_server_is_gone_costs_the_threads_of_one_query_and_nothing
     assert_eq!(running.end(Duration::from_secs(20)).status, 0, "what hangs does not keep it from ending");
     let audit = fs::read_to_string(home.path().join("audit.jsonl")).unwrap();
     assert_eq!(audit.matches("\"reason\":\"timed_out\"").count(), 10, "{audit}");
+    let limits = audit.lines().filter(|line| line.contains("\"event\":\"limit_exceeded\""));
+    let said = limits.filter(|line| line.contains("the query took longer than 150 ms")).count();
+    assert_eq!(said, 10, "{audit}");
+}
+
+#[test]
+fn an_answer_that_was_cut_while_it_was_made_says_so_and_is_recorded_with_its_limit() {
+    let home = tempfile::tempdir().unwrap();
+    let logs = home.path().join("logs");
+    fs::create_dir(&logs).unwrap();
+    fs::write(logs.join("app.log"), "a line of this log\n".repeat(100)).unwrap();
+    let config = format!(
+        "toolsets: {{system: {{app_logs: ['{}']}}}}\nlimits: {{logs: {{max_bytes_per_file: 100}}}}\n\
+         audit: {{path: audit.jsonl, enabled: true}}\n",
+        logs.display()
+    );
+    fs::write(home.path().join("doorward.yaml"), config).unwrap();
+    let mut serve = command(DOORWARD, home.path());
+    serve.args(["serve", "--config", "doorward.yaml"]);
+    let mut running = Running::start(serve);
+    greet(&mut running);
+    let answer = ask(&mut running, 1, "get_app_logs", &json!({ "file": logs.join("app.log") }));
+    let told = &answer["result"]["structuredContent"];
+    assert_eq!(told["entries"].as_array().map(Vec::len), Some(5), "{answer}");
+    assert!(told["left_out"].to_string().contains("limits.logs.max_bytes_per_file"), "{answer}");
+    running.signal(Signal::TERM);
+    assert_eq!(running.end(Duration::from_secs(20)).status, 0);
+    let audit = fs::read_to_string(home.path().join("audit.jsonl")).unwrap();
+    let records = audit.lines().map(|line| serde_json::from_str::<Value>(line).unwrap());
+    let limits: Vec<Value> = records.filter(|record| record["event"] == "limit_exceeded").collect();
+    let [limit] = limits.as_slice() else { panic!("{audit}") };
+    assert!(limit["detail"].as_str().unwrap().contains("(limits.logs.max_bytes_per_file)"), "{limit}");
+    assert_eq!(limit["query"], "get_app_logs");
 }

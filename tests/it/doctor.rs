@@ -146,6 +146,16 @@ fn a_door_that_runs_is_looked_at() {
     assert_eq!(seen["standing"], standing, "{seen}");
     // The sandbox has taken root's powers even so.
     assert!(seen["says"].as_str().unwrap().ends_with("without capabilities"), "{seen}");
+    // What stands is told by the kernel and by the record of the start, whatever the configuration says by now.
+    let whole = doorward::sandbox::given().iter().all(|(_, standing)| *standing == doorward::sandbox::Standing::Whole);
+    let text = std::fs::read_to_string(premises.path("doorward.yaml")).unwrap();
+    std::fs::write(premises.path("doorward.yaml"), format!("{text}\nsandbox: {{mode: off}}\n")).unwrap();
+    let (standings, report) = points(premises.root(), &[]);
+    let says =
+        report["points"].as_array().unwrap().iter().find(|point| point["name"] == "sandbox").unwrap()["says"].clone();
+    assert_standing(&standings, if whole { "pass" } else { "open" }, &["sandbox"]);
+    assert!(says.as_str().unwrap().contains(&format!("process {} ", running.id())), "{says}");
+    assert!(says.as_str().unwrap().contains("system calls, privileges, dumps"), "{says}");
 }
 
 #[test]

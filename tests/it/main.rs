@@ -36,6 +36,7 @@ mod key_commands;
 mod keys;
 mod layers;
 mod limits;
+mod lookout;
 mod oauth;
 mod principal;
 mod process;

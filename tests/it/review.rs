@@ -2,8 +2,9 @@
 //! reads differently, and by going away.
 
 use std::fs;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
 use doorward::admission::{Gate, ResourcesSection};
@@ -230,24 +231,24 @@ impl Sink for Lines {
 }
 
 /// Does what a tool must not do.
-struct Bad {
-    spec: ToolSpec,
-    panics: bool,
-}
+struct Bad(ToolSpec);
 
 #[async_trait]
 impl Tool for Bad {
     fn spec(&self) -> &ToolSpec {
-        &self.spec
+        &self.0
     }
     fn resource(&self, _: &Arguments) -> Result<Resource, Failure> {
         Ok(Resource::this_host())
     }
     async fn run(&self, _: &Permit, _: &Progress) -> Result<Output, Failure> {
-        if self.panics {
-            panic!("a defect");
+        match &*self.0.name {
+            "panics" => panic!("a defect"),
+            "floods" => {
+                Output::structured(&json!({ "text": "app: password=Vq3LmWz8 token=Vq3LmWz8\n".repeat(40_000) }))
+            }
+            _ => std::future::pending().await,
         }
-        std::future::pending().await
     }
 }
 
@@ -259,17 +260,18 @@ struct Bench {
 
 impl Bench {
     fn new() -> Self {
-        let tool = |name, panics| -> Box<dyn Tool> {
+        let tool = |name| -> Box<dyn Tool> {
             let spec = ToolSpec::query::<Map<String, Value>, Map<String, Value>>(name, "Bad", "Bad.", Impact::Minimal);
-            Box::new(Bad { spec, panics })
+            Box::new(Bad(spec))
         };
+        let tools = ["panics", "hangs", "floods"];
         let lines = Arc::new(Lines::default());
         let clock = Clock::system();
-        let scopes = [("core".to_owned(), vec!["panics".to_owned(), "hangs".to_owned()])].into();
+        let scopes = [("core".to_owned(), tools.map(str::to_owned).to_vec())].into();
         let door = Door {
             authenticator: Authenticator::new(vec![Box::new(Local::new(Scope::parse("core").into_iter().collect()))]),
             gate: Arc::new(Gate::new(&ResourcesSection { max_concurrent_queries: 1, ..ResourcesSection::default() })),
-            catalog: Catalog::new(vec![tool("panics", true), tool("hangs", false)]).unwrap(),
+            catalog: Catalog::new(tools.map(tool).into()).unwrap(),
             policy: Policy::new(ScopeMap::new(&scopes), SensitiveList::default(), Vec::new()),
             guard: Guard::new(
                 Redactor::new(&RedactionSection::default()).unwrap(),
@@ -328,5 +330,29 @@ async fn a_call_that_is_dropped_gives_its_place_back_and_is_closed_as_abandoned(
         assert_eq!(bench.last(), ("abandoned".to_owned(), "cancelled".to_owned()));
     }
     assert_eq!(bench.call("hangs").await.unwrap_err().code(), Code::TimedOut);
+    assert_eq!(bench.last(), ("failed".to_owned(), "timed_out".to_owned()));
+}
+
+/// The runtime of this test has one thread: what holds it up holds up the calls of everybody.
+#[tokio::test]
+async fn a_large_answer_is_redacted_within_the_time_of_its_call_and_holds_nobody_up() {
+    let bench = Bench::new();
+    let longest = Arc::new(AtomicU64::new(0));
+    let noted = Arc::clone(&longest);
+    let others = tokio::spawn(async move {
+        loop {
+            let began = Instant::now();
+            tokio::time::sleep(Duration::from_millis(1)).await;
+            noted.fetch_max(u64::try_from(began.elapsed().as_millis()).unwrap(), Ordering::Relaxed);
+        }
+    });
+    let began = Instant::now();
+    let failure = bench.call("floods").await.unwrap_err();
+    let took = began.elapsed();
+    others.abort();
+    assert_eq!(failure.code(), Code::TimedOut, "{failure:?}");
+    // The limit is 100 ms; without optimisation this redaction takes many seconds.
+    assert!(took < Duration::from_millis(1500), "{took:?}");
+    assert!(longest.load(Ordering::Relaxed) < 1000, "held up for {longest:?} ms");
     assert_eq!(bench.last(), ("failed".to_owned(), "timed_out".to_owned()));
 }

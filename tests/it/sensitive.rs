@@ -9,7 +9,7 @@ use async_trait::async_trait;
 use doorward::admission::{Gate, ResourcesSection};
 use doorward::audit::{Basis, Receipt, Sink, Trail};
 use doorward::authn::{Authenticator, Local, Presented};
-use doorward::call::{Arguments, Call, CallId, Impact, Output, Progress, Resource, ToolSpec};
+use doorward::call::{Arguments, Call, CallId, Impact, Output, Progress, Resource, Taken, ToolSpec};
 use doorward::clock::Clock;
 use doorward::error::{Code, Failure};
 use doorward::guard::{Caps, Guard, LimitsSection, RedactionSection, Redactor};
@@ -41,13 +41,17 @@ impl Tool for Tells {
         Ok(Resource::this_host())
     }
 
-    async fn run(&self, permit: &Permit, _: &Progress) -> Result<Output, Failure> {
+    async fn run(&self, permit: &Permit, progress: &Progress) -> Result<Output, Failure> {
+        progress.report(0.0, None, format!("as {LEASED}"));
         assert_eq!(permit.lease(&Secret::new(b" abc".to_vec())).unwrap_err().code(), Code::Internal);
         permit.lease(&Secret::new(LEASED.as_bytes().to_vec()))?;
         if self.fails {
             return Err(Failure::new(Code::ToolFailed, format!("refused: {LEASED}")).because(format!("with {LEASED}")));
         }
-        Output::structured(&json!({ "told": format!("it is {LEASED}"), "password": "x", "more": (vec![0; 2000]) }))
+        let taken = Taken::default();
+        taken.note("password_field", "entries.message", 3);
+        let told = json!({ "told": format!("it is {LEASED}"), "password": "x", "more": (vec![0; 2000]) });
+        Ok(Output::structured(&told)?.without(&taken))
     }
 }
 
@@ -100,6 +104,11 @@ fn door(section: &SensitiveSection, scope: &str, fails: bool) -> (Door, Arc<Line
 
 /// Calls it; also says whether it was listed.
 async fn ask(door: &Door) -> (bool, Result<doorward::guard::Released, Failure>) {
+    ask_heard(door, &Progress::unheard()).await
+}
+
+/// The same, listened to.
+async fn ask_heard(door: &Door, progress: &Progress) -> (bool, Result<doorward::guard::Released, Failure>) {
     let peer = Arc::new(PeerIdentity::Stdio { uid: 1 });
     let caller = door.identify(&peer, &Presented::Nothing).await.unwrap();
     let listed = door.catalog.visible(&door.policy, caller.scopes()).count() == 1;
@@ -111,7 +120,7 @@ async fn ask(door: &Door) -> (bool, Result<doorward::guard::Released, Failure>) 
         received: door.clock.now(),
         started: door.clock.instant(),
     };
-    (listed, door.pass(call, &Progress::unheard()).await)
+    (listed, door.pass(call, progress).await)
 }
 
 fn section(enabled: bool, allow: &[&str], deny: &[&str]) -> SensitiveSection {
@@ -170,11 +179,22 @@ async fn what_was_leased_for_a_call_leaves_neither_in_its_answer_nor_in_its_fail
         };
         assert!(!lines.iter().any(|line| line.to_string().contains(LEASED)));
         if !fails {
-            assert_eq!(details("redaction"), ["leased 1", "*.*password in password 1"]);
+            let before = "password_field in entries.message 3";
+            assert_eq!(details("redaction"), ["leased 1", "*.*password in password 1", before]);
             let cut = "items: 1000 of 2000 left out at /more (limits.max_array_items is 1000) null";
             assert_eq!(details("limit_exceeded"), [cut]);
         }
     }
+}
+
+#[tokio::test]
+async fn what_a_tool_says_on_its_way_knows_what_was_leased() {
+    let (door, _) = door(&section(true, &["get_env_vars"], &[]), "sensitive", false);
+    let (progress, mut steps) = Progress::channel(4);
+    ask_heard(&door, &progress).await.1.unwrap();
+    let step = steps.try_recv().unwrap();
+    assert_eq!(step.message, format!("as {LEASED}"));
+    assert_eq!(door.guard.redact_message(&step.message, &step.leases), "as [REDACTED]");
 }
 
 /// Through the running daemon, with every sensitive query that it has.

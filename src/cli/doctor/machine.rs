@@ -1,12 +1,18 @@
 //! What the machine shows: the daemon that runs, who guards its files, how old they are.
 
 use std::fs;
+use std::ops::ControlFlow;
 use std::path::Path;
+use std::time::Duration;
 
 use rustix::process::getuid;
 
-use crate::clock::Timestamp;
+use super::lookout;
+use crate::audit::layout::Layout;
+use crate::audit::search::{Journal, Reading, Span};
+use crate::clock::{self, Timestamp};
 use crate::config::Config;
+use crate::sandbox::{self, Wall};
 
 /// Configurations of programs that notice when a file changes.
 const MONITORS: [&str; 9] = [
@@ -24,6 +30,9 @@ const MONITORS: [&str; 9] = [
 /// Rules of the kernel's audit, which watch the paths they name.
 const RULES: [&str; 2] = ["/etc/audit/audit.rules", "/etc/audit/rules.d"];
 
+/// Stands in the record of a start, and in few others.
+const START: &[u8] = b"\"start\"";
+
 /// Bytes of a file that are looked at.
 const MOST: u64 = 1 << 20;
 
@@ -31,6 +40,8 @@ const MOST: u64 = 1 << 20;
 pub(super) struct Machine {
     /// The daemon that serves this configuration.
     pub(super) serving: Option<Serving>,
+    /// Whether that has a lookout.
+    pub(super) lookout: bool,
     /// Who asks.
     pub(super) uid: u32,
     /// What watches the configuration.
@@ -39,6 +50,8 @@ pub(super) struct Machine {
     pub(super) config_days: Option<u64>,
     /// Days since the key of tokens was changed, where it is a file.
     pub(super) key_days: Option<u64>,
+    /// What the kernel gives of a sandbox.
+    pub(super) walls: Vec<Wall>,
 }
 
 /// A daemon.
@@ -50,6 +63,21 @@ pub(super) struct Serving {
     pub(super) privileged: bool,
     /// Whether it is behind a filter of system calls.
     pub(super) filtered: bool,
+    /// Whether it can get no more privileges than it has.
+    pub(super) confined: bool,
+    /// When it started.
+    started: Option<Timestamp>,
+    /// What stands around it, by the record of its start in the audit log, where that can be read.
+    pub(super) told: Option<String>,
+}
+
+#[cfg(test)]
+impl Serving {
+    /// One that runs as a user of its own within these walls.
+    pub(super) fn known(told: &str) -> Self {
+        let told = Some(told.to_owned());
+        Self { pid: 7, uid: 990, privileged: false, filtered: true, confined: true, started: None, told }
+    }
 }
 
 impl Machine {
@@ -61,12 +89,18 @@ impl Machine {
             let seconds = u64::try_from(now.seconds()).ok()?.saturating_sub(changed.as_secs());
             seconds.checked_div(86_400)
         };
+        let serving = path.and_then(serving);
         Self {
-            serving: path.and_then(serving),
+            lookout: serving.as_ref().is_some_and(|serving| lookout::is_beside(serving.pid)),
+            serving: serving.map(|serving| Serving {
+                told: serving.started.and_then(|since| told(&config.audit.path, since)),
+                ..serving
+            }),
             uid: getuid().as_raw(),
             monitor: path.and_then(monitor),
             config_days: path.and_then(days),
             key_days: config.auth.jwt.public_key.as_deref().and_then(days),
+            walls: sandbox::given(),
         }
     }
 }
@@ -80,7 +114,10 @@ fn serving(config: &Path) -> Option<Serving> {
         // A name without a root counts from the folder of whoever was told it.
         let folder = fs::read_link(format!("/proc/{pid}/cwd")).unwrap_or_default();
         serves(&words, &folder, config)
-            .then(|| of(pid, &fs::read_to_string(format!("/proc/{pid}/status")).ok()?))
+            .then(|| {
+                let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+                of(pid, &fs::read_to_string(format!("/proc/{pid}/status")).ok()?, &stat)
+            })
             .flatten()
     })
 }
@@ -97,14 +134,41 @@ fn serves(words: &[String], folder: &Path, config: &Path) -> bool {
     is_door && words.get(1).is_some_and(|verb| verb == "serve") && words.iter().skip(2).any(same)
 }
 
-fn of(pid: u32, status: &str) -> Option<Serving> {
+fn of(pid: u32, status: &str, stat: &str) -> Option<Serving> {
     let field = |name: &str| status.lines().find_map(|line| line.strip_prefix(name)).map(str::trim);
     Some(Serving {
         pid,
         uid: field("Uid:")?.split_whitespace().nth(1)?.parse().ok()?,
         privileged: u64::from_str_radix(field("CapPrm:")?, 16).ok()? != 0,
         filtered: field("Seccomp:") == Some("2"),
+        confined: field("NoNewPrivs:") == Some("1"),
+        started: started(stat),
+        told: None,
     })
+}
+
+/// Field 22 of proc_pid_stat(5), in hundredths of a second since the machine started. The name, which may hold anything, ends
+/// with the last parenthesis.
+fn started(stat: &str) -> Option<Timestamp> {
+    let ticks: u64 = stat.rsplit_once(") ")?.1.split(' ').nth(19)?.parse().ok()?;
+    Some(clock::booted().plus(Duration::from_millis(ticks.saturating_mul(10))))
+}
+
+/// What the first start that was recorded `since` says of the sandbox. The clock may have been set meanwhile, so a minute
+/// before counts as well; the last start of those is the one.
+fn told(journal: &Path, since: Timestamp) -> Option<String> {
+    let since = since.minus(Duration::from_secs(60));
+    let span = Span { since: Some(since), until: None };
+    let mut found = None;
+    let visit = &mut |line: &[u8]| {
+        let start = line.windows(START.len()).any(|part| part == START).then(|| Reading::of(line)).flatten();
+        if let Some(record) = start.filter(|record| record.event == "start" && *record.ts >= *since.to_string()) {
+            found = record.detail.and_then(|detail| Some(detail.split_once("; sandbox: ")?.1.to_owned()));
+        }
+        ControlFlow::Continue(())
+    };
+    Journal::find(Layout::of(journal)).ok()?.each(span, visit).ok()?;
+    found
 }
 
 fn monitor(config: &Path) -> Option<String> {
@@ -150,10 +214,32 @@ mod tests {
     }
 
     #[test]
+    fn the_last_record_of_a_start_since_then_tells_the_walls() {
+        let folder = tempfile::tempdir().unwrap();
+        let journal = folder.path().join("audit.jsonl");
+        let line = |seq: u64, ts: &str, event: &str, detail: &str| {
+            format!("{{\"seq\":{seq},\"v\":1,\"ts\":\"{ts}\",\"event\":\"{event}\",\"detail\":\"{detail}\"}}\n")
+        };
+        let text = line(1, "2026-01-01T00:00:00.000Z", "start", "0.1.0; sandbox: dumps")
+            + &line(2, "2026-01-02T00:00:01.000Z", "start", "0.1.0; sandbox: files, dumps; memory: none, x")
+            + &line(3, "2026-01-02T00:00:02.000Z", "query", "\\\"start\\\"");
+        fs::write(&journal, text).unwrap();
+        let at = |seconds| told(&journal, Timestamp::from_seconds(seconds));
+        assert_eq!(at(1_767_312_000).as_deref(), Some("files, dumps; memory: none, x"));
+        assert_eq!(at(1_767_400_000), None, "there was no start since");
+        assert_eq!(told(&folder.path().join("none"), Timestamp::from_seconds(0)), None);
+    }
+
+    #[test]
     fn a_status_tells_who_it_is_and_what_it_may() {
-        let status = "Name:\tx\nUid:\t0\t33\t0\t0\nCapPrm:\t0000000000000400\nSeccomp:\t2\nSeccomp_filters:\t2\n";
-        let serving = of(7, status).unwrap();
+        let status = "Name:\tx\nUid:\t0\t33\t0\t0\nCapPrm:\t0000000000000400\nNoNewPrivs:\t1\nSeccomp:\t2\n\
+                      Seccomp_filters:\t2\n";
+        let stat = "7 (a) b) S 1 7 7 0 -1 4194560 0 0 0 0 0 0 0 0 20 0 1 0 4711 0 0";
+        let serving = of(7, status, stat).unwrap();
         assert_eq!((serving.pid, serving.uid, serving.privileged, serving.filtered), (7, 33, true, true));
-        assert!(of(7, "Name: x").is_none());
+        assert!(serving.confined);
+        assert_eq!(serving.started.unwrap().since(clock::booted()), Duration::from_millis(47_110));
+        assert!(of(7, "Name: x", stat).is_none());
+        assert!(of(7, status, "7 (x) S 1").unwrap().started.is_none());
     }
 }

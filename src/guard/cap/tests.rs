@@ -43,6 +43,43 @@ fn long_lists_lose_their_ends_and_it_is_said_where() {
 }
 
 #[test]
+fn what_an_object_counts_of_its_list_stays_true() {
+    let answer = |extra: Value| {
+        let mut value =
+            json!({"total": 90, "matching": 50, "returned": 20, "left_out": 30, "list": (0..20).collect::<Vec<_>>()});
+        value.as_object_mut().unwrap().extend(extra.as_object().unwrap().clone());
+        value
+    };
+    let counts = |value: &Value| (value.get("returned").cloned(), value.get("left_out").cloned());
+    let (value, _) = cut(&caps(15, 10, 1000), answer(json!({"other": [1, 2, 3]})));
+    assert_eq!(counts(&value), (Some(json!(15)), Some(json!(35))));
+    // One that is cut elsewhere counts as before.
+    let (value, _) = cut(&caps(20, 10, 1000), answer(json!({"other": (0..30).collect::<Vec<_>>()})));
+    assert_eq!(counts(&value), (Some(json!(20)), Some(json!(30))));
+    // Which of two, or which part of several, cannot be told.
+    let (value, _) = cut(&caps(15, 10, 1000), answer(json!({"other": (20..40).collect::<Vec<_>>()})));
+    assert_eq!(counts(&value), (None, None));
+    let nested = json!({"total": 4, "matching": 4, "left_out": 0, "tables": [{"rules": [1, 2]}, {"rules": [3, 4]}]});
+    assert_eq!(counts(&cut(&caps(2, 10, 1000), nested.clone()).0), (None, Some(json!(0))));
+    assert_eq!(counts(&cut(&caps(1, 10, 1000), nested).0), (None, None));
+    // One more digit might be one byte too many.
+    let (value, _) = cut(&caps(19, 10, 1000), answer(json!({"left_out": 99})));
+    assert_eq!(counts(&value), (None, None));
+    // Words are no count.
+    let words = json!({"returned": "all", "left_out": ["x"], "list": [1, 2, 3]});
+    assert_eq!(cut(&caps(2, 10, 1000), words).0, json!({"returned": "all", "left_out": ["x"], "list": [1, 2]}));
+    // The same for the cap on bytes, however tight it is.
+    let whole = answer(json!({"list": vec!["abcdefgh"; 20]}));
+    for bytes in 80..whole.to_string().len() {
+        let (value, told) = cut(&caps(100, 100, bytes), whole.clone());
+        let listed = value["list"].as_array().unwrap().len();
+        assert!(!told.is_empty() && value.to_string().len() <= bytes);
+        let left = counts(&value) == (Some(json!(listed)), Some(json!(50 - listed)));
+        assert!(left || listed == 20 || counts(&value) == (None, None), "{value}");
+    }
+}
+
+#[test]
 fn long_texts_lose_their_last_lines() {
     let (value, told) = cut(&caps(9, 2, 1000), json!({"log": "one\ntwo\nthree\nfour\n", "short": "one\ntwo\n"}));
     assert_eq!(value, json!({"log": "one\ntwo", "short": "one\ntwo\n"}));
@@ -81,7 +118,7 @@ fn one_large_item_is_cut_rather_than_dropped() {
 fn what_cannot_be_cut_is_a_failure() {
     let mut value: Value = (0..100).map(|number| (format!("member{number}"), json!(number))).collect();
     let failure = caps(1000, 1000, 500).cut(&mut value).unwrap_err();
-    assert_eq!(failure.code(), Code::ToolFailed);
+    assert_eq!(failure.code(), Code::OverBudget);
     assert!(failure.cause().unwrap().contains("limits.max_output_bytes"));
 }
 
@@ -158,7 +195,7 @@ proptest! {
                 prop_assert_eq!(told.is_empty(), value == after);
             }
             Err(failure) => {
-                prop_assert_eq!(failure.code(), Code::ToolFailed);
+                prop_assert_eq!(failure.code(), Code::OverBudget);
                 prop_assert!(value.to_string().len() > bytes);
             }
         }

@@ -103,6 +103,23 @@ fn names_numbers_and_the_lines_of_a_secret_are_looked_at_too() {
 }
 
 #[test]
+fn names_with_one_secret_stay_apart_and_are_no_longer_than_it_takes() {
+    let leased = leased(&["Hunter2!"]);
+    let names = (0..400).map(|number| format!("{}Hunter2!{}", "Hunter2!".repeat(number % 20), " ".repeat(number / 20)));
+    let mut value = Value::Object(names.map(|name| (name.trim_end().to_owned(), json!(1))).collect());
+    leased.redact(&mut value);
+    assert_eq!(value.as_object().unwrap().len(), 20);
+    let mut secrets: Vec<Vec<u8>> = (0..2000).map(|number| format!("Hunter2!{number:04}").into_bytes()).collect();
+    let mut value: Map<String, Value> =
+        secrets.iter().map(|secret| (String::from_utf8_lossy(secret).into_owned(), json!(1))).collect();
+    let all: Vec<_> = secrets.drain(..).map(Secret::new).collect();
+    Leased::new(&all).unwrap().unwrap().names(&mut value);
+    assert_eq!(value.len(), 2000);
+    let longest = value.keys().map(String::len).max();
+    assert!(longest <= Some(REDACTED.len() + 5), "{longest:?}");
+}
+
+#[test]
 fn without_secrets_nothing_is_looked_for() {
     assert!(Leased::new(&[]).unwrap().is_none());
     assert!(Leased::new(&[Secret::new(b" \n".to_vec())]).unwrap().is_some());

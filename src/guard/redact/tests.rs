@@ -335,8 +335,12 @@ proptest! {
         ),
     ) {
         let line = words.concat();
-        if builtin().known(&line, &mut Vec::new()).is_some() {
-            prop_assert!(!builtin().builtin.prefilter.lines(&line).is_empty(), "{}", line);
+        let (rules, concerned) = (&builtin().builtin.rules, builtin().builtin.concerned(&line));
+        for (slot, known) in rules.iter().enumerate() {
+            if known.rule().unwrap().regex.is_match(&line) {
+                prop_assert!(!builtin().builtin.prefilter.lines(&line).is_empty(), "{}", line);
+                prop_assert!(concerned.contains(&slot), "{} {}", known.name(), line);
+            }
         }
     }
 

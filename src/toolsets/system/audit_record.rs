@@ -61,11 +61,31 @@ impl<'a> AuditRecord<'a> {
         })
     }
 
+    /// What is written in hexadecimal and long enough to hold a secret, and what it says.
+    pub(super) fn hidden(&self) -> Vec<(&'a str, String)> {
+        let plain = self.fields.iter().filter_map(|(_, value)| match value {
+            Value::Plain(text) if text.len() >= 16 => {
+                Some((*text, line(decoded(text)?.trim_end_matches('\0').split('\0'))))
+            }
+            _ => None,
+        });
+        plain.collect()
+    }
+
     /// The command line of an EXECVE record: `argc=2 a0="ls" a1="-l"`.
     pub(super) fn arguments(&self) -> Option<String> {
+        self.words().map(|words| words.join(" "))
+    }
+
+    /// The same with quotes around what has blanks in it.
+    pub(super) fn quoted_arguments(&self) -> Option<String> {
+        self.words().map(|words| line(words.iter().map(String::as_str)))
+    }
+
+    fn words(&self) -> Option<Vec<String>> {
         let count: usize = self.plain("argc").filter(|_| self.kind == "EXECVE")?.parse().ok()?;
         let words: Vec<String> = (0..count.min(FIELDS)).map_while(|at| self.value(&format!("a{at}"))).collect();
-        (!words.is_empty()).then(|| words.join(" "))
+        (!words.is_empty()).then_some(words)
     }
 }
 
@@ -98,8 +118,29 @@ fn split<'a>(text: &'a str, fields: &mut Vec<(&'a str, Value<'a>)>) {
     }
 }
 
-/// An even number of capital hexadecimal digits, of which at least one byte is text; NUL parts arguments.
+/// Arguments as one line: those with blanks in them in quotes, and of `--name=value` the value.
+fn line<'w>(words: impl Iterator<Item = &'w str>) -> String {
+    let quoted = words.map(|word| {
+        let (name, value) = match word.split_once('=') {
+            Some((name, value)) if !name.contains([' ', '\t']) => (format!("{name}="), value),
+            _ => (String::new(), word),
+        };
+        if value.contains([' ', '\t', '\n']) {
+            format!("{name}'{}'", value.replace('\'', "\""))
+        } else {
+            word.to_owned()
+        }
+    });
+    quoted.collect::<Vec<String>>().join(" ")
+}
+
+/// What hexadecimal digits say, arguments with blanks between them.
 fn unhex(text: &str) -> Option<String> {
+    decoded(text).map(|text| text.replace('\0', " ").trim_end().to_owned())
+}
+
+/// An even number of capital hexadecimal digits as text, in which NUL parts arguments.
+fn decoded(text: &str) -> Option<String> {
     let digits = text.len() >= 4 && text.len().is_multiple_of(2);
     if !digits || !text.bytes().all(|byte| byte.is_ascii_digit() || (b'A'..=b'F').contains(&byte)) {
         return None;
@@ -107,8 +148,7 @@ fn unhex(text: &str) -> Option<String> {
     let pairs = text.as_bytes().chunks(2);
     let bytes: Option<Vec<u8>> =
         pairs.map(|pair| u8::from_str_radix(std::str::from_utf8(pair).ok()?, 16).ok()).collect();
-    let text = String::from_utf8_lossy(&bytes?).replace('\0', " ");
-    Some(text.trim_end().to_owned())
+    Some(String::from_utf8_lossy(&bytes?).into_owned())
 }
 
 #[cfg(test)]

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use super::auth_event::{self, Kind, Meaning};
 use super::journal_entries::{self, Condition, Way};
 use super::log_files::{self, Format, Log, why};
-use super::log_filter::{self, Asked, USUAL, Wanted, shown};
+use super::log_filter::{self, Asked, Looked, Wanted, shown};
 use super::log_line::Line;
 use super::log_time::Stamps;
 use super::login_records::{self, Event as LoginEvent, Record};
@@ -24,7 +24,7 @@ const LOGS: [&str; 2] = ["var/log/auth.log", "var/log/secure"];
 pub(super) struct Query;
 
 /// Which events.
-#[derive(Deserialize, JsonSchema)]
+#[derive(Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub(super) struct Args {
     /// Where to look.
@@ -37,47 +37,17 @@ pub(super) struct Args {
     /// Only events from this address or host name.
     #[schemars(length(min = 1, max = 256))]
     address: Option<String>,
-    /// Only messages that contain this text, in capitals or not.
-    #[schemars(length(min = 1, max = 512))]
-    pattern: Option<String>,
-    /// Take the pattern for a regular expression (syntax of Rust's regex crate) and not for plain text.
-    regex: bool,
-    /// Only events from this moment on: RFC 3339, such as 2025-11-03T06:12:56Z.
-    #[schemars(length(max = 64))]
-    since: Option<String>,
-    /// Only events up to this moment: RFC 3339.
-    #[schemars(length(max = 64))]
-    until: Option<String>,
-    /// Only events of so many last minutes; `since` goes before it.
-    #[schemars(range(min = 1, max = 5_256_000))]
-    minutes: Option<u32>,
-    /// Most events to give: the newest that fit.
-    #[schemars(range(min = 1))]
-    lines: usize,
-}
-
-impl Default for Args {
-    fn default() -> Self {
-        Self {
-            source: Source::Log,
-            kind: None,
-            user: None,
-            address: None,
-            pattern: None,
-            regex: false,
-            since: None,
-            until: None,
-            minutes: None,
-            lines: USUAL,
-        }
-    }
+    /// Time, text and number.
+    #[serde(flatten)]
+    asked: Asked,
 }
 
 /// Where events are kept.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Copy, Default, PartialEq, Eq, Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 enum Source {
     /// The log of authentication: /var/log/auth.log or /var/log/secure, or else the journal.
+    #[default]
     Log,
     /// Logins and logouts that were recorded: /var/log/wtmp.
     Logins,
@@ -92,10 +62,9 @@ enum Source {
 pub(super) struct Answer {
     /// The newest events that fit, the oldest of them first.
     events: Vec<Event>,
-    /// The files they were looked for in, the newest first.
-    files: Vec<String>,
-    /// What the answer lacks and how to narrow; empty when nothing is missing.
-    left_out: Vec<String>,
+    /// Where it was looked, and what is missing.
+    #[serde(flatten)]
+    looked: Looked,
 }
 
 /// One event.
@@ -211,8 +180,14 @@ struct Lines<'a> {
 impl Format for Lines<'_> {
     type Entry = Event;
 
+    const FIELD: &'static str = "events.message";
+
     fn time(&self, line: &str) -> Option<Timestamp> {
         Line::parse(&self.stamps, line).map(|line| line.time)
+    }
+
+    fn message(&self, line: &str) -> usize {
+        Line::parse(&self.stamps, line).map_or(0, |parsed| line.len().saturating_sub(parsed.message.len()))
     }
 
     fn entry(&self, line: &str) -> Option<Event> {
@@ -242,17 +217,7 @@ impl HostQuery for Query {
     }
 
     fn answer(ask: &Ask<'_>, args: Args) -> Result<Answer, Failure> {
-        let wanted = Wanted::new(
-            ask,
-            &Asked {
-                since: args.since.as_deref(),
-                until: args.until.as_deref(),
-                minutes: args.minutes,
-                pattern: args.pattern.as_deref(),
-                regex: args.regex,
-                lines: args.lines,
-            },
-        )?;
+        let wanted = Wanted::new(ask, &args.asked)?;
         match args.source {
             Source::Log => log(ask, &args, &wanted),
             Source::Logins => recorded(ask, &args, &wanted, "var/log/wtmp"),
@@ -267,7 +232,7 @@ fn log(ask: &Ask<'_>, args: &Args, wanted: &Wanted) -> Result<Answer, Failure> {
         let open = |path: &str| ask.host.file(path);
         let log = Log { open: &open, files: log_files::rotated(ask.host, log) };
         let found = log_files::read(ask, &log, wanted, &Lines { stamps: Stamps::of(ask.host), args })?;
-        return Ok(Answer { events: found.entries, files: found.files, left_out: found.left_out });
+        return Ok(Answer { events: found.entries, looked: found.looked });
     }
     // 4 is auth and 10 is authpriv.
     let way = |value: &str| Way { name: "SYSLOG_FACILITY", value: value.to_owned(), vouched: None };
@@ -281,11 +246,11 @@ fn log(ask: &Ask<'_>, args: &Args, wanted: &Wanted) -> Result<Answer, Failure> {
         Event::new(record.time, program.as_deref(), record.number("_PID"), &message)
     });
     let events: Vec<Event> = events.filter(|event| event.fits(args)).collect();
-    Ok(Answer { events, files: found.files, left_out: found.left_out })
+    Ok(Answer { events, looked: found.looked })
 }
 
 fn nothing(why: String) -> Answer {
-    Answer { events: Vec::new(), files: Vec::new(), left_out: vec![why] }
+    Answer { events: Vec::new(), looked: Looked { files: Vec::new(), left_out: vec![why] } }
 }
 
 /// wtmp, or btmp, which has the same form.
@@ -342,7 +307,7 @@ fn recorded(ask: &Ask<'_>, args: &Args, wanted: &Wanted, path: &str) -> Result<A
     events.drain(..left);
     let note = format!("only the last {cap} bytes of /{path} were read, or fewer (limits.logs.max_bytes_per_file)");
     let left_out = wanted.left_out(left, more.then_some(note).into_iter().collect());
-    Ok(Answer { events, files: vec![format!("/{path}")], left_out })
+    Ok(Answer { events, looked: Looked { files: vec![format!("/{path}")], left_out } })
 }
 
 /// One event a user; the age does not count, for it is a table and no log.
@@ -372,9 +337,10 @@ fn last_logins(ask: &Ask<'_>, args: &Args) -> Result<Answer, Failure> {
             events.push(event);
         }
     }
-    let left = events.len().saturating_sub(args.lines);
+    let left = events.len().saturating_sub(args.asked.lines);
     events.drain(..left);
     let left_out =
         (left > 0).then(|| format!("{left} users with an older last login were left out: ask for more with lines"));
-    Ok(Answer { events, files: vec![format!("/{PATH}")], left_out: left_out.into_iter().collect() })
+    let looked = Looked { files: vec![format!("/{PATH}")], left_out: left_out.into_iter().collect() };
+    Ok(Answer { events, looked })
 }

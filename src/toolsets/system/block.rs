@@ -10,6 +10,7 @@ use super::extent::{self, Extent};
 use super::mounts::{self, Mount};
 use super::query::{Ask, HostQuery};
 use super::swaps;
+use super::unknown::unknown;
 use crate::call::{Impact, ToolSpec};
 use crate::error::{Code, Failure};
 use crate::guard::LimitsSection;
@@ -163,12 +164,16 @@ impl HostQuery for Query {
         let Ok(mut names) = ask.host.names(BLOCK) else {
             return Err(Failure::new(Code::ToolFailed, "this host does not show its block devices"));
         };
+        if let Some(wanted) = args.name.as_ref().filter(|&wanted| names.iter().all(|name| plain(name) != *wanted)) {
+            return Err(unknown("block device", wanted, names.iter().map(|name| plain(name))));
+        }
         let total = names.len();
         names.retain(|name| args.name.as_ref().is_none_or(|wanted| *wanted == plain(name)));
         if !args.all {
             names.retain(|name| ask.host.number(&format!("{BLOCK}/{name}/size")) != Some(0_u64));
         }
-        let extent = Extent::cut(&mut names, total, args.limit.min(ask.limits.max_array_items));
+        let extent = Extent::cut(&mut names, total, args.limit.min(ask.limits.max_array_items))
+            .narrow("raise limit, or name the device");
         let uses = Uses::read(ask);
         let mut devices = Vec::with_capacity(names.len());
         for name in names {
@@ -330,7 +335,8 @@ mod tests {
         };
         assert_eq!(names(json!({"all": true})), ["dm-0", "loop0", "vda"]);
         assert_eq!(names(json!({"name": "vda"})), ["vda"]);
-        assert_eq!(names(json!({"name": "../../etc"})), Vec::<String>::new());
+        let failure = ask::<Query>(&Host::fixture("debian-vm"), json!({"name": "../../etc"})).unwrap_err();
+        assert_eq!(failure.public(), "there is no block device ../../etc; there are dm-0, loop0, vda");
     }
 
     #[test]

@@ -25,6 +25,9 @@ const PAUSE: Duration = Duration::from_millis(5);
 /// The processor time is asked for with every so many files: asking costs about as much as a small read.
 const FILES: u32 = 8;
 
+/// Limits that are noted for one answer.
+const CUTS: usize = 16;
+
 const MIB: u64 = 1 << 20;
 
 /// What a query of one class may take.
@@ -64,6 +67,8 @@ struct Account {
     held: Cell<u64>,
     files: Cell<u32>,
     over: Cell<bool>,
+    /// The limits that cut the answer.
+    cut: RefCell<Vec<String>>,
 }
 
 impl Account {
@@ -117,6 +122,7 @@ pub(super) fn within<T>(
         held: Cell::default(),
         files: Cell::default(),
         over: Cell::default(),
+        cut: RefCell::default(),
     });
     let closing = Closing(RUNNING.replace(Some(Rc::clone(&account))));
     account.check()?;
@@ -148,6 +154,24 @@ pub(super) fn check() -> Result<(), Failure> {
     account.check()
 }
 
+/// What `work` comes to, which is waited for on this thread, unless the query is called off before.
+///
+/// # Errors
+/// [`Code::Cancelled`]; `work` is dropped then.
+pub(super) async fn unless_called_off<T>(work: impl Future<Output = T>) -> Result<T, Failure> {
+    let Some(account) = running() else { return Ok(work.await) };
+    let called_off = async {
+        loop {
+            account.check()?;
+            tokio::time::sleep(PAUSE).await;
+        }
+    };
+    tokio::select! {
+        result = work => Ok(result),
+        failed = called_off => failed,
+    }
+}
+
 /// Counts a file that is about to be opened.
 ///
 /// # Errors
@@ -175,6 +199,20 @@ pub(super) fn hold(bytes: usize) -> io::Result<()> {
     let Some(account) = running() else { return Ok(()) };
     account.hold(u64::try_from(bytes).unwrap_or(u64::MAX));
     account.check().map_err(io::Error::other)
+}
+
+/// Notes that a configured limit cut the answer of this thread's query; `what` names the key. Each is noted once.
+pub(super) fn cut(what: &str) {
+    let Some(account) = running() else { return };
+    let mut noted = account.cut.borrow_mut();
+    if noted.len() < CUTS && !noted.iter().any(|other| other == what) {
+        noted.push(what.to_owned());
+    }
+}
+
+/// What was noted so far.
+pub(super) fn cuts() -> Vec<String> {
+    running().map(|account| account.cut.take()).unwrap_or_default()
 }
 
 /// What is read while this lives is no longer held when it is dropped: for one of many files of which a line is kept.
@@ -272,6 +310,18 @@ mod tests {
             Ok(())
         });
         assert_eq!(answer.unwrap_err().code(), Code::OverBudget, "one file that is too large stays too large");
+    }
+
+    #[test]
+    fn a_limit_that_cuts_is_noted_once_and_of_the_query_alone() {
+        cut("limits.logs.max_lines");
+        let noted = within_class(Impact::Low, || {
+            (0..40).for_each(|number| cut(&format!("limit {}", number % 20)));
+            Ok((cuts(), cuts()))
+        });
+        let (noted, then) = noted.unwrap();
+        assert_eq!((noted.len(), noted.first().map(String::as_str)), (CUTS, Some("limit 0")));
+        assert!(then.is_empty() && cuts().is_empty());
     }
 
     #[test]

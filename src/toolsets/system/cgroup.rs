@@ -122,7 +122,12 @@ impl Group {
     /// [`Code::ToolFailed`] when the host has groups but not this one.
     pub(super) fn find(host: &Host, name: Option<&str>) -> Result<Option<Self>, Failure> {
         let mount = MOUNTS.into_iter().find(|mount| host.has(&format!("{mount}/cgroup.controllers")));
-        let missing = || Failure::new(Code::ToolFailed, "this host has no such control group");
+        let missing = || {
+            Failure::new(
+                Code::ToolFailed,
+                "this host has no such control group; get_processes tells that of each process",
+            )
+        };
         let Some(mount) = mount else { return if name.is_some() { Err(missing()) } else { Ok(None) } };
         let own = || {
             let text = host.find("proc/self/cgroup")?;

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use tokio::runtime::Handle;
 
-use super::Host;
+use super::{Host, budget};
 use crate::exec;
 
 /// Where programs of the system are looked for.
@@ -47,9 +47,10 @@ impl Host {
             [path.to_string_lossy().as_ref()].iter().chain(arguments).map(|part| (*part).to_owned()).collect();
         let Ok(handle) = Handle::try_current() else { return Err(Silent::Failed) };
         // Queries run on threads of their own, where waiting holds nobody up.
-        match handle.block_on(exec::output(&argv, LIMIT, CAP)) {
-            Ok(said) => Ok(said.expose().clone()),
-            Err(failure) => {
+        match handle.block_on(budget::unless_called_off(exec::output(&argv, LIMIT, CAP))) {
+            Ok(Ok(said)) => Ok(said.expose().clone()),
+            Err(_called_off) => Err(Silent::Failed),
+            Ok(Err(failure)) => {
                 tracing::warn!(program, cause = failure.cause(), "a query could not ask a program");
                 Err(Silent::Failed)
             }

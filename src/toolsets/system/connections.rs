@@ -59,7 +59,7 @@ pub(super) struct Answer {
     by_state: Vec<InState>,
     /// Of the fitting ones, the addresses at the other end that have the most, at most ten.
     top_peers: Vec<Peer>,
-    /// Number of processes that keep their open files from the daemon: theirs may be the connections without a process.
+    /// Number of processes that keep their open files from the daemon, or have too many to look at: theirs may be the connections without a process.
     closed_processes: usize,
     /// The connections, in the kernel's order; in the daemon's network namespace.
     connections: Vec<Connection>,
@@ -167,7 +167,9 @@ impl HostQuery for Query {
         };
         let users = user_names::by_id(ask.host);
         Ok(Answer {
-            extent: Extent::new(tally.total, tally.matching, tally.listed.len()).of_whole(!tally.cut),
+            extent: Extent::new(tally.total, tally.matching, tally.listed.len())
+                .of_whole(!tally.cut)
+                .narrow("raise limit, or narrow with protocol, state, port, address or process"),
             by_state: tally.by_state(),
             top_peers: tally.top_peers(),
             closed_processes: owners.closed_processes,
@@ -272,7 +274,7 @@ mod tests {
         assert_eq!(
             listed(json!({"state": "established", "protocol": "tcp"})),
             json!({
-                "total": 3, "matching": 1, "left_out": 0, "closed_processes": 0,
+                "total": 3, "matching": 1, "returned": 1, "left_out": 0, "closed_processes": 0,
                 "by_state": [{"protocol": "tcp", "state": "established", "count": 1}],
                 "top_peers": [{"address": "10.0.2.2", "count": 1}],
                 "connections": [{

@@ -6,12 +6,16 @@ use serde::{Deserialize, Serialize};
 use super::container_engine::{Engine, component, lists, short};
 use super::cyclonedx::{Bill, Format};
 use super::distribution::Distribution;
+use super::extent::Extent;
 use super::listing::{self, USUAL};
 use super::quantity::moment;
 use super::query::{Ask, HostQuery};
 use crate::call::{Impact, ToolSpec};
 use crate::error::Failure;
 use crate::guard::LimitsSection;
+
+/// How to see what is left out.
+const NARROW: &str = "go on with offset, raise limit, or narrow with name";
 
 pub(super) struct Query;
 
@@ -35,10 +39,9 @@ pub(super) struct Args {
 pub(super) struct Answer {
     /// The engines that were asked.
     engines: Vec<Engine>,
-    /// Number of images.
-    total: usize,
-    /// Number of those that fit the filter; the list may hold fewer: narrow the filter, or go on with `offset`.
-    matching: usize,
+    /// How much is listed.
+    #[serde(flatten)]
+    extent: Extent,
     /// The images, the newest first, where a list was asked for.
     #[serde(skip_serializing_if = "Option::is_none")]
     images: Option<Vec<Image>>,
@@ -114,9 +117,12 @@ impl HostQuery for Query {
             name.is_none() || names.any(|own| listing::holds(own, name.as_deref()))
         });
         told.sort_by(|(_, a), (_, b)| (b.created, &a.id).cmp(&(a.created, &b.id)));
-        let matching = told.len();
         let usual = if args.format == Format::List { USUAL } else { usize::MAX };
-        let shown = listing::part(told, args.offset, args.limit.unwrap_or(usual), ask.limits);
+        let page = (args.offset, args.limit.unwrap_or(usual));
+        let (shown, extent) = listing::part(told, total, page, ask.limits);
+        let extent = extent.narrow(NARROW);
+        // A bill has them in a list of its own.
+        let extent = if args.format == Format::List { extent } else { extent.scattered() };
         let whole = shown.len() == total && !engines.iter().any(Engine::failed);
         let (images, bill) = match args.format {
             Format::List => (Some(shown.into_iter().map(describe).collect()), None),
@@ -127,7 +133,7 @@ impl HostQuery for Query {
                 (None, Some(Bill::of(&host.name, host.version.as_deref(), images.collect(), whole)))
             }
         };
-        Ok(Answer { engines, total, matching, images, bill })
+        Ok(Answer { engines, extent, images, bill })
     }
 }
 

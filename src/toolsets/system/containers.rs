@@ -8,12 +8,16 @@ use serde::{Deserialize, Serialize};
 use super::container_engine::{Engine, component, lists, short};
 use super::cyclonedx::{Bill, Format};
 use super::distribution::Distribution;
+use super::extent::Extent;
 use super::listing::{self, USUAL};
 use super::quantity::moment;
 use super::query::{Ask, HostQuery};
 use crate::call::{Impact, ToolSpec};
 use crate::error::Failure;
-use crate::guard::{LimitsSection, Redactor};
+use crate::guard::{Before, LimitsSection};
+
+/// How to see what is left out.
+const NARROW: &str = "go on with offset, raise limit, or narrow with name or image";
 
 pub(super) struct Query;
 
@@ -42,10 +46,9 @@ pub(super) struct Args {
 pub(super) struct Answer {
     /// The engines that were asked.
     engines: Vec<Engine>,
-    /// Number of containers, those that do not run counted only where they were asked for.
-    total: usize,
-    /// Number of those that fit the filter; the list may hold fewer: narrow the filter, or go on with `offset`.
-    matching: usize,
+    /// How much is listed; those that do not run are counted only where they were asked for.
+    #[serde(flatten)]
+    extent: Extent,
     /// The containers, the newest first, where a list was asked for.
     #[serde(skip_serializing_if = "Option::is_none")]
     containers: Option<Vec<Container>>,
@@ -196,11 +199,14 @@ impl HostQuery for Query {
             (named || name.is_none()) && listing::holds(one.image.as_deref().unwrap_or_default(), image.as_deref())
         });
         told.sort_by(|(_, a), (_, b)| (b.created, &a.id).cmp(&(a.created, &b.id)));
-        let matching = told.len();
         let usual = if args.format == Format::List { USUAL } else { usize::MAX };
-        let shown = listing::part(told, args.offset, args.limit.unwrap_or(usual), ask.limits);
+        let page = (args.offset, args.limit.unwrap_or(usual));
+        let (shown, extent) = listing::part(told, total, page, ask.limits);
+        let extent = extent.narrow(NARROW);
+        // A bill has them in a list of its own.
+        let extent = if args.format == Format::List { extent } else { extent.scattered() };
         let whole = args.all && shown.len() == total && !engines.iter().any(Engine::failed);
-        let (cap, redactor) = (ask.limits.processes.max_cmdline_length, ask.host.redactor()?);
+        let (cap, redactor) = (ask.limits.processes.max_cmdline_length, ask.redactor("containers.command")?);
         let described = |(engine, one)| describe(engine, one, cap, &redactor);
         let (containers, bill) = match args.format {
             Format::List => (Some(shown.into_iter().map(described).collect()), None),
@@ -210,11 +216,11 @@ impl HostQuery for Query {
                 (None, Some(Bill::of(&host.name, host.version.as_deref(), images.collect(), whole)))
             }
         };
-        Ok(Answer { engines, total, matching, containers, bill })
+        Ok(Answer { engines, extent, containers, bill })
     }
 }
 
-fn describe(engine: usize, told: Told, cap: usize, redactor: &Redactor) -> Container {
+fn describe(engine: usize, told: Told, cap: usize, redactor: &Before<'_>) -> Container {
     let command = told.command.unwrap_or_default();
     // Before it is cut: half a secret has no form any more.
     let command = redactor.clean(&command);
@@ -282,7 +288,7 @@ mod tests {
             answer,
             json!({
                 "engines": [{"socket": "/run/docker.sock", "product": "Docker Engine - Community", "version": "28.0.4"}],
-                "total": 1, "matching": 1,
+                "total": 1, "matching": 1, "returned": 1, "left_out": 0,
                 "containers": [{
                     "id": "8dfafdbc3a40", "names": ["web"], "engine": 0, "image": "nginx:1.27", "image_id": "53a18edff809",
                     "state": "running", "status": "Up 2 days", "created": "2025-11-01T08:00:00.000Z",
@@ -332,7 +338,8 @@ mod tests {
     #[test]
     fn secrets_in_commands_go_before_the_cut() {
         let told = |command: String| Told { command: Some(command), ..Told::default() };
-        let redactor = Host::this().redactor().unwrap();
+        let taken = crate::call::Taken::default();
+        let redactor = Before::new(Host::this().redactor().unwrap(), &taken, "containers.command");
         let long = describe(0, told(format!("{} dop_v1_{}", "y".repeat(50), "a1b2c3d4".repeat(8))), 70, &redactor);
         assert_eq!((long.command, long.command_truncated), (format!("{} [REDACTED]", "y".repeat(50)), false));
         let cut = describe(0, told(format!("{} password=Qz7kLm9 end", "y".repeat(50))), 70, &redactor);

@@ -6,13 +6,15 @@ use std::os::unix::fs::PermissionsExt as _;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::extent::Extent;
 use super::host::beginning;
 use super::log_files::why;
 use super::log_filter::looked_at;
 use super::query::{Ask, HostQuery};
+use super::unknown::unknown;
 use crate::call::{Impact, ToolSpec};
 use crate::error::Failure;
-use crate::guard::Redactor;
+use crate::guard::Before;
 
 /// The largest table that is read, in bytes; cron itself reads no more than 10000 lines.
 const TABLE_BYTES: u64 = 1 << 20;
@@ -58,12 +60,13 @@ impl Default for Args {
 /// Jobs.
 #[derive(Serialize, JsonSchema)]
 pub(super) struct Answer {
-    /// Number of jobs that fit; the list may hold fewer.
-    matching: usize,
+    /// How much is listed.
+    #[serde(flatten)]
+    extent: Extent,
     /// The jobs, in the order of their files.
     jobs: Vec<Job>,
-    /// What could not be read and what was cut, with how to narrow; empty when nothing is missing.
-    left_out: Vec<String>,
+    /// What could not be read, and why.
+    not_shown: Vec<String>,
 }
 
 /// A job.
@@ -129,22 +132,22 @@ impl HostQuery for Query {
             }
         }
         let pattern = args.pattern.map(|pattern| pattern.to_lowercase());
-        let mut jobs = found.jobs;
+        let (mut jobs, total) = {
+            let total = found.jobs.len();
+            (found.jobs, total)
+        };
+        let whose = |job: &Job, user: &String| job.user.as_ref() == Some(user);
+        if let Some(user) = args.user.as_ref().filter(|&user| jobs.iter().all(|job| !whose(job, user))) {
+            return Err(unknown("job of the user", user, jobs.iter().filter_map(|job| job.user.as_ref())));
+        }
         jobs.retain(|job| {
-            let user = args.user.as_ref().is_none_or(|user| job.user.as_ref() == Some(user));
+            let user = args.user.as_ref().is_none_or(|user| whose(job, user));
             let holds = |text: &str, pattern: &str| text.to_lowercase().contains(pattern);
             user && pattern.as_ref().is_none_or(|pattern| holds(&job.command, pattern) || holds(&job.file, pattern))
         });
-        let matching = jobs.len();
         let most = args.limit.min(ask.limits.max_array_items);
-        jobs.truncate(most);
-        if matching > jobs.len() {
-            let left = matching.saturating_sub(jobs.len());
-            found
-                .left_out
-                .push(format!("{left} jobs that fit were left out: narrow with user or pattern, or raise limit"));
-        }
-        Ok(Answer { matching, jobs, left_out: found.left_out })
+        let extent = Extent::cut(&mut jobs, total, most).narrow("raise limit, or narrow with user or pattern");
+        Ok(Answer { extent, jobs, not_shown: found.not_shown })
     }
 }
 
@@ -168,7 +171,7 @@ enum Table<'a> {
 #[derive(Default)]
 struct Collected {
     jobs: Vec<Job>,
-    left_out: Vec<String>,
+    not_shown: Vec<String>,
 }
 
 impl Collected {
@@ -186,7 +189,7 @@ impl Collected {
             }
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => Vec::new(),
             Err(error) => {
-                self.left_out.push(format!("/{folder} could not be listed: {}", why(&error)));
+                self.not_shown.push(format!("/{folder} could not be listed: {}", why(&error)));
                 Vec::new()
             }
         }
@@ -194,7 +197,7 @@ impl Collected {
 
     fn table(&mut self, ask: &Ask<'_>, path: &str, table: Table<'_>, problem: Option<String>) -> Result<(), Failure> {
         let before = self.jobs.len();
-        let redactor = ask.host.redactor()?;
+        let redactor = ask.redactor("jobs.command")?;
         let passing = ask.passing();
         self.lines(ask, &redactor, path, table, problem);
         drop(passing);
@@ -202,7 +205,7 @@ impl Collected {
         ask.keep(self.jobs.iter().skip(before).map(size).sum())
     }
 
-    fn lines(&mut self, ask: &Ask<'_>, redactor: &Redactor, path: &str, table: Table<'_>, problem: Option<String>) {
+    fn lines(&mut self, ask: &Ask<'_>, redactor: &Before<'_>, path: &str, table: Table<'_>, problem: Option<String>) {
         let read = ask.host.file(path).and_then(|(file, about)| {
             let bytes = beginning(file, TABLE_BYTES)?;
             Ok((String::from_utf8_lossy(&bytes).into_owned(), about.len() > TABLE_BYTES))
@@ -221,13 +224,13 @@ impl Collected {
                     self.jobs.extend(job);
                 }
                 if more {
-                    self.left_out.push(format!("only the first {TABLE_BYTES} bytes of /{path} were read"));
+                    self.not_shown.push(format!("only the first {TABLE_BYTES} bytes of /{path} were read"));
                 }
             }
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
             // A folder in a folder of tables is none.
             Err(_) if ask.host.names(path).is_ok() => {}
-            Err(error) => self.left_out.push(format!("/{path} could not be read: {}", why(&error))),
+            Err(error) => self.not_shown.push(format!("/{path} could not be read: {}", why(&error))),
         }
     }
 
@@ -333,7 +336,10 @@ mod tests {
         let host = Host::fixture("debian-vm");
         let answer = ask::<Query>(&host, json!({"user": "root", "limit": 1})).unwrap();
         assert_eq!((&answer["matching"], answer["jobs"].as_array().unwrap().len()), (&json!(7), 1));
-        assert!(answer["left_out"][0].as_str().unwrap().starts_with("6 jobs"), "{answer}");
+        assert_eq!((&answer["returned"], &answer["left_out"], &answer["total"]), (&json!(1), &json!(6), &json!(11)));
+        assert_eq!(answer["narrow"], "raise limit, or narrow with user or pattern");
+        let failure = ask::<Query>(&host, json!({"user": "ghost"})).unwrap_err();
+        assert_eq!(failure.public(), "there is no job of the user ghost; there are alice, backup, root, www-data");
         assert_eq!(ask::<Query>(&host, json!({"pattern": "SENSOR"})).unwrap()["matching"], 0);
     }
 
@@ -351,7 +357,7 @@ mod tests {
         let answer = ask::<Query>(&Host::folder(root.path()), json!({})).unwrap();
         let jobs = answer["jobs"].as_array().unwrap();
         assert_eq!(jobs.iter().filter(|job| job["file"] == "/etc/cron.d/good").count(), 2, "{answer}");
-        assert_eq!(answer["left_out"].as_array().unwrap().len(), 3, "{answer}");
+        assert_eq!(answer["not_shown"].as_array().unwrap().len(), 3, "{answer}");
     }
 
     #[test]

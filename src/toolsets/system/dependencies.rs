@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 use super::Host;
 use super::cyclonedx::{Bill, Component, Format, Kind};
 use super::distribution::Distribution;
+use super::extent::Extent;
 use super::listing::{self, USUAL};
 use super::lock_file::{Ecosystem, Lock, Locked, address, parser};
 use super::query::{Ask, HostQuery};
@@ -21,6 +22,9 @@ use crate::guard::LimitsSection;
 const LOCK_BYTES: usize = 8 << 20;
 /// Packages that are taken in for one answer.
 const PACKAGES: usize = 50_000;
+
+/// How to see what is left out.
+const NARROW: &str = "go on with offset, raise limit, or narrow with name, ecosystem or path";
 
 pub(super) struct Query;
 
@@ -50,11 +54,10 @@ pub(super) struct Answer {
     /// The lock files that were found.
     files: Vec<LockFile>,
     /// What was not looked at, and why; empty when everything was.
-    left_out: Vec<&'static str>,
-    /// Number of packages, each version of each counted once, without any filter but `path`.
-    total: usize,
-    /// Number of those that fit the filter; the list may hold fewer: narrow the filter, or go on with `offset`.
-    matching: usize,
+    not_shown: Vec<&'static str>,
+    /// How much is listed.
+    #[serde(flatten)]
+    extent: Extent,
     /// The packages by ecosystem and name, where a list was asked for.
     #[serde(skip_serializing_if = "Option::is_none")]
     dependencies: Option<Vec<Dependency>>,
@@ -129,23 +132,26 @@ impl HostQuery for Query {
         for (folder, inner) in folders(ask, args.path.as_deref())? {
             walk.through(&folder, &inner)?;
         }
-        let mut left_out = walk.end();
+        let mut not_shown = walk.end();
         let Reading { files, mut found, full } = reading;
-        left_out.extend(full.then_some("there are too many packages to take in all"));
+        not_shown.extend(full.then_some("there are too many packages to take in all"));
         let total = found.len();
         let name = args.name.as_ref().map(|name| name.to_lowercase());
         found.retain(|(ecosystem, package, _), _| {
             args.ecosystem.is_none_or(|one| one == *ecosystem) && listing::holds(package, name.as_deref())
         });
-        let matching = found.len();
         let usual = if args.format == Format::List { USUAL } else { usize::MAX };
-        let shown = listing::part(found.into_iter().collect(), args.offset, args.limit.unwrap_or(usual), ask.limits);
-        let whole = shown.len() == total && left_out.is_empty() && files.iter().all(LockFile::is_whole);
+        let page = (args.offset, args.limit.unwrap_or(usual));
+        let (shown, extent) = listing::part(found.into_iter().collect(), total, page, ask.limits);
+        let extent = extent.narrow(NARROW);
+        // A bill has them in a list of its own.
+        let extent = if args.format == Format::List { extent } else { extent.scattered() };
+        let whole = shown.len() == total && not_shown.is_empty() && files.iter().all(LockFile::is_whole);
         let (dependencies, bill) = match args.format {
             Format::List => (Some(shown.into_iter().map(|one| dependency(one, &files)).collect()), None),
             Format::Cyclonedx => (None, Some(bill(ask, shown, whole))),
         };
-        Ok(Answer { files, left_out, total, matching, dependencies, bill })
+        Ok(Answer { files, not_shown, extent, dependencies, bill })
     }
 }
 

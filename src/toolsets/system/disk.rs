@@ -12,6 +12,7 @@ use super::pressure::Pressure;
 use super::quantity::percent;
 use super::query::{Ask, HostQuery};
 use super::sample;
+use super::unknown::unknown;
 use crate::call::{Impact, ToolSpec};
 use crate::error::{Code, Failure};
 
@@ -138,6 +139,10 @@ impl HostQuery for Query {
             return Err(Failure::new(Code::ToolFailed, "proc/self/mountinfo of this host makes no sense"));
         }
         if let Some(place) = &args.mount {
+            if !mounts.iter().any(|mount| mount.mount_point == *place) {
+                let principal = mounts::principal(mounts);
+                return Err(unknown("mount at", place, principal.iter().map(|mount| &mount.mount_point)));
+            }
             mounts.retain(|mount| mount.mount_point == *place && (args.all || !mount.hidden));
         } else if !args.all {
             mounts = mounts::principal(mounts);
@@ -308,9 +313,9 @@ mod tests {
     }
 
     #[test]
-    fn a_place_where_nothing_is_mounted_has_no_file_system() {
-        let answer = ask::<Query>(&virtual_machine(), json!({"mount": "/nowhere"})).unwrap();
-        assert_eq!(answer["filesystems"], json!([]));
+    fn a_place_where_nothing_is_mounted_is_refused_with_those_where_something_is() {
+        let failure = ask::<Query>(&virtual_machine(), json!({"mount": "/nowhere"})).unwrap_err();
+        assert_eq!(failure.public(), "there is no mount at /nowhere; there are /, /boot/efi, /mnt/nas");
         let failure = ask::<Query>(&virtual_machine(), json!({"mount": ""})).unwrap_err();
         assert_eq!(failure.code(), Code::ArgumentsInvalid);
     }

@@ -206,7 +206,8 @@ fn hosts(ask: &Ask<'_>, args: &Args) -> Result<Hosts, Failure> {
         ControlFlow::Continue(())
     });
     stopped?;
-    let extent = Extent::cut(&mut entries, total, args.limit.min(ask.limits.max_array_items));
+    let extent = Extent::cut(&mut entries, total, args.limit.min(ask.limits.max_array_items))
+        .narrow("raise limit, or narrow with host");
     // A host without the file has no entries.
     let extent = extent.of_whole(whole.unwrap_or(true));
     Ok(Hosts { extent, entries })
@@ -247,7 +248,7 @@ mod tests {
                 ],
                 "host_sources": ["files", "resolve", "[!UNAVAIL=return]", "dns"],
                 "hosts": {
-                    "total": 3, "matching": 3, "left_out": 0,
+                    "total": 3, "matching": 3, "returned": 3, "left_out": 0,
                     "entries": [
                         {"address": "127.0.0.1", "names": ["localhost"]},
                         {"address": "127.0.1.1", "names": ["vm.example.org", "vm"]},

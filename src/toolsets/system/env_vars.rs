@@ -11,6 +11,7 @@ use super::listing;
 use super::query::{Ask, HostQuery};
 use crate::call::{Impact, ToolSpec};
 use crate::error::{Code, Failure};
+use crate::sandbox::lookout;
 
 /// The largest environment that is read; the kernel's own bound for arguments and environment together is larger than any
 /// that is in use.
@@ -114,7 +115,7 @@ impl HostQuery for Query {
             }
             if value.len() > VALUE_BYTES {
                 // Half a secret has no form any more.
-                value = ask.host.redactor()?.clean(&value).into_owned();
+                value = ask.redactor("env")?.clean(&value).into_owned();
                 let end = value.floor_char_boundary(VALUE_BYTES);
                 if end < value.len() {
                     value.truncate(end);
@@ -139,10 +140,12 @@ fn of_process(ask: &Ask<'_>, pid: u32) -> Result<Found, Failure> {
     let path = format!("proc/{pid}/environ");
     let (text, truncated) = ask.host.text(&path, ENVIRONMENT_BYTES).map_err(|error| {
         let text = match error.kind() {
+            _ if lookout::is_gone(&error) => lookout::GONE,
+            std::io::ErrorKind::TimedOut => "it takes too long to look into it; try again",
             std::io::ErrorKind::PermissionDenied => "the daemon may not see the environment of this process",
-            _ => "there is no such process, or it has gone",
+            _ => "there is no such process, or it has gone; get_processes lists those there are",
         };
-        Failure::new(Code::ToolFailed, text).because(error)
+        Failure::new(Code::ToolFailed, format!("process {pid}: {text}")).because(error)
     })?;
     let pairs = text.split('\0').filter_map(|pair| pair.split_once('=')).filter(|(name, _)| !name.is_empty());
     // Of two of one name programs see the first.

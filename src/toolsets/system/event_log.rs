@@ -1,5 +1,6 @@
 //! `get_event_log`: the kernel's audit log, which says who did what, allowed or not. Sensitive: it has commands and paths.
 
+use std::borrow::Cow;
 use std::io::ErrorKind;
 
 use schemars::JsonSchema;
@@ -7,12 +8,12 @@ use serde::{Deserialize, Serialize};
 
 use super::audit_record::AuditRecord;
 use super::log_files::{self, Format, Log};
-use super::log_filter::{self, Asked, USUAL, Wanted, shown};
+use super::log_filter::{self, Asked, Looked, Wanted, shown};
 use super::query::{Ask, HostQuery};
 use crate::call::{Impact, ToolSpec};
 use crate::clock::Timestamp;
 use crate::error::Failure;
-use crate::guard::{LimitsSection, Redactor};
+use crate::guard::{Before, LimitsSection};
 
 /// Where auditd(8) writes.
 const LOG: &str = "var/log/audit/audit.log";
@@ -20,7 +21,7 @@ const LOG: &str = "var/log/audit/audit.log";
 pub(super) struct Query;
 
 /// Which events.
-#[derive(Deserialize, JsonSchema)]
+#[derive(Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub(super) struct Args {
     /// Only records of this type, such as USER_LOGIN, USER_AUTH, SYSCALL, AVC, EXECVE or CONFIG_CHANGE.
@@ -34,40 +35,9 @@ pub(super) struct Args {
     key: Option<String>,
     /// Only what was done (true) or what was refused or failed (false).
     success: Option<bool>,
-    /// Only records that contain this text, in capitals or not.
-    #[schemars(length(min = 1, max = 512))]
-    pattern: Option<String>,
-    /// Take the pattern for a regular expression (syntax of Rust's regex crate) and not for plain text.
-    regex: bool,
-    /// Only records from this moment on: RFC 3339, such as 2025-11-03T06:12:56Z.
-    #[schemars(length(max = 64))]
-    since: Option<String>,
-    /// Only records up to this moment: RFC 3339.
-    #[schemars(length(max = 64))]
-    until: Option<String>,
-    /// Only records of so many last minutes; `since` goes before it.
-    #[schemars(range(min = 1, max = 5_256_000))]
-    minutes: Option<u32>,
-    /// Most records to give: the newest that fit.
-    #[schemars(range(min = 1))]
-    lines: usize,
-}
-
-impl Default for Args {
-    fn default() -> Self {
-        Self {
-            r#type: None,
-            user: None,
-            key: None,
-            success: None,
-            pattern: None,
-            regex: false,
-            since: None,
-            until: None,
-            minutes: None,
-            lines: USUAL,
-        }
-    }
+    /// Time, text and number.
+    #[serde(flatten)]
+    asked: Asked,
 }
 
 /// Records of the audit log.
@@ -75,10 +45,9 @@ impl Default for Args {
 pub(super) struct Answer {
     /// The newest records that fit, the oldest of them first. Records of one event have one serial number.
     events: Vec<Event>,
-    /// The files they were looked for in, the newest first.
-    files: Vec<String>,
-    /// What the answer lacks and how to narrow; empty when nothing is missing.
-    left_out: Vec<String>,
+    /// Where it was looked, and what is missing.
+    #[serde(flatten)]
+    looked: Looked,
 }
 
 /// One record.
@@ -135,7 +104,7 @@ struct Event {
     /// The key of the rule that made the record.
     #[serde(skip_serializing_if = "Option::is_none")]
     key: Option<String>,
-    /// All that the record says, as it was written.
+    /// All that the record says, as it was written; what is in hexadecimal and has a secret in it is written out without.
     text: String,
     /// Whether the end of the text is missing.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
@@ -145,14 +114,46 @@ struct Event {
 /// Lines of the log, filtered.
 struct Lines<'a> {
     args: &'a Args,
-    redactor: &'a Redactor,
+    redactor: &'a Before<'a>,
 }
 
 impl Format for Lines<'_> {
     type Entry = Event;
 
+    const FIELD: &'static str = "events.text";
+
     fn time(&self, line: &str) -> Option<Timestamp> {
         AuditRecord::parse(line).map(|record| record.time)
+    }
+
+    /// Arguments and titles of processes are in hexadecimal, or each in quotes of its own: no form of a secret is seen there.
+    fn disclosed(&self, line: &str, redactor: &Before<'_>) -> Option<String> {
+        let record = AuditRecord::parse(line)?;
+        let quoted = |text: &str| {
+            let plain = text.chars().map(|c| {
+                if c.is_control() {
+                    ' '
+                } else if c == '"' {
+                    '\''
+                } else {
+                    c
+                }
+            });
+            format!("\"{}\"", plain.collect::<String>())
+        };
+        if let Some(arguments) = record.quoted_arguments()
+            && let Cow::Owned(clean) = redactor.clean(&arguments)
+        {
+            let head = line.get(..line.find(" a0=")?)?;
+            return Some(format!("{head} cmd={}", quoted(&clean)));
+        }
+        let mut told: Option<String> = None;
+        for (written, plain) in record.hidden() {
+            if let Cow::Owned(clean) = redactor.clean(&plain) {
+                told = Some(told.as_deref().unwrap_or(line).replace(written, &quoted(&clean)));
+            }
+        }
+        told
     }
 
     fn entry(&self, line: &str) -> Option<Event> {
@@ -170,7 +171,7 @@ impl Format for Lines<'_> {
     }
 }
 
-fn describe(record: &AuditRecord<'_>, redactor: &Redactor) -> Event {
+fn describe(record: &AuditRecord<'_>, redactor: &Before<'_>) -> Event {
     // What is unset is written as the largest number.
     let number =
         |name: &str| record.plain(name).and_then(|text| text.parse().ok()).filter(|number| *number != u32::MAX);
@@ -232,17 +233,7 @@ impl HostQuery for Query {
     }
 
     fn answer(ask: &Ask<'_>, args: Args) -> Result<Answer, Failure> {
-        let wanted = Wanted::new(
-            ask,
-            &Asked {
-                since: args.since.as_deref(),
-                until: args.until.as_deref(),
-                minutes: args.minutes,
-                pattern: args.pattern.as_deref(),
-                regex: args.regex,
-                lines: args.lines,
-            },
-        )?;
+        let wanted = Wanted::new(ask, &args.asked)?;
         let missing = match ask.host.names("var/log/audit").map_err(|error| error.kind()) {
             Ok(_) => None,
             Err(ErrorKind::PermissionDenied) => {
@@ -251,13 +242,71 @@ impl HostQuery for Query {
             Err(_) => Some("this host has no /var/log/audit, so auditd does not run on it: ask get_auth_logs"),
         };
         if let Some(what) = missing {
-            return Ok(Answer { events: Vec::new(), files: Vec::new(), left_out: vec![what.to_owned()] });
+            return Ok(Answer { events: Vec::new(), looked: Looked::without(what) });
         }
         let open = |path: &str| ask.host.file(path);
         let log = Log { open: &open, files: log_files::rotated(ask.host, LOG) };
-        let redactor = ask.host.redactor()?;
+        let redactor = ask.redactor("events.command")?;
         let lines = Lines { args: &args, redactor: &redactor };
         let found = log_files::read(ask, &log, &wanted, &lines)?;
-        Ok(Answer { events: found.entries, files: found.files, left_out: found.left_out })
+        Ok(Answer { events: found.entries, looked: found.looked })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::clock::Clock;
+    use crate::toolsets::system::Host;
+    use crate::toolsets::system::query::ask;
+
+    /// What the log answers that has these records, of now.
+    fn events(records: &[(&str, &str)], arguments: serde_json::Value) -> serde_json::Value {
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::create_dir_all(folder.path().join("var/log/audit")).unwrap();
+        let seconds = Clock::system().now().millis() / 1000;
+        let line = |(kind, text): &(&str, &str)| format!("type={kind} msg=audit({seconds}.000:7): {text}\n");
+        let lines: String = records.iter().map(line).collect();
+        std::fs::write(folder.path().join("var/log/audit/audit.log"), lines).unwrap();
+        ask::<Query>(&Host::folder(folder.path()), arguments).unwrap()["events"].clone()
+    }
+
+    fn hex(text: &str) -> String {
+        text.bytes().map(|byte| format!("{byte:02X}")).collect()
+    }
+
+    #[test]
+    fn a_secret_in_hexadecimal_is_in_no_field_and_is_not_found_by_a_pattern() {
+        let title = hex("mysql\0-uroot\0-pVq3LmWz8");
+        let records = [("PROCTITLE", &*format!("proctitle={title}"))];
+        let found = events(&records, json!({}));
+        assert_eq!(found[0]["command"], "mysql -uroot -p[REDACTED]");
+        assert_eq!(found[0]["text"], "proctitle=\"mysql -uroot -p[REDACTED]\"");
+        assert_eq!(events(&records, json!({"pattern": title.get(30..44)})), json!([]));
+        let plain = hex("nginx: worker\0process");
+        let found = events(&[("PROCTITLE", &*format!("proctitle={plain}"))], json!({}));
+        assert_eq!(
+            (&found[0]["text"], &found[0]["command"]),
+            (&json!(format!("proctitle={plain}")), &json!("nginx: worker process"))
+        );
+    }
+
+    #[test]
+    fn a_secret_among_arguments_in_quotes_of_their_own_is_in_no_field() {
+        let hidden = hex("Correct Horse 42");
+        for (text, wanted) in [
+            (r#"argc=3 a0="app" a1="--password" a2="Vq3LmWz8""#.to_owned(), "app --password [REDACTED]"),
+            (format!(r#"argc=3 a0="sshpass" a1="-p" a2={hidden}"#), "sshpass -p [REDACTED]"),
+            (r#"argc=2 a0="mysql" a1="-pVq3LmWz8""#.to_owned(), "mysql -p[REDACTED]"),
+        ] {
+            let found = events(&[("EXECVE", &text)], json!({}));
+            assert_eq!(found[0]["command"], wanted, "{text}");
+            let shown = found[0]["text"].as_str().unwrap();
+            assert!(shown.ends_with(&format!("cmd=\"{wanted}\"")) && shown.starts_with("argc="), "{shown}");
+        }
+        let plain = r#"argc=2 a0="ls" a1="-l""#;
+        assert_eq!(events(&[("EXECVE", plain)], json!({}))[0]["text"], plain);
     }
 }

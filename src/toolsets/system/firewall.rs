@@ -11,6 +11,7 @@ use super::Host;
 use super::command::Silent;
 use super::extent::{self, Extent};
 use super::query::{Ask, HostQuery};
+use super::unknown::unknown;
 use crate::call::{Impact, ToolSpec};
 use crate::error::{Code, Failure};
 use crate::guard::LimitsSection;
@@ -200,6 +201,9 @@ impl HostQuery for Query {
         };
         ask.go_on()?;
         let total = count(&tables);
+        if told_by.is_some() {
+            known(&args, &tables)?;
+        }
         tables.retain(|table| args.table.as_ref().is_none_or(|name| *name == table.name));
         for table in &mut tables {
             table.chains.retain(|chain| args.chain.as_ref().is_none_or(|name| *name == chain.name));
@@ -213,12 +217,27 @@ impl HostQuery for Query {
         Ok(Answer {
             told_by,
             not_shown,
-            extent: Extent::new(total, matching, count(&tables)),
+            extent: Extent::new(total, matching, count(&tables))
+                .scattered()
+                .narrow("raise limit, or narrow with table or chain"),
             tables,
             ufw_enabled: ufw_enabled(ask.host),
             firewalld_zones: zones(ask.host),
             files: files(ask.host, args.files),
         })
+    }
+}
+
+/// Refuses names of a table and a chain that no table has.
+fn known(args: &Args, tables: &[Table]) -> Result<(), Failure> {
+    if let Some(wanted) = args.table.as_ref().filter(|&wanted| tables.iter().all(|table| table.name != *wanted)) {
+        return Err(unknown("table", wanted, tables.iter().map(|table| &table.name)));
+    }
+    let within = tables.iter().filter(|table| args.table.as_ref().is_none_or(|wanted| *wanted == table.name));
+    let chains: Vec<&String> = within.flat_map(|table| &table.chains).map(|chain| &chain.name).collect();
+    match args.chain.as_ref().filter(|wanted| !chains.contains(wanted)) {
+        Some(wanted) => Err(unknown("chain", wanted, chains)),
+        None => Ok(()),
     }
 }
 

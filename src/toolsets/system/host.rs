@@ -5,13 +5,14 @@ mod processes;
 #[cfg(test)]
 mod tests;
 
+use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{self, BufRead as _, BufReader, Read as _};
 use std::ops::ControlFlow;
 use std::os::fd::{AsRawFd as _, OwnedFd};
 use std::path::{Component, Path, PathBuf};
 use std::str::FromStr;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
 use rustix::fs::{FileType, Mode, OFlags, ResolveFlags, fstat, openat2, readlinkat};
 use rustix::io::Errno;
@@ -51,9 +52,13 @@ pub struct Host {
     /// This machine's files that are read most often; `None` for a folder, which says all by its files.
     live: Option<Arc<Live>>,
     section: Arc<SystemSection>,
+    /// The directories of the configuration, by device and inode, as they were when it was read or first looked into.
+    places: Arc<Places>,
     /// `None` for the rules that are built in.
     redactor: Option<Arc<Redactor>>,
 }
+
+type Places = Mutex<BTreeMap<String, (u64, u64)>>;
 
 #[derive(Default, Debug)]
 struct Live {
@@ -85,6 +90,7 @@ impl Host {
             measure: statvfs,
             live: Some(Arc::default()),
             section: Arc::default(),
+            places: Arc::default(),
             redactor: None,
         }
     }
@@ -94,13 +100,18 @@ impl Host {
     #[must_use]
     pub fn folder(root: impl Into<PathBuf>) -> Self {
         let measure = |_: &Path| Err(io::ErrorKind::Unsupported.into());
-        Self { root: root.into(), measure, live: None, section: Arc::default(), redactor: None }
+        Self { root: root.into(), measure, live: None, section: Arc::default(), places: Arc::default(), redactor: None }
     }
 
     /// The same host with all that the configuration opens of it.
     #[must_use]
     pub fn opened(self, section: &SystemSection) -> Self {
-        Self { section: Arc::new(section.clone()), ..self }
+        let host = Self { section: Arc::new(section.clone()), places: Arc::default(), ..self };
+        for path in section.app_logs.iter().filter_map(|path| path.to_str()) {
+            // One that is not there yet is taken as it is when it is first looked into.
+            let _ = host.place(path.trim_matches('/'));
+        }
+        host
     }
 
     /// The same host with the rules of the configuration about what is a secret.

@@ -1,6 +1,7 @@
 //! The newest entries of a host's journal that fit, from all of its files. Where a field is asked for, the journal's own
 //! index leads to the entries; otherwise they are gone through from the newest back.
 
+mod names;
 mod walk;
 
 use std::cmp::Reverse;
@@ -10,11 +11,12 @@ use super::Host;
 use super::budget;
 use super::journal_file::{Entry, Field, JournalFile, List, Stop};
 use super::log_files::why;
-use super::log_filter::Wanted;
+use super::log_filter::{Looked, Wanted};
 use super::query::Ask;
 use crate::clock::Timestamp;
 use crate::error::Failure;
-use crate::guard::Redactor;
+use crate::guard::Before;
+pub(super) use names::values;
 use walk::{Next, Row, Walk};
 
 /// Where journald keeps its files: those that stay, and those of this boot alone.
@@ -129,10 +131,8 @@ impl Record {
 pub(super) struct Found {
     /// The newest that fit, the oldest of them first.
     pub(super) records: Vec<Record>,
-    /// The files they were looked for in.
-    pub(super) files: Vec<String>,
-    /// What the answer lacks.
-    pub(super) left_out: Vec<String>,
+    /// Where they were looked for, and what the answer lacks.
+    pub(super) looked: Looked,
 }
 
 /// The journal's files. None is kept open: a host may have hundreds.
@@ -261,10 +261,15 @@ pub(super) fn search(ask: &Ask<'_>, wanted: &Wanted, conditions: &[Condition]) -
         let mut of_file = Vec::new();
         match go_through(ask, &mut file, wanted, conditions, &mut of_file)? {
             Ok(over) => more |= over,
-            Err(Stop::Enough) => notes.push(format!(
-                "only so much of /{path} was read as limits.logs.max_bytes_per_file allows ({most} bytes): narrow with \
-                 unit, priority or a later since",
-            )),
+            Err(Stop::Enough) => {
+                budget::cut(&format!(
+                    "only so much of a journal file was read (limits.logs.max_bytes_per_file, {most} bytes)"
+                ));
+                notes.push(format!(
+                    "only so much of /{path} was read as limits.logs.max_bytes_per_file allows ({most} bytes): narrow \
+                     with unit, priority or a later since",
+                ));
+            }
             Err(Stop::Damaged) => notes.push(format!("/{path} is damaged: what could be read of it is here")),
         }
         drop((file, passing));
@@ -286,7 +291,7 @@ pub(super) fn search(ask: &Ask<'_>, wanted: &Wanted, conditions: &[Condition]) -
                 .to_owned(),
         );
     }
-    Ok(Some(Found { records, files: read, left_out }))
+    Ok(Some(Found { records, looked: Looked { files: read, left_out } }))
 }
 
 /// Fills `found`, the newest first; whether there may be more.
@@ -301,7 +306,7 @@ fn go_through(
         Ok(walk) => walk,
         Err(stop) => return Ok(Err(stop)),
     };
-    let redactor = ask.host.redactor()?;
+    let redactor = ask.redactor("entries.message")?;
     let (mut steps, mut rows, mut bytes) = (0_u64, Vec::new(), 0_usize);
     loop {
         if steps.checked_rem(STRIDE) == Some(0) {
@@ -336,7 +341,7 @@ fn go_through(
 /// finds in a secret tells the secret, and half a secret has no form any more: so redaction is before either.
 fn settle(
     ask: &Ask<'_>,
-    redactor: &Redactor,
+    redactor: &Before<'_>,
     rows: &mut Vec<Row>,
     wanted: &Wanted,
     found: &mut Vec<Record>,

@@ -5,9 +5,10 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::journal_entries::{self, Condition, Record, Way};
-use super::log_filter::{self, Asked, USUAL, Wanted, shown};
+use super::log_filter::{self, Asked, Looked, Wanted, shown};
 use super::log_line::Severity;
 use super::query::{Ask, HostQuery};
+use super::unknown::unknown;
 use crate::call::{Impact, ToolSpec};
 use crate::error::{Code, Failure};
 use crate::guard::LimitsSection;
@@ -32,7 +33,7 @@ const KINDS: [&str; 12] = [
 pub(super) struct Query;
 
 /// Which entries.
-#[derive(Deserialize, JsonSchema)]
+#[derive(Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub(super) struct Args {
     /// Only of this unit, such as nginx or nginx.service: what it wrote, and what systemd wrote of it.
@@ -48,41 +49,9 @@ pub(super) struct Args {
     boot: Option<i32>,
     /// Only what the kernel wrote.
     kernel: bool,
-    /// Only messages that contain this text, in capitals or not.
-    #[schemars(length(min = 1, max = 512))]
-    pattern: Option<String>,
-    /// Take the pattern for a regular expression (syntax of Rust's regex crate) and not for plain text.
-    regex: bool,
-    /// Only entries from this moment on: RFC 3339, such as 2025-11-03T06:12:56Z.
-    #[schemars(length(max = 64))]
-    since: Option<String>,
-    /// Only entries up to this moment: RFC 3339.
-    #[schemars(length(max = 64))]
-    until: Option<String>,
-    /// Only entries of so many last minutes; `since` goes before it.
-    #[schemars(range(min = 1, max = 5_256_000))]
-    minutes: Option<u32>,
-    /// Most entries to give: the newest that fit.
-    #[schemars(range(min = 1))]
-    lines: usize,
-}
-
-impl Default for Args {
-    fn default() -> Self {
-        Self {
-            unit: None,
-            identifier: None,
-            priority: None,
-            boot: None,
-            kernel: false,
-            pattern: None,
-            regex: false,
-            since: None,
-            until: None,
-            minutes: None,
-            lines: USUAL,
-        }
-    }
+    /// Time, text and number.
+    #[serde(flatten)]
+    asked: Asked,
 }
 
 /// Entries of the journal.
@@ -90,10 +59,9 @@ impl Default for Args {
 pub(super) struct Answer {
     /// The newest entries that fit, the oldest of them first.
     entries: Vec<Entry>,
-    /// The files they were looked for in, those that were written last first.
-    files: Vec<String>,
-    /// What the answer lacks and how to narrow; empty when nothing is missing.
-    left_out: Vec<String>,
+    /// Where it was looked, and what is missing.
+    #[serde(flatten)]
+    looked: Looked,
 }
 
 /// One entry.
@@ -149,26 +117,37 @@ impl HostQuery for Query {
     }
 
     fn answer(ask: &Ask<'_>, args: Args) -> Result<Answer, Failure> {
-        let wanted = Wanted::new(
-            ask,
-            &Asked {
-                since: args.since.as_deref(),
-                until: args.until.as_deref(),
-                minutes: args.minutes,
-                pattern: args.pattern.as_deref(),
-                regex: args.regex,
-                lines: args.lines,
-            },
-        )?;
+        let wanted = Wanted::new(ask, &args.asked)?;
         let boot = args.boot.map(|back| boot(ask, back)).transpose()?;
         let found = journal_entries::search(ask, &wanted, &conditions(&args, boot))?;
         let Some(found) = found else {
             let what = "this host keeps no journal: ask get_syslog";
-            return Ok(Answer { entries: Vec::new(), files: Vec::new(), left_out: vec![what.to_owned()] });
+            return Ok(Answer { entries: Vec::new(), looked: Looked::without(what) });
         };
+        if found.records.is_empty() {
+            known(ask, &args)?;
+        }
         let entries = found.records.iter().map(describe).collect();
-        Ok(Answer { entries, files: found.files, left_out: found.left_out })
+        Ok(Answer { entries, looked: found.looked })
     }
+}
+
+/// Refuses a unit or an identifier that the journal has never had an entry of; of one that it had there may be none that
+/// fits.
+fn known(ask: &Ask<'_>, args: &Args) -> Result<(), Failure> {
+    let names = [
+        ("unit in the journal", args.unit.as_deref().map(whole_name), &["_SYSTEMD_UNIT", "UNIT"][..]),
+        ("identifier in the journal", args.identifier.clone(), &["SYSLOG_IDENTIFIER"][..]),
+    ];
+    for (what, wanted, fields) in names {
+        let Some(wanted) = wanted else { continue };
+        let (there, whole) = journal_entries::values(ask, fields)?;
+        // What could not be read may have it.
+        if whole && !there.is_empty() && !there.contains(&wanted) {
+            return Err(unknown(what, &wanted, there));
+        }
+    }
+    Ok(())
 }
 
 fn conditions(args: &Args, boot: Option<[u8; 16]>) -> Vec<Condition> {
@@ -193,9 +172,14 @@ fn conditions(args: &Args, boot: Option<[u8; 16]>) -> Vec<Condition> {
     found
 }
 
+/// The name of a unit with its kind, which is a service where it has none.
+fn whole_name(unit: &str) -> String {
+    if KINDS.iter().any(|kind| unit.ends_with(kind)) { unit.to_owned() } else { format!("{unit}.service") }
+}
+
 /// journalctl(1), `--unit`: what its processes wrote, and what systemd and the catcher of core dumps wrote of it.
 fn of_unit(unit: &str) -> Condition {
-    let unit = if KINDS.iter().any(|kind| unit.ends_with(kind)) { unit.to_owned() } else { format!("{unit}.service") };
+    let unit = whole_name(unit);
     let way = |name, vouched| Way { name, value: unit.clone(), vouched };
     Condition {
         one_of: vec![

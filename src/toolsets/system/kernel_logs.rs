@@ -12,7 +12,7 @@ use super::budget;
 use super::journal_entries::{self, Condition, Way};
 use super::kernel_stat::KernelStat;
 use super::log_files::{self, Format, Log, why};
-use super::log_filter::{self, Asked, Newest, USUAL, Wanted, looked_at, shown};
+use super::log_filter::{self, Asked, Looked, Newest, Wanted, looked_at, shown};
 use super::log_line::{Line, Severity, facility};
 use super::log_time::Stamps;
 use super::quantity::seconds_of_micros;
@@ -34,45 +34,16 @@ const RECORD_BYTES: usize = 16 << 10;
 pub(super) struct Query;
 
 /// Which messages.
-#[derive(Deserialize, JsonSchema)]
+#[derive(Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub(super) struct Args {
     /// Where to look; without it the first of these that the daemon may read: buffer, journal, file.
     source: Option<Source>,
     /// Only what is at least as bad.
     severity: Option<Severity>,
-    /// Only messages that contain this text, in capitals or not.
-    #[schemars(length(min = 1, max = 512))]
-    pattern: Option<String>,
-    /// Take the pattern for a regular expression (syntax of Rust's regex crate) and not for plain text.
-    regex: bool,
-    /// Only messages from this moment on: RFC 3339, such as 2025-11-03T06:12:56Z.
-    #[schemars(length(max = 64))]
-    since: Option<String>,
-    /// Only messages up to this moment: RFC 3339.
-    #[schemars(length(max = 64))]
-    until: Option<String>,
-    /// Only messages of so many last minutes; `since` goes before it.
-    #[schemars(range(min = 1, max = 5_256_000))]
-    minutes: Option<u32>,
-    /// Most messages to give: the newest that fit.
-    #[schemars(range(min = 1))]
-    lines: usize,
-}
-
-impl Default for Args {
-    fn default() -> Self {
-        Self {
-            source: None,
-            severity: None,
-            pattern: None,
-            regex: false,
-            since: None,
-            until: None,
-            minutes: None,
-            lines: USUAL,
-        }
-    }
+    /// Time, text and number.
+    #[serde(flatten)]
+    asked: Asked,
 }
 
 /// Where messages of the kernel are.
@@ -95,10 +66,9 @@ pub(super) struct Answer {
     source: Option<Source>,
     /// The newest messages that fit, the oldest of them first.
     entries: Vec<Entry>,
-    /// The files they were looked for in, the newest first.
-    files: Vec<String>,
-    /// What the answer lacks and how to narrow, and which better source was shut; empty when nothing is missing.
-    left_out: Vec<String>,
+    /// Where it was looked, and what is missing.
+    #[serde(flatten)]
+    looked: Looked,
 }
 
 /// One message.
@@ -149,17 +119,7 @@ impl HostQuery for Query {
     }
 
     fn answer(ask: &Ask<'_>, args: Args) -> Result<Answer, Failure> {
-        let wanted = Wanted::new(
-            ask,
-            &Asked {
-                since: args.since.as_deref(),
-                until: args.until.as_deref(),
-                minutes: args.minutes,
-                pattern: args.pattern.as_deref(),
-                regex: args.regex,
-                lines: args.lines,
-            },
-        )?;
+        let wanted = Wanted::new(ask, &args.asked)?;
         let mut shut = Vec::new();
         for source in [Source::Buffer, Source::Journal, Source::File] {
             if args.source.is_some_and(|asked| asked != source) {
@@ -172,25 +132,25 @@ impl HostQuery for Query {
             };
             match found {
                 Ok(mut answer) => {
-                    answer.left_out.extend(shut);
+                    answer.looked.left_out.extend(shut);
                     return Ok(answer);
                 }
                 Err(why) => shut.push(why),
             }
         }
-        Ok(Answer { source: None, entries: Vec::new(), files: Vec::new(), left_out: shut })
+        Ok(Answer { source: None, entries: Vec::new(), looked: Looked { files: Vec::new(), left_out: shut } })
     }
 }
 
 /// An answer, or why this source gives none.
-type Looked = Result<Result<Answer, String>, Failure>;
+type Told = Result<Result<Answer, String>, Failure>;
 
 /// Whether the kernel shows its buffer to the privileged alone, whatever the mode of the device.
 fn restricted(host: &Host) -> bool {
     host.number::<u32>("proc/sys/kernel/dmesg_restrict").is_some_and(|value| value > 0)
 }
 
-fn buffer(ask: &Ask<'_>, args: &Args, wanted: &Wanted) -> Looked {
+fn buffer(ask: &Ask<'_>, args: &Args, wanted: &Wanted) -> Told {
     let file = match ask.host.device("dev/kmsg") {
         Ok(file) => file,
         Err(error) if error.kind() == ErrorKind::PermissionDenied => {
@@ -206,7 +166,7 @@ fn buffer(ask: &Ask<'_>, args: &Args, wanted: &Wanted) -> Looked {
     };
     let boot = ask.host.find("proc/stat").and_then(|text| KernelStat::parse(&text)?.boot_seconds);
     let mut newest = Newest::new(wanted.lines);
-    let (text, redactor) = (String::from_utf8_lossy(&bytes), ask.host.redactor()?);
+    let (text, redactor) = (String::from_utf8_lossy(&bytes), ask.redactor("entries.message")?);
     let records: Vec<Kmsg<'_>> = text.lines().filter_map(Kmsg::parse).collect();
     for records in records.chunks(TOGETHER) {
         ask.go_on()?;
@@ -232,8 +192,8 @@ fn buffer(ask: &Ask<'_>, args: &Args, wanted: &Wanted) -> Looked {
         }
     }
     let left_out = wanted.left_out(newest.dropped, Vec::new());
-    let files = vec!["/dev/kmsg".to_owned()];
-    Ok(Ok(Answer { source: Some(Source::Buffer), entries: newest.into_vec(), files, left_out }))
+    let looked = Looked { files: vec!["/dev/kmsg".to_owned()], left_out };
+    Ok(Ok(Answer { source: Some(Source::Buffer), entries: newest.into_vec(), looked }))
 }
 
 /// All records there are now; of a buffer that is too large the last ones. Twice as much is held on the way.
@@ -285,7 +245,7 @@ fn unescaped(message: &str) -> String {
     message.replace("\\x0a", "\n").replace("\\x09", "\t").replace("\\x5c", "\\")
 }
 
-fn journal(ask: &Ask<'_>, args: &Args, wanted: &Wanted) -> Looked {
+fn journal(ask: &Ask<'_>, args: &Args, wanted: &Wanted) -> Told {
     let way = |name, value: &str| Way { name, value: value.to_owned(), vouched: None };
     let mut conditions = vec![Condition { one_of: vec![way("_TRANSPORT", "kernel")] }];
     if let Some(severity) = args.severity {
@@ -295,8 +255,8 @@ fn journal(ask: &Ask<'_>, args: &Args, wanted: &Wanted) -> Looked {
     let Some(found) = journal_entries::search(ask, wanted, &conditions)? else {
         return Ok(Err("journal: the host keeps none".to_owned()));
     };
-    if found.files.is_empty() && !found.left_out.is_empty() {
-        return Ok(Err(format!("journal: {}", found.left_out.join("; "))));
+    if found.looked.files.is_empty() && !found.looked.left_out.is_empty() {
+        return Ok(Err(format!("journal: {}", found.looked.left_out.join("; "))));
     }
     let entries = found.records.iter().map(|record| {
         let (message, truncated) = shown(&record.text("MESSAGE").unwrap_or_default().0);
@@ -313,7 +273,7 @@ fn journal(ask: &Ask<'_>, args: &Args, wanted: &Wanted) -> Looked {
         }
     });
     let entries = entries.collect();
-    Ok(Ok(Answer { source: Some(Source::Journal), entries, files: found.files, left_out: found.left_out }))
+    Ok(Ok(Answer { source: Some(Source::Journal), entries, looked: found.looked }))
 }
 
 /// Lines of kern.log.
@@ -325,8 +285,17 @@ struct Lines<'a> {
 impl Format for Lines<'_> {
     type Entry = Entry;
 
+    const FIELD: &'static str = "entries.message";
+
     fn time(&self, line: &str) -> Option<Timestamp> {
         Line::parse(&self.stamps, line).map(|line| line.time)
+    }
+
+    fn message(&self, line: &str) -> usize {
+        Line::parse(&self.stamps, line).map_or(0, |parsed| {
+            let uptime = parsed.message.strip_prefix('[').and_then(|rest| rest.split_once("] "));
+            line.len().saturating_sub(uptime.map_or(parsed.message, |(_, message)| message).len())
+        })
     }
 
     fn entry(&self, line: &str) -> Option<Entry> {
@@ -345,7 +314,7 @@ impl Format for Lines<'_> {
     }
 }
 
-fn file(ask: &Ask<'_>, args: &Args, wanted: &Wanted) -> Looked {
+fn file(ask: &Ask<'_>, args: &Args, wanted: &Wanted) -> Told {
     const LOG: &str = "var/log/kern.log";
     if !log_files::exists(ask.host, LOG) {
         return Ok(Err("/var/log/kern.log: it is not there".to_owned()));
@@ -353,7 +322,7 @@ fn file(ask: &Ask<'_>, args: &Args, wanted: &Wanted) -> Looked {
     let open = |path: &str| ask.host.file(path);
     let log = Log { open: &open, files: log_files::rotated(ask.host, LOG) };
     let found = log_files::read(ask, &log, wanted, &Lines { stamps: Stamps::of(ask.host), args })?;
-    Ok(Ok(Answer { source: Some(Source::File), entries: found.entries, files: found.files, left_out: found.left_out }))
+    Ok(Ok(Answer { source: Some(Source::File), entries: found.entries, looked: found.looked }))
 }
 
 #[cfg(test)]

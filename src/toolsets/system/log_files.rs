@@ -1,23 +1,21 @@
 //! Text logs and their rotated forms, read from the newest line back. Of each file no more than the configured bytes are
 //! looked at: the last ones. What could not be read is said. Secrets go before anything is filtered or cut.
 
+mod unpack;
+
 use std::borrow::Cow;
 use std::cmp::Reverse;
-use std::collections::VecDeque;
 use std::fs::File;
-use std::io::{self, Read, Seek as _, SeekFrom};
-
-use flate2::read::MultiGzDecoder;
-use ruzstd::decoding::{FrameDecoder, StreamingDecoder};
+use std::io::{self, Seek as _, SeekFrom};
 
 use super::Host;
 use super::budget;
 use super::host::beginning;
-use super::log_filter::{Newest, Wanted, looked_at};
+use super::log_filter::{Looked, Newest, Wanted, looked_at};
 use super::query::Ask;
 use crate::clock::Timestamp;
 use crate::error::Failure;
-use crate::guard::Redactor;
+use crate::guard::Before;
 
 /// How many rotated forms of one log are looked at.
 const ROTATED: usize = 64;
@@ -25,22 +23,32 @@ const ROTATED: usize = 64;
 /// A packed file may become so many times the bytes that a plain one may have, before it is given up.
 const EXPANSION: u64 = 8;
 
-/// The largest window of a zstd frame, in bytes; zstd(1) without `--ultra` stays below.
-const WINDOW: u64 = 8 << 20;
-
 /// Bytes before those that count, as many as a private key has: one that begins there is known by its beginning.
 const BEFORE: u64 = 64 << 10;
 
 /// Bytes between two looks at whether anybody still waits.
-const STRIDE: usize = 256 << 10;
+const STRIDE: usize = 64 << 10;
 
 /// How to understand the lines of a log.
 pub(super) trait Format {
     /// What becomes of a line.
     type Entry;
 
+    /// Where the answer has the texts, as the audit log is to name it.
+    const FIELD: &'static str;
+
     /// The time that a line begins with; one that has none belongs to the time of the line before.
     fn time(&self, line: &str) -> Option<Timestamp>;
+
+    /// The byte at which the message begins.
+    fn message(&self, _line: &str) -> usize {
+        0
+    }
+
+    /// The line without the secrets in what it has in another form; `None` if there are none.
+    fn disclosed(&self, _line: &str, _redactor: &Before<'_>) -> Option<String> {
+        None
+    }
 
     /// The line in its parts; `None` when it does not fit what was asked for.
     fn entry(&self, line: &str) -> Option<Self::Entry>;
@@ -50,10 +58,8 @@ pub(super) trait Format {
 pub(super) struct Found<E> {
     /// The newest that fit, the oldest of them first.
     pub(super) entries: Vec<E>,
-    /// The files that were read, the newest first.
-    pub(super) files: Vec<String>,
-    /// What the answer lacks.
-    pub(super) left_out: Vec<String>,
+    /// Where they were looked for, and what the answer lacks.
+    pub(super) looked: Looked,
 }
 
 /// Where to read a log.
@@ -76,7 +82,7 @@ pub(super) fn read<F: Format>(
 ) -> Result<Found<F::Entry>, Failure> {
     let mut entries: Vec<F::Entry> = Vec::new();
     let (mut files, mut notes, mut left) = (Vec::new(), Vec::new(), 0_usize);
-    let redactor = ask.host.redactor()?;
+    let redactor = ask.redactor(F::FIELD)?;
     for path in &log.files {
         ask.go_on()?;
         let room = wanted.lines.saturating_sub(entries.len());
@@ -97,9 +103,9 @@ pub(super) fn read<F: Format>(
             }
             tail(ask, file, about.len(), path, most).map(Some)
         });
-        let tail = tail.map(|tail| tail.map(|tail| (redactor.clean_across(tail.text, tail.from), tail.cut)));
         match tail {
-            Ok(Some((text, cut))) => {
+            Ok(Some(Tail { text, from, cut })) => {
+                let text = redactor.clean_across(text, from, || ask.go_on())?;
                 let Scanned { kept, dropped, reached } = scan(ask, &redactor, &text, (wanted, room), format)?;
                 left = left.saturating_add(dropped);
                 drop((text, passing));
@@ -113,6 +119,7 @@ pub(super) fn read<F: Format>(
                 if cut {
                     let capped = most == ask.limits.logs.max_bytes_per_file;
                     let by = if capped { "limits.logs.max_bytes_per_file" } else { "resources.query_memory_mb" };
+                    budget::cut(&format!("only the last {most} bytes of a log were read ({by})"));
                     notes.push(format!("only the last {most} bytes of /{path} were read ({by})"));
                 }
             }
@@ -121,7 +128,7 @@ pub(super) fn read<F: Format>(
             Err(error) => notes.push(format!("/{path} could not be read: {}", why(&error))),
         }
     }
-    Ok(Found { entries, files, left_out: wanted.left_out(left, notes) })
+    Ok(Found { entries, looked: Looked { files, left_out: wanted.left_out(left, notes) } })
 }
 
 /// What a text has.
@@ -137,14 +144,14 @@ struct Scanned<E> {
 /// Goes through a text that has nothing left that goes over several lines and has to go.
 fn scan<F: Format>(
     ask: &Ask<'_>,
-    redactor: &Redactor,
+    redactor: &Before<'_>,
     text: &str,
     (wanted, room): (&Wanted, usize),
     format: &F,
 ) -> Result<Scanned<F::Entry>, Failure> {
     let (mut reached, mut last, mut passed) = (false, None, STRIDE);
     let mut newest = Newest::new(room);
-    for line in text.lines() {
+    for line in lines(text) {
         if passed >= STRIDE {
             ask.go_on()?;
             passed = 0;
@@ -158,7 +165,7 @@ fn scan<F: Format>(
             _ => {
                 let mut line = Cow::Borrowed(looked_at(line));
                 if wanted.has_pattern() {
-                    line = clean(redactor, line);
+                    line = clean(format, redactor, line);
                 }
                 if wanted.fits(&line) && format.entry(&line).is_some() {
                     newest.push(line);
@@ -169,17 +176,37 @@ fn scan<F: Format>(
     let dropped = newest.dropped;
     let mut kept = Vec::new();
     for line in newest.into_vec() {
+        if passed >= STRIDE {
+            ask.go_on()?;
+            passed = 0;
+        }
+        passed = passed.saturating_add(line.len());
         // Without a pattern only the few that are given had to become clean.
-        let line = clean(redactor, line);
+        let line = clean(format, redactor, line);
         kept.extend(format.entry(&line).map(|entry| (size_of::<F::Entry>().saturating_add(line.len()), entry)));
     }
     Ok(Scanned { kept, dropped, reached })
 }
 
-fn clean<'t>(redactor: &Redactor, line: Cow<'t, str>) -> Cow<'t, str> {
-    match line {
-        Cow::Borrowed(line) => redactor.clean(line),
-        Cow::Owned(line) => Cow::Owned(line),
+/// The lines that have something in them. No format makes an entry of an empty one, and a file may be made of them.
+fn lines(text: &str) -> impl Iterator<Item = &str> {
+    let mut rest = text;
+    std::iter::from_fn(move || {
+        let start = rest.as_bytes().iter().position(|byte| *byte != b'\n')?;
+        let begun = rest.get(start..)?;
+        let (line, after) = begun.split_once('\n').unwrap_or((begun, ""));
+        rest = after;
+        Some(line.strip_suffix('\r').unwrap_or(line))
+    })
+}
+
+fn clean<'t, F: Format>(format: &F, redactor: &Before<'_>, line: Cow<'t, str>) -> Cow<'t, str> {
+    // What is owned is clean already.
+    let Cow::Borrowed(line) = line else { return line };
+    let line = redactor.clean_message(line, |line| format.message(line));
+    match format.disclosed(&line, redactor) {
+        Some(plain) => Cow::Owned(plain),
+        None => line,
     }
 }
 
@@ -235,14 +262,11 @@ struct Tail {
 fn tail(ask: &Ask<'_>, mut file: File, size: u64, path: &str, cap: u64) -> io::Result<Tail> {
     let reach = cap.saturating_add(BEFORE);
     let packed = path.rsplit_once('.').map(|(_, ending)| ending);
-    let most = cap.saturating_mul(EXPANSION);
     let (bytes, more) = match packed {
-        Some("gz") => last(ask, MultiGzDecoder::new(file), reach, most)?,
-        Some("zst") => {
-            let decoder = StreamingDecoder::<_, FrameDecoder>::new_with_max_window_size(file, WINDOW);
-            last(ask, decoder.map_err(|_| io::Error::from(io::ErrorKind::InvalidData))?, reach, most)?
+        Some("gz" | "zst" | "xz" | "bz2") => {
+            let most = cap.saturating_mul(EXPANSION);
+            unpack::last(ask, unpack::decoder(file, packed.unwrap_or_default())?, reach, most)?
         }
-        Some("xz" | "bz2") => return Err(io::ErrorKind::Unsupported.into()),
         _ => {
             let start = size.saturating_sub(reach);
             file.seek(SeekFrom::Start(start))?;
@@ -277,40 +301,18 @@ fn replaced(bytes: &[u8], text: &mut String) {
     }
 }
 
-/// The last `keep` bytes of what a decoder gives, which are no more than `most`.
-fn last(ask: &Ask<'_>, mut decoder: impl Read, keep: u64, most: u64) -> io::Result<(Vec<u8>, bool)> {
-    let keep = usize::try_from(keep).unwrap_or(usize::MAX);
-    let mut kept = VecDeque::new();
-    let mut chunk = vec![0; 64 << 10];
-    let (mut total, mut cut) = (0_u64, false);
-    loop {
-        ask.go_on().map_err(|_| io::Error::from(io::ErrorKind::TimedOut))?;
-        let count = decoder.read(&mut chunk)?;
-        if count == 0 {
-            break;
-        }
-        total = total.saturating_add(u64::try_from(count).unwrap_or(u64::MAX));
-        if total > most {
-            return Err(io::ErrorKind::FileTooLarge.into());
-        }
-        kept.extend(chunk.get(..count).unwrap_or_default());
-        let over = kept.len().saturating_sub(keep);
-        kept.drain(..over);
-        cut |= over > 0;
-    }
-    budget::hold(kept.len())?;
-    Ok((kept.into(), cut))
-}
-
 /// Why a file could not be read, in words without paths.
 pub(super) fn why(error: &io::Error) -> &'static str {
     match error.kind() {
         io::ErrorKind::PermissionDenied => "the daemon may not read it",
         io::ErrorKind::NotFound => "it is not there",
-        io::ErrorKind::Unsupported => "it is packed in a way that is not understood (gz and zst are)",
+        io::ErrorKind::Unsupported => {
+            "it is packed in a way that is not understood (gz is, and zst and xz with a window of at most 8 MiB)"
+        }
         io::ErrorKind::FileTooLarge => "it is too large once it is unpacked",
         io::ErrorKind::InvalidInput => "it is no regular file",
         io::ErrorKind::InvalidData | io::ErrorKind::UnexpectedEof => "it is damaged",
+        io::ErrorKind::StaleNetworkFileHandle => "another directory was put in its place; a reload looks at it anew",
         _ => "the system gave an error",
     }
 }

@@ -2,12 +2,14 @@
 //! with how to narrow.
 
 use std::collections::VecDeque;
-use std::sync::Arc;
 use std::time::Duration;
 
 use regex::{Regex, RegexBuilder};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use super::budget;
 use super::log_time::rfc3339;
 use super::query::Ask;
 use crate::call::ToolSpec;
@@ -28,15 +30,51 @@ const LOOKED_AT: usize = 64 << 10;
 /// Memory that a caller's pattern may take once it is compiled, in bytes.
 const PATTERN_BYTES: usize = 1 << 20;
 
-/// The words that every log query shares, as its caller wrote them.
-#[derive(Default)]
-pub(super) struct Asked<'a> {
-    pub(super) since: Option<&'a str>,
-    pub(super) until: Option<&'a str>,
-    pub(super) minutes: Option<u32>,
-    pub(super) pattern: Option<&'a str>,
+/// The words that every log query shares, as its caller wrote them. They stand among its own; which others there may be, the
+/// struct says that has them.
+#[derive(Deserialize, JsonSchema)]
+#[serde(default)]
+pub(super) struct Asked {
+    /// Only what contains this text, in capitals or not.
+    #[schemars(length(min = 1, max = 512))]
+    pub(super) pattern: Option<String>,
+    /// Take the pattern for a regular expression (syntax of Rust's regex crate) and not for plain text.
     pub(super) regex: bool,
+    /// Only what is from this moment on: RFC 3339, such as 2025-11-03T06:12:56Z. A line without a time belongs to the one
+    /// before.
+    #[schemars(length(max = 64))]
+    pub(super) since: Option<String>,
+    /// Only what is from before this moment, or from it: RFC 3339.
+    #[schemars(length(max = 64))]
+    pub(super) until: Option<String>,
+    /// Only what is of so many last minutes; `since` goes before it.
+    #[schemars(range(min = 1, max = 5_256_000))]
+    pub(super) minutes: Option<u32>,
+    /// Most entries to give: the newest that fit.
+    #[schemars(range(min = 1))]
     pub(super) lines: usize,
+}
+
+impl Default for Asked {
+    fn default() -> Self {
+        Self { pattern: None, regex: false, since: None, until: None, minutes: None, lines: USUAL }
+    }
+}
+
+/// What every answer about a log says of itself.
+#[derive(Debug, Serialize, JsonSchema)]
+pub(super) struct Looked {
+    /// The files it was looked for in, the newest first.
+    pub(super) files: Vec<String>,
+    /// What the answer lacks and how to narrow; empty when nothing is missing.
+    pub(super) left_out: Vec<String>,
+}
+
+impl Looked {
+    /// Nowhere, and why.
+    pub(super) fn without(why: &str) -> Self {
+        Self { files: Vec::new(), left_out: vec![why.to_owned()] }
+    }
 }
 
 /// The same, understood and brought under the caps.
@@ -58,21 +96,21 @@ impl Wanted {
     ///
     /// # Errors
     /// [`Code::ArgumentsInvalid`] when a time or a pattern cannot be understood.
-    pub(super) fn new(ask: &Ask<'_>, asked: &Asked<'_>) -> Result<Self, Failure> {
+    pub(super) fn new(ask: &Ask<'_>, asked: &Asked) -> Result<Self, Failure> {
         let limits = &ask.limits.logs;
         let now = ask.host.now();
         let oldest = now.minus(Duration::from_secs(limits.max_age_hours.saturating_mul(3600)));
         let minutes = |minutes: u32| now.minus(Duration::from_secs(u64::from(minutes).saturating_mul(60)));
-        let since = time("since", asked.since)?.or(asked.minutes.map(minutes));
+        let since = time("since", asked.since.as_deref())?.or(asked.minutes.map(minutes));
         let refused = since.filter(|since| *since < oldest).map(|_| {
             let hours = limits.max_age_hours;
             format!("nothing older than {hours} hours is read, whatever `since` says (limits.logs.max_age_hours)")
         });
         Ok(Self {
             from: since.map_or(oldest, |since| since.max(oldest)),
-            until: time("until", asked.until)?,
+            until: time("until", asked.until.as_deref())?,
             lines: asked.lines.clamp(1, limits.max_lines.max(1)),
-            pattern: asked.pattern.map(|pattern| compile(pattern, asked.regex)).transpose()?,
+            pattern: asked.pattern.as_deref().map(|pattern| compile(pattern, asked.regex)).transpose()?,
             most: limits.max_lines,
             refused,
         })
@@ -96,6 +134,10 @@ impl Wanted {
     /// What an answer lacks, in words for whoever asked: `others` and what the caps took.
     pub(super) fn left_out(&self, left: usize, others: Vec<String>) -> Vec<String> {
         let mut said: Vec<String> = self.refused.iter().cloned().collect();
+        said.iter().for_each(|refused| budget::cut(refused));
+        if left > 0 && self.lines == self.most {
+            budget::cut(&format!("older entries were left out (limits.logs.max_lines is {})", self.most));
+        }
         if left > 0 {
             said.push(format!(
                 "{left} older entries that fit were left out: narrow with since, until, minutes or pattern, or ask for \
@@ -142,12 +184,10 @@ impl<T> Newest<T> {
 /// Brings the declared bounds of `lines` under the configured ones.
 pub(super) fn narrow(spec: &mut ToolSpec, limits: &LimitsSection) {
     let most = limits.logs.max_lines.max(1);
-    let schema = Arc::make_mut(&mut spec.input_schema);
-    let lines = schema.get_mut("properties").and_then(|properties| properties.get_mut("lines"));
-    if let Some(lines) = lines.and_then(Value::as_object_mut) {
+    spec.change_argument("lines", move |lines| {
         lines.insert("maximum".to_owned(), Value::from(most));
         lines.insert("default".to_owned(), Value::from(USUAL.min(most)));
-    }
+    });
 }
 
 /// The beginning of a text that takes no unbounded time to look at.

@@ -51,6 +51,7 @@ mod swaps;
 mod systemd_state;
 mod tree;
 mod unit_files;
+mod unknown;
 mod user_names;
 
 mod app_logs;

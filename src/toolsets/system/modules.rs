@@ -106,7 +106,8 @@ impl HostQuery for Query {
             return Err(Failure::new(Code::ToolFailed, "this host does not show its kernel"));
         }
         let (mut modules, total, loadable) = read(ask, args.name.as_deref())?;
-        let extent = Extent::cut(&mut modules, total, args.limit.min(ask.limits.max_array_items));
+        let extent = Extent::cut(&mut modules, total, args.limit.min(ask.limits.max_array_items))
+            .narrow("raise limit, or narrow with name");
         for module in &mut modules {
             module.version = ask.host.line(&format!("sys/module/{}/version", module.name));
         }
@@ -216,7 +217,7 @@ mod tests {
             json!({
                 "kernel_release": "6.12.48+deb13-amd64", "loadable": true, "loading_disabled": false,
                 "signatures_enforced": false, "lockdown": "integrity", "taints": ["out_of_tree", "unsigned"],
-                "total": 3, "matching": 3, "left_out": 0,
+                "total": 3, "matching": 3, "returned": 3, "left_out": 0,
                 "modules": [
                     {
                         "name": "ext4", "size_bytes": 1_122_304, "uses": 2, "used_by": [], "state": "live", "taints": [],

@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 use super::extent::{self, Extent};
 use super::mounts::{self, Mount, unescape};
 use super::query::{Ask, HostQuery};
+use super::unknown::unknown;
 use crate::call::{Impact, ToolSpec};
 use crate::error::{Code, Failure};
 use crate::guard::LimitsSection;
@@ -123,10 +124,15 @@ impl HostQuery for Query {
         if found.is_empty() {
             return Err(Failure::new(Code::ToolFailed, "proc/self/mountinfo of this host makes no sense"));
         }
+        if let Some(kind) = args.kind.as_ref().filter(|&kind| found.iter().all(|mount| mount.kind != *kind)) {
+            return Err(unknown("mounted file system of the kind", kind, found.iter().map(|mount| &mount.kind)));
+        }
         let total = found.len();
         let fstab = fstab(ask, &found);
         found.retain(|mount| fits(&args, mount));
-        let extent = Extent::cut(&mut found, total, args.limit.min(ask.limits.max_array_items)).of_whole(complete);
+        let extent = Extent::cut(&mut found, total, args.limit.min(ask.limits.max_array_items))
+            .of_whole(complete)
+            .narrow("raise limit, or narrow with kind or below");
         Ok(Answer { extent, mounts: found.into_iter().map(describe).collect(), fstab })
     }
 }

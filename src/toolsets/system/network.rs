@@ -12,6 +12,7 @@ use super::link::Link;
 use super::quantity::per_second;
 use super::query::{Ask, HostQuery};
 use super::sample;
+use super::unknown::unknown;
 use crate::call::{Impact, ToolSpec};
 use crate::error::{Code, Failure};
 
@@ -120,7 +121,12 @@ impl HostQuery for Query {
         if counters.is_empty() {
             return Err(Failure::new(Code::ToolFailed, "proc/net/dev of this host makes no sense"));
         }
-        counters.retain(|(name, ..)| args.interface.as_ref().is_none_or(|wanted| wanted == name));
+        if let Some(wanted) = &args.interface {
+            if !counters.iter().any(|(name, ..)| name == wanted) {
+                return Err(unknown("interface", wanted, counters.iter().map(|(name, ..)| name)));
+            }
+            counters.retain(|(name, ..)| name == wanted);
+        }
         let (mut addresses, others) = addresses::ipv4(ask.host);
         addresses.extend(addresses::ipv6(&ask.host.find("proc/net/if_inet6").unwrap_or_default()));
         let later = match args.sample_ms {
@@ -272,10 +278,10 @@ mod tests {
     }
 
     #[test]
-    fn an_interface_that_is_not_there_is_an_empty_list_and_a_strange_name_is_no_path() {
+    fn an_interface_that_is_not_there_is_refused_with_those_that_are_and_a_strange_name_is_no_path() {
         for name in ["eth9", "../../../etc/passwd"] {
-            let answer = ask::<Query>(&Host::fixture("debian-vm"), json!({"interface": name})).unwrap();
-            assert_eq!(answer["interfaces"], json!([]));
+            let failure = ask::<Query>(&Host::fixture("debian-vm"), json!({"interface": name})).unwrap_err();
+            assert_eq!(failure.public(), format!("there is no interface {name}; there are eth0, lo"));
         }
     }
 

@@ -1,5 +1,5 @@
-//! `get_network_config`: interfaces, routes, rules and neighbours. The kernel has files for most of it; rules and the
-//! neighbours of IPv6 it tells to ip(8) only, which is asked where the host has it.
+//! `get_network_config`: interfaces, routes, rules and neighbours. The kernel has files for most of it; rules, the
+//! neighbours of IPv6 and the states of all neighbours it tells to ip(8) only, which is asked where the host has it.
 
 use std::collections::BTreeSet;
 use std::ops::ControlFlow;
@@ -14,12 +14,16 @@ use super::extent::{self, Extent};
 use super::link::Link;
 use super::query::{Ask, HostQuery};
 use super::routes::{self, Neighbour, Route};
+use super::unknown::unknown;
 use crate::call::{Impact, ToolSpec};
 use crate::error::{Code, Failure};
 use crate::guard::LimitsSection;
 
 /// Routes and neighbours that are kept at most before they are cut to the limit asked for.
 const KEPT: usize = 65_536;
+
+/// How to see what is left out.
+const NARROW: &str = "raise limit, or narrow with interface";
 
 pub(super) struct Query;
 
@@ -128,6 +132,9 @@ impl HostQuery for Query {
         if names.is_empty() && !ask.host.has("proc/net/route") {
             return Err(Failure::new(Code::ToolFailed, "this host does not show its network"));
         }
+        if let Some(interface) = args.interface.as_ref().filter(|&interface| !names.contains(interface)) {
+            return Err(unknown("interface", interface, &names));
+        }
         let wanted = |name: &str| args.interface.as_ref().is_none_or(|interface| interface == name);
         let mut interfaces = Vec::new();
         for name in names.iter().filter(|name| wanted(name)) {
@@ -140,8 +147,18 @@ impl HostQuery for Query {
         let mut not_shown = Vec::new();
         let rules = rules(ask.host, &mut not_shown);
         ask.go_on()?;
-        let mut neighbours = each(ask, "proc/net/arp", routes::neighbour)?;
-        neighbours.extend(neighbours_ipv6(ask.host, &mut not_shown));
+        let mut neighbours = match neighbours(ask.host, "-4") {
+            Ok(found) => found,
+            Err(why) => {
+                let what = "of neighbours of IPv4 only whether they have a hardware address";
+                not_shown.push(format!("{what}, not whether they still answer: {why}"));
+                each(ask, "proc/net/arp", routes::neighbour)?
+            }
+        };
+        match self::neighbours(ask.host, "-6") {
+            Ok(found) => neighbours.extend(found),
+            Err(why) => not_shown.push(format!("neighbours of IPv6: {why}")),
+        }
         let limit = args.limit.min(ask.limits.max_array_items);
         let forwards = |path: &str| ask.host.number(path).map(|on: u8| on != 0);
         let tables: BTreeSet<String> = each(ask, "proc/net/fib_trie", routes::table)?.into_iter().collect();
@@ -152,10 +169,16 @@ impl HostQuery for Query {
             interfaces,
             forwards_ipv4: forwards("proc/sys/net/ipv4/ip_forward"),
             forwards_ipv6: forwards("proc/sys/net/ipv6/conf/all/forwarding"),
-            routes: Routes { extent: Extent::cut(&mut routes, all_routes, limit).of_whole(whole), list: routes },
+            routes: Routes {
+                extent: Extent::cut(&mut routes, all_routes, limit).of_whole(whole).narrow(NARROW),
+                list: routes,
+            },
             ipv4_tables: tables.into_iter().collect(),
             rules,
-            neighbours: Neighbours { extent: Extent::cut(&mut neighbours, all_neighbours, limit), list: neighbours },
+            neighbours: Neighbours {
+                extent: Extent::cut(&mut neighbours, all_neighbours, limit).narrow(NARROW),
+                list: neighbours,
+            },
             not_shown,
         })
     }
@@ -221,20 +244,15 @@ impl Rule {
     }
 }
 
-fn neighbours_ipv6(host: &Host, not_shown: &mut Vec<String>) -> Vec<Neighbour> {
+/// The neighbours of one family in the words of ip-neighbour(8).
+fn neighbours(host: &Host, family: &str) -> Result<Vec<Neighbour>, String> {
     let parse = |one: &Value| {
         let text = |name: &str| one.get(name).and_then(Value::as_str).map(str::to_owned);
         let states = one.get("state").and_then(Value::as_array).into_iter().flatten().filter_map(Value::as_str);
         let state = states.collect::<Vec<_>>().join(" ").to_lowercase();
         Some(Neighbour { address: text("dst")?, mac_address: text("lladdr"), interface: text("dev")?, state })
     };
-    match asked(host, &["-json", "-6", "neigh", "show"]) {
-        Ok(list) => list.iter().take(KEPT).filter_map(parse).collect(),
-        Err(why) => {
-            not_shown.push(format!("neighbours of IPv6: {why}"));
-            Vec::new()
-        }
-    }
+    Ok(asked(host, &["-json", family, "neigh", "show"])?.iter().take(KEPT).filter_map(parse).collect())
 }
 
 #[cfg(test)]
@@ -249,7 +267,7 @@ mod tests {
         let answer = ask::<Query>(&Host::fixture("debian-vm"), json!({"interface": "eth0"})).unwrap();
         assert_eq!(
             answer["routes"],
-            json!({"total": 4, "matching": 4, "left_out": 0, "list": [
+            json!({"total": 4, "matching": 4, "returned": 4, "left_out": 0, "list": [
                 {
                     "destination": "0.0.0.0/0", "gateway": "10.0.2.2", "interface": "eth0", "metric": 100,
                     "unreachable": false,
@@ -280,8 +298,8 @@ mod tests {
         assert_eq!(
             answer["neighbours"]["list"],
             json!([
-                {"address": "10.0.2.2", "mac_address": "52:55:0a:00:02:02", "interface": "eth0", "state": "complete"},
-                {"address": "10.0.2.9", "interface": "eth0", "state": "incomplete"},
+                {"address": "10.0.2.2", "mac_address": "52:55:0a:00:02:02", "interface": "eth0", "state": "reachable"},
+                {"address": "10.0.2.9", "interface": "eth0", "state": "failed"},
                 {"address": "fe80::2", "mac_address": "52:56:00:00:00:02", "interface": "eth0", "state": "stale"},
             ])
         );
@@ -297,6 +315,8 @@ mod tests {
         let answer = ask::<Query>(&Host::fixture("rpi-arm"), json!({"limit": 1})).unwrap();
         assert_eq!(answer["routes"]["left_out"], 1);
         assert_eq!(answer.get("rules"), None);
-        assert_eq!(answer["not_shown"].as_array().unwrap().len(), 2);
+        assert_eq!(answer["not_shown"].as_array().unwrap().len(), 3);
+        assert_eq!(answer["neighbours"]["list"][0]["state"], "complete");
+        assert!(answer["not_shown"][1].as_str().unwrap().contains("not whether they still answer"), "{answer}");
     }
 }

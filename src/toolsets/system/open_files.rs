@@ -1,17 +1,20 @@
 //! `get_open_files`: what processes have open. Sensitive: paths tell what people work on. Nothing is opened to learn it.
 
 use std::cmp::Reverse;
+use std::io::ErrorKind;
 use std::ops::ControlFlow;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::extent::Extent;
 use super::listing::{self, USUAL};
 use super::query::{Ask, HostQuery};
 use crate::call::{Impact, ToolSpec};
 use crate::error::{Code, Failure};
 use crate::guard::LimitsSection;
 use crate::sandbox::descriptor::{Access, Descriptor};
+use crate::sandbox::lookout;
 
 /// Processes that are named for having much open.
 const BUSIEST: usize = 10;
@@ -49,12 +52,14 @@ impl Default for Args {
 pub(super) struct Answer {
     /// Number of processes whose open files were read.
     processes: usize,
-    /// Number of processes whose open files the daemon may not see.
+    /// Number of processes whose open files the daemon may not see, or could not ask for.
     processes_hidden: usize,
-    /// Number of open files, without any filter but `pid`.
-    total: usize,
-    /// Number of those that fit the filter; the list may hold fewer: narrow the filter.
-    matching: usize,
+    /// What is wrong with the daemon itself, where processes are hidden for that, and what to do.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    hidden_because: Option<&'static str>,
+    /// How many of the open files are listed.
+    #[serde(flatten)]
+    extent: Extent,
     /// The processes with the most of what fits the filter.
     busiest: Vec<Busy>,
     /// The files by process and descriptor.
@@ -134,16 +139,20 @@ impl HostQuery for Query {
         };
         pids.sort_unstable();
         let most = args.limit.min(ask.limits.max_array_items.max(1));
-        let mut search = Search { args: &args, most, answer: Answer::empty() };
+        let mut search = Search { args: &args, most, total: 0, matching: 0, cut: false, answer: Answer::empty() };
         for pid in pids {
             search.process(ask, pid)?;
         }
-        let mut answer = search.answer;
+        let Search { mut answer, total, matching, cut, .. } = search;
+        answer.extent = Extent::new(total, matching, answer.files.len())
+            .of_whole(!cut && answer.hidden_because.is_none())
+            .narrow("raise limit, or narrow with pid, path, kind or deleted");
         if answer.processes == 0 {
             return Err(Failure::new(
                 Code::ToolFailed,
                 match (args.pid, answer.processes_hidden) {
-                    (Some(_), 0) => "there is no such process, or it has gone",
+                    _ if answer.hidden_because.is_some() => lookout::GONE,
+                    (Some(_), 0) => "there is no such process, or it has gone; get_processes lists those there are",
                     (Some(_), _) => "the daemon may not see what this process has open",
                     (None, _) => "this host does not show what its processes have open",
                 },
@@ -158,13 +167,17 @@ impl HostQuery for Query {
 impl Answer {
     fn empty() -> Self {
         let (busiest, files) = (Vec::new(), Vec::new());
-        Self { processes: 0, processes_hidden: 0, total: 0, matching: 0, busiest, files }
+        Self { processes: 0, processes_hidden: 0, hidden_because: None, extent: Extent::default(), busiest, files }
     }
 }
 
 struct Search<'a> {
     args: &'a Args,
     most: usize,
+    total: usize,
+    matching: usize,
+    /// Whether of some process not all was told.
+    cut: bool,
     answer: Answer,
 }
 
@@ -173,11 +186,11 @@ impl Search<'_> {
         ask.go_on()?;
         let (mut found, mut open) = (Vec::new(), 0_usize);
         let room = self.most.saturating_sub(self.answer.files.len());
-        let (args, answer, mut stopped) = (self.args, &mut self.answer, Ok(()));
+        let (args, total, mut stopped) = (self.args, &mut self.total, Ok(()));
         let read = ask.host.open_files(pid, |Descriptor { number: fd, target, access }| {
-            answer.total = answer.total.saturating_add(1);
+            *total = total.saturating_add(1);
             // A process can have a million open.
-            if answer.total.is_multiple_of(1024) {
+            if total.is_multiple_of(1024) {
                 stopped = ask.go_on();
             }
             if stopped.is_err() {
@@ -196,13 +209,22 @@ impl Search<'_> {
         });
         stopped?;
         let counted = match read {
-            Ok(()) => &mut self.answer.processes,
-            Err(error) if error.kind() == std::io::ErrorKind::PermissionDenied => &mut self.answer.processes_hidden,
+            Ok(whole) => {
+                self.cut |= !whole;
+                &mut self.answer.processes
+            }
+            Err(error) if lookout::is_gone(&error) => {
+                self.answer.hidden_because = Some(lookout::GONE);
+                &mut self.answer.processes_hidden
+            }
+            Err(error) if matches!(error.kind(), ErrorKind::PermissionDenied | ErrorKind::TimedOut) => {
+                &mut self.answer.processes_hidden
+            }
             // It has gone meanwhile.
             Err(_) => return Ok(()),
         };
         *counted = counted.saturating_add(1);
-        self.answer.matching = self.answer.matching.saturating_add(open);
+        self.matching = self.matching.saturating_add(open);
         if open > 0 {
             let name = ask.host.line(&format!("proc/{pid}/comm")).unwrap_or_default();
             found.sort_unstable_by_key(|file| file.fd);

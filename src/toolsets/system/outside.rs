@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use tokio::runtime::Builder;
 
-use super::Host;
+use super::{Host, budget};
 use crate::error::{Code, Failure};
 use crate::{exec, net};
 
@@ -65,16 +65,56 @@ pub(super) fn below(path: &str) -> &str {
     path.trim_start_matches('/')
 }
 
-/// Waits on the query's own thread, with a runtime of its own: the daemon's is for calls, and tests have none.
+/// Waits on the query's own thread, with a runtime of its own: the daemon's is for calls, and tests have none. What is waited
+/// for ends when the query is called off.
 fn wait_for<T>(work: impl Future<Output = T>) -> Result<T, Failure> {
     let runtime = Builder::new_current_thread().enable_all().build();
     let runtime = runtime.map_err(|error| Failure::new(Code::Internal, "there is no event loop").because(error))?;
-    Ok(runtime.block_on(work))
+    runtime.block_on(budget::unless_called_off(work))
 }
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicBool, Ordering};
+
+    use super::super::budget::Allowance;
     use super::*;
+    use crate::admission::ResourcesSection;
+    use crate::call::Impact;
+    use crate::clock::Clock;
+
+    #[test]
+    fn a_program_ends_with_the_query_that_asked_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("pid");
+        let script = format!("sleep 300 & echo $! > {0}.new && mv {0}.new {0}; wait", file.display());
+        let stopped = Arc::new(AtomicBool::new(false));
+        let waiter = Arc::clone(&stopped);
+        let named = file.clone();
+        let watch = std::thread::spawn(move || {
+            while !named.exists() {
+                std::thread::sleep(Duration::from_millis(5));
+            }
+            waiter.store(true, Ordering::Relaxed);
+        });
+        let began = Clock::system().instant();
+        let allowance = Allowance::of(Impact::Medium, &ResourcesSection::default());
+        let asked = budget::within(allowance, &stopped, || Host::this().program(&["/bin/sh", "-c", &script], 64));
+        watch.join().unwrap();
+        assert_eq!(asked.unwrap_err().code(), Code::Cancelled);
+        assert!(Clock::system().instant().duration_since(began) < PATIENCE, "it did not wait for the end");
+        let sleeper = std::fs::read_to_string(&file).unwrap().trim().to_owned();
+        let lives =
+            || std::fs::read_to_string(format!("/proc/{sleeper}/stat")).is_ok_and(|stat| !stat.contains(") Z "));
+        for _ in 0..200 {
+            if !lives() {
+                return;
+            }
+            std::thread::sleep(Duration::from_millis(10));
+        }
+        panic!("what it started lives on");
+    }
 
     #[test]
     fn this_host_asks_programs_and_a_folder_has_their_answers() {

@@ -27,7 +27,7 @@ pub(super) struct Owner {
 #[derive(Default, Debug)]
 pub(super) struct Owners {
     by_inode: HashMap<u64, BTreeSet<Owner>>,
-    /// Number of processes that keep their open files from the daemon.
+    /// Number of processes that keep their open files from the daemon, or have too many to look at.
     pub(super) closed_processes: usize,
 }
 
@@ -67,7 +67,7 @@ impl Owners {
         }
         let mut owner = None;
         let mut files = 0_usize;
-        let read = ask.host.open_files(pid, |file| {
+        let told = ask.host.open_files(pid, |file| {
             files = files.saturating_add(1);
             if let Some(inode) = inode(&file.target)
                 && match wanted {
@@ -80,7 +80,11 @@ impl Owners {
             }
             if files < ENTRIES { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
         });
-        if read.is_err_and(|error| error.kind() == ErrorKind::PermissionDenied) {
+        let closed = match told {
+            Ok(whole) => !whole || files >= ENTRIES,
+            Err(error) => error.kind() == ErrorKind::PermissionDenied,
+        };
+        if closed {
             self.closed_processes = self.closed_processes.saturating_add(1);
         }
     }

@@ -16,6 +16,17 @@ pub(super) enum Manager {
     Apk,
 }
 
+impl Manager {
+    /// As it is written in answers.
+    pub(super) fn name(self) -> &'static str {
+        match self {
+            Self::Dpkg => "dpkg",
+            Self::Rpm => "rpm",
+            Self::Apk => "apk",
+        }
+    }
+}
+
 /// A package as its manager knows it.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(super) struct Package {

@@ -6,9 +6,11 @@ use serde::{Deserialize, Serialize};
 use super::Host;
 use super::cyclonedx::{Bill, Component, Format, Kind, purl};
 use super::distribution::Distribution;
+use super::extent::Extent;
 use super::listing::{self, USUAL};
 use super::package_database::{self as database, Manager, Package};
 use super::query::{Ask, HostQuery};
+use super::unknown::unknown;
 use crate::call::{Impact, ToolSpec};
 use crate::error::{Code, Failure};
 use crate::guard::LimitsSection;
@@ -23,6 +25,9 @@ const RPM: [&str; 4] = [
     "var/lib/rpm/Packages.db",
 ];
 
+/// How to see what is left out.
+const NARROW: &str = "go on with offset, raise limit, or narrow with name, manager, source or architecture";
+
 pub(super) struct Query;
 
 /// What to list.
@@ -32,6 +37,8 @@ pub(super) struct Args {
     /// Only packages with this in their name, in capitals or not.
     #[schemars(length(min = 1, max = 128))]
     name: Option<String>,
+    /// Only what this package manager has installed.
+    manager: Option<Manager>,
     /// Only packages that were built from exactly this source.
     #[schemars(length(min = 1, max = 128))]
     source: Option<String>,
@@ -53,10 +60,9 @@ pub(super) struct Args {
 pub(super) struct Answer {
     /// What the packages were read from.
     databases: Vec<Database>,
-    /// Number of packages, without any filter.
-    total: usize,
-    /// Number of those that fit the filter; the list may hold fewer: narrow the filter, or go on with `offset`.
-    matching: usize,
+    /// How much is listed.
+    #[serde(flatten)]
+    extent: Extent,
     /// The packages by name, where a list was asked for.
     #[serde(skip_serializing_if = "Option::is_none")]
     packages: Option<Vec<Row>>,
@@ -127,24 +133,45 @@ impl HostQuery for Query {
     fn answer(ask: &Ask<'_>, args: Args) -> Result<Answer, Failure> {
         let (databases, mut packages) = read(ask)?;
         let total = packages.len();
+        known(&args, &databases, &packages)?;
         let name = args.name.as_ref().map(|name| name.to_lowercase());
         packages.retain(|package| {
             (args.all || !matches!(&*package.state, "config-files" | "not-installed"))
                 && listing::holds(&package.name, name.as_deref())
+                && args.manager.is_none_or(|one| package.manager == one)
                 && args.source.as_ref().is_none_or(|source| package.source.as_ref() == Some(source))
                 && args.architecture.as_ref().is_none_or(|one| package.architecture.as_ref() == Some(one))
         });
         packages.sort_by(|a, b| (&a.name, &a.architecture, &a.version).cmp(&(&b.name, &b.architecture, &b.version)));
-        let matching = packages.len();
         let usual = if args.format == Format::List { USUAL } else { usize::MAX };
-        let shown = listing::part(packages, args.offset, args.limit.unwrap_or(usual), ask.limits);
+        let page = (args.offset, args.limit.unwrap_or(usual));
+        let (shown, extent) = listing::part(packages, total, page, ask.limits);
+        let extent = extent.narrow(NARROW);
+        // A bill has them in a list of its own.
+        let extent = if args.format == Format::List { extent } else { extent.scattered() };
         let complete = shown.len() == total && !databases.iter().any(|one| one.truncated);
         let (packages, bill) = match args.format {
             Format::List => (Some(shown.into_iter().map(Row::from).collect()), None),
             Format::Cyclonedx => (None, Some(bill(ask, &shown, complete))),
         };
-        Ok(Answer { databases, total, matching, packages, bill })
+        Ok(Answer { databases, extent, packages, bill })
     }
+}
+
+/// Refuses a manager, a source or an architecture that no package has.
+fn known(args: &Args, databases: &[Database], packages: &[Package]) -> Result<(), Failure> {
+    if let Some(wanted) = args.manager.filter(|&wanted| databases.iter().all(|one| one.manager != wanted)) {
+        let there = databases.iter().map(|one| one.manager.name());
+        return Err(unknown("package manager", wanted.name(), there));
+    }
+    let exact = |what, wanted: Option<&String>, of: fn(&Package) -> Option<&String>| match wanted
+        .filter(|&wanted| packages.iter().all(|package| of(package) != Some(wanted)))
+    {
+        Some(wanted) => Err(unknown(what, wanted, packages.iter().filter_map(of))),
+        None => Ok(()),
+    };
+    exact("source of a package", args.source.as_ref(), |package| package.source.as_ref())?;
+    exact("package of the architecture", args.architecture.as_ref(), |package| package.architecture.as_ref())
 }
 
 fn read(ask: &Ask<'_>) -> Result<(Vec<Database>, Vec<Package>), Failure> {
@@ -255,7 +282,7 @@ mod tests {
             listed(json!({"name": "LIBSSL"})),
             json!({
                 "databases": [{"manager": "dpkg", "packages": 6, "truncated": false}],
-                "total": 6, "matching": 1,
+                "total": 6, "matching": 1, "returned": 1, "left_out": 0,
                 "packages": [{
                     "name": "libssl3", "version": "3.0.15-1~deb12u1", "architecture": "amd64", "source": "openssl",
                     "manager": "dpkg", "size_bytes": 6_158_336, "state": "installed",

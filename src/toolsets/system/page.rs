@@ -29,7 +29,8 @@ writes it anew.
 - A **sensitive** tool is shut whatever the scope, unless `queries.sensitive` opens it by name.
 - The **impact** is a class with a time limit; `resources.query_timeout` may be lower.
 - Unknown arguments are refused. All are optional unless the table says otherwise.
-- Each list says how many there are in all. `limits` caps what is answered, and redaction passes over all of it.
+- Each list says how many there are in all (`total`), how many fit (`matching`), how many are here (`returned`) and not here
+  (`left_out`), and how to see those (`narrow`). A name that the host does not have is a failure that says which it has. `limits` caps what is answered, and redaction passes over all of it.
 - In the examples lists are cut to their first items and texts to their first characters; an answer has them all.
 ";
 
@@ -200,11 +201,9 @@ fn choices(schema: &Value) -> String {
     let mut said = Vec::new();
     for one in [schema.clone()].into_iter().chain(alternatives(schema)) {
         let plain = one["enum"].as_array().into_iter().flatten().filter(|value| !value.is_null());
-        said.extend(plain.map(|value| format!("`{}`", text(value))));
-        for choice in one["oneOf"].as_array().into_iter().flatten().filter(|choice| !choice["const"].is_null()) {
-            let meaning = text(&choice["description"]);
-            said.push(format!("`{}`: {}", text(&choice["const"]), meaning.trim_end_matches('.')));
-        }
+        // What they mean is in the description.
+        let told = |value: &&Value| text(&one["description"]).contains(&format!("{}: ", text(value)));
+        said.extend(plain.filter(|value| !told(value)).map(|value| format!("`{}`", text(value))));
     }
     if said.is_empty() { String::new() } else { format!(" {}.", said.join("; ")) }
 }

@@ -113,7 +113,8 @@ impl HostQuery for Query {
     fn answer(ask: &Ask<'_>, args: Args) -> Result<Answer, Failure> {
         let mut addresses = ask.host.list(DEVICES);
         let total = addresses.len();
-        let extent = Extent::cut(&mut addresses, total, args.limit.min(ask.limits.max_array_items));
+        let extent =
+            Extent::cut(&mut addresses, total, args.limit.min(ask.limits.max_array_items)).narrow("raise limit");
         let mut devices = Vec::with_capacity(addresses.len());
         for address in addresses {
             ask.go_on()?;
@@ -231,7 +232,7 @@ mod tests {
         assert_eq!(
             ask::<Query>(&Host::fixture("debian-vm"), json!({})).unwrap(),
             json!({
-                "total": 2, "matching": 2, "left_out": 0, "names_from": "/usr/share/misc/pci.ids",
+                "total": 2, "matching": 2, "returned": 2, "left_out": 0, "names_from": "/usr/share/misc/pci.ids",
                 "devices": [
                     {
                         "address": "0000:00:00.0", "class_id": "060000", "class": "Host bridge", "vendor_id": "8086",
@@ -253,7 +254,7 @@ mod tests {
     #[test]
     fn a_board_without_the_bus_has_no_devices() {
         let answer = ask::<Query>(&Host::fixture("rpi-arm"), json!({})).unwrap();
-        assert_eq!(answer, json!({"total": 0, "matching": 0, "left_out": 0, "devices": []}));
+        assert_eq!(answer, json!({"total": 0, "matching": 0, "returned": 0, "left_out": 0, "devices": []}));
     }
 
     proptest! {

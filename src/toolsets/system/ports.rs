@@ -47,7 +47,7 @@ pub(super) struct Answer {
     /// How much is listed.
     #[serde(flatten)]
     extent: Extent,
-    /// Number of processes that keep their open files from the daemon: theirs may be the sockets without a process.
+    /// Number of processes that keep their open files from the daemon, or have too many to look at: theirs may be the sockets without a process.
     closed_processes: usize,
     /// The sockets, by port, protocol and address; in the daemon's network namespace.
     listening: Vec<Listening>,
@@ -130,7 +130,9 @@ impl HostQuery for Query {
             None => Owners::default(),
         };
         let limit = args.limit.min(ask.limits.max_array_items);
-        let extent = Extent::cut(&mut found, total, limit).of_whole(whole);
+        let extent = Extent::cut(&mut found, total, limit)
+            .of_whole(whole)
+            .narrow("raise limit, or narrow with protocol, port or process");
         let owners = match process {
             Some(_) => owners,
             None => Owners::find(ask, &Wanted::Sockets(&found.iter().map(Found::inode).collect::<HashSet<_>>()))?,
@@ -217,7 +219,7 @@ mod tests {
         assert_eq!(
             listed("debian-vm", json!({})),
             json!({
-                "total": 5, "matching": 5, "left_out": 0, "closed_processes": 0,
+                "total": 5, "matching": 5, "returned": 5, "left_out": 0, "closed_processes": 0,
                 "listening": [
                     {
                         "protocol": "tcp", "address": "0.0.0.0", "port": 22, "uid": 0, "user": "root", "waiting": 0,

@@ -87,6 +87,11 @@ impl Surroundings {
         let named = self.users.iter().find(|(_, name)| *name == user).map(|(uid, _)| *uid);
         named.or_else(|| user.parse().ok())
     }
+
+    /// The name of a user.
+    pub(super) fn name(&self, uid: u32) -> Option<&str> {
+        self.users.get(&uid).map(String::as_str)
+    }
 }
 
 /// What a process says of itself, and what follows from it; `None` when it has gone.

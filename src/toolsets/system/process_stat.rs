@@ -269,7 +269,7 @@ mod tests {
     fn clean(text: &str) -> String {
         use crate::guard::{Caps, Guard, LimitsSection, RedactionSection, Redactor};
         let redactor = Redactor::new(&RedactionSection::default()).unwrap();
-        Guard::new(redactor, Caps::new(&LimitsSection::default())).redact_message(text)
+        Guard::new(redactor, Caps::new(&LimitsSection::default())).redact_message(text, &crate::call::Leases::default())
     }
 
     proptest! {

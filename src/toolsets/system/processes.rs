@@ -7,12 +7,14 @@ use std::time::Duration;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::budget;
 use super::extent::{self, Extent};
 use super::host::ENTRIES;
 use super::process::{self, Process, Surroundings};
 use super::process_stat::{ProcessStat, ProcessStatus, State};
 use super::quantity::{milliseconds, percent};
 use super::query::{Ask, HostQuery};
+use super::unknown::unknown;
 use super::{process_tree, sample};
 use crate::call::{Impact, ToolSpec};
 use crate::error::{Code, Failure};
@@ -144,7 +146,12 @@ impl HostQuery for Query {
             described.sampled_cpu_percent = watched.percent(process.pid);
             processes.push(described);
         }
-        let extent = Extent::new(total, ordered.len(), ordered.len().min(limit)).of_whole(whole);
+        if limit == ask.limits.processes.max_count && ordered.len() > limit {
+            budget::cut(&format!("processes were left out (limits.processes.max_count is {limit})"));
+        }
+        let extent = Extent::new(total, ordered.len(), processes.len())
+            .of_whole(whole)
+            .narrow("raise limit, or narrow with name, user, state, pid or parent_pid");
         Ok(Answer { extent, processes })
     }
 }
@@ -170,7 +177,18 @@ fn wanted(
     found: &[ProcessStat],
 ) -> Result<Option<HashSet<u32>>, Failure> {
     let name = args.name.as_ref().map(|part| part.to_lowercase());
+    for pid in [args.pid, args.parent_pid].into_iter().flatten() {
+        if !found.iter().any(|process| process.pid == pid) {
+            // Of the numbers of others none is any nearer.
+            let text =
+                format!("there is no process {pid}, or it has gone; without pid and parent_pid the others are listed");
+            return Err(Failure::new(Code::ToolFailed, text));
+        }
+    }
     let uid = args.user.as_ref().map(|user| around.uid(user));
+    if let (Some(user), Some(None)) = (&args.user, uid) {
+        return Err(unknown("user", user, running(ask, around, found)?));
+    }
     if (&name, uid, args.state, args.pid, args.parent_pid) == (&None, None, None, None, None) {
         return Ok(None);
     }
@@ -192,6 +210,19 @@ fn wanted(
         }
     }
     Ok(Some(pids))
+}
+
+/// The names of the users who have processes; who else there is get_user_accounts tells.
+fn running(ask: &Ask<'_>, around: &Surroundings, found: &[ProcessStat]) -> Result<HashSet<String>, Failure> {
+    let mut names = HashSet::new();
+    for process in found {
+        ask.go_on()?;
+        let _passing = ask.passing();
+        let status = ask.host.find(&format!("proc/{}/status", process.pid));
+        let uid = status.and_then(|status| ProcessStatus::parse(&status).uid);
+        names.extend(uid.map(|uid| around.name(uid).map_or_else(|| uid.to_string(), str::to_owned)));
+    }
+    Ok(names)
 }
 
 /// What processes used while they were watched, in ticks by process id.
@@ -296,7 +327,8 @@ mod tests {
     fn filters_narrow_and_a_tree_shows_what_is_below() {
         assert_eq!(pids(&listed(json!({"user": "postgres"}))), [1311]);
         assert_eq!(pids(&listed(json!({"user": "1000"}))), [2040]);
-        assert_eq!(pids(&listed(json!({"user": "nobody-of-that-name"}))), Vec::<u64>::new());
+        let failure = ask::<Query>(&Host::fixture("debian-vm"), json!({"user": "ghost"})).unwrap_err();
+        assert_eq!(failure.public(), "there is no user ghost; there are 1000, postgres, root");
         assert_eq!(pids(&listed(json!({"state": "zombie"}))), [2040]);
         assert_eq!(pids(&listed(json!({"parent_pid": 1, "sort": "pid"}))), [742, 1311]);
         let tree = listed(json!({"tree": true, "sort": "pid"}));

@@ -89,7 +89,8 @@ pub(super) struct Neighbour {
     pub(super) mac_address: Option<String>,
     /// The interface it is behind.
     pub(super) interface: String,
-    /// What is known of it: complete, incomplete or permanent for IPv4; in the words of ip-neighbour(8) for IPv6.
+    /// What is known of it, in the words of ip-neighbour(8), such as reachable, stale or failed. Where ip(8) cannot be
+    /// asked, of IPv4: complete (its hardware address is known, be it still good or not), incomplete or permanent.
     pub(super) state: String,
 }
 

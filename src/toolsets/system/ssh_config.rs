@@ -5,11 +5,13 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::accounts;
+use super::extent::Extent;
 use super::listing::{self, USUAL};
 use super::outside::below;
 use super::query::{Ask, HostQuery};
 use super::ssh_key::{self, PublicKey};
 use super::ssh_settings::{self as settings, Configuration};
+use super::unknown::unknown;
 use crate::call::{Impact, ToolSpec};
 use crate::error::{Code, Failure};
 use crate::guard::LimitsSection;
@@ -59,8 +61,9 @@ pub(super) struct Answer {
     client: Configuration,
     /// The public halves of the keys by which the host proves itself.
     host_keys: Vec<HostKey>,
-    /// Number of authorized keys that were found; the list may hold fewer: name a user, or go on with `offset`.
-    matching: usize,
+    /// How many of the authorized keys are listed.
+    #[serde(flatten)]
+    extent: Extent,
     /// The keys by which people come in, by account.
     authorized_keys: Vec<AuthorizedKey>,
     /// Files of keys that are there and could not be read, or not to their end.
@@ -129,9 +132,11 @@ impl HostQuery for Query {
             configuration.settings.retain(|setting| listing::holds(&setting.keyword, part.as_deref()));
         }
         let matching = keys.found.len();
-        let authorized_keys = listing::part(keys.found, args.offset, args.limit, ask.limits);
+        let page = (args.offset, args.limit);
+        let (authorized_keys, extent) = listing::part(keys.found, matching, page, ask.limits);
+        let extent = extent.narrow("go on with offset, raise limit, or name a user");
         let (unreadable, truncated) = (keys.unreadable, keys.truncated);
-        Ok(Answer { server, client, host_keys, matching, authorized_keys, unreadable, truncated })
+        Ok(Answer { server, client, host_keys, extent, authorized_keys, unreadable, truncated })
     }
 }
 
@@ -169,6 +174,9 @@ impl Keys {
         places.sort_unstable();
         places.dedup();
         let (users, _) = accounts::accounts(&ask.host.find("etc/passwd").unwrap_or_default());
+        if let Some(only) = only.filter(|only| users.iter().all(|user| user.name != *only)) {
+            return Err(unknown("account in /etc/passwd", only, users.iter().map(|user| &user.name)));
+        }
         let mut left = ACCOUNTS;
         for user in users.iter().filter(|user| only.is_none_or(|only| only == user.name)) {
             ask.go_on()?;

@@ -7,10 +7,12 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::accounts;
+use super::extent::Extent;
 use super::listing::{self, USUAL};
 use super::outside::below;
 use super::query::{Ask, HostQuery};
 use super::sudoers::{self, AliasKind, Line};
+use super::unknown::unknown;
 use crate::call::{Impact, ToolSpec};
 use crate::error::{Code, Failure};
 use crate::guard::LimitsSection;
@@ -61,10 +63,9 @@ pub(super) struct Answer {
     defaults: Vec<Defaults>,
     /// Names that stand for lists.
     aliases: Vec<Alias>,
-    /// Number of rules, without any filter.
-    total: usize,
-    /// Number of those that fit the filter; the list may hold fewer: name a user, or go on with `offset`.
-    matching: usize,
+    /// How many of the rules are listed.
+    #[serde(flatten)]
+    extent: Extent,
     /// The rules in their order, one a command; of those that fit a command the last one counts.
     rules: Vec<Rule>,
     /// Lines that were not understood.
@@ -169,13 +170,20 @@ impl HostQuery for Query {
             };
             return Err(Failure::new(Code::ToolFailed, text));
         }
-        answer.total = answer.rules.len();
+        let total = answer.rules.len();
         if let Some(user) = &args.user {
             let names = names(ask, user, &answer.aliases);
             answer.rules.retain(|rule| rule.users.iter().any(|user| names.contains(user)));
+            let (users, _) = accounts::accounts(&ask.host.find("etc/passwd").unwrap_or_default());
+            // One of a directory service is in no file here; a rule for it may be.
+            if answer.rules.is_empty() && users.iter().all(|account| account.name != *user) {
+                return Err(unknown("rule for, and no account", user, users.iter().map(|account| &account.name)));
+            }
         }
-        answer.matching = answer.rules.len();
-        answer.rules = listing::part(answer.rules, args.offset, args.limit, ask.limits);
+        let page = (args.offset, args.limit);
+        let (rules, extent) = listing::part(std::mem::take(&mut answer.rules), total, page, ask.limits);
+        answer.extent = extent.narrow("go on with offset, raise limit, or name a user");
+        answer.rules = rules;
         Ok(answer)
     }
 }

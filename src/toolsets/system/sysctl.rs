@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use super::extent::{self, Extent};
 use super::query::{Ask, HostQuery};
+use super::unknown::unknown;
 use crate::call::{Impact, ToolSpec};
 use crate::error::{Code, Failure};
 use crate::guard::LimitsSection;
@@ -107,7 +108,11 @@ impl HostQuery for Query {
         let mut walk = Walk { ask, pattern: &pattern, looked: 0, found: Vec::new() };
         walk.descend(&mut Vec::new())?;
         let (looked, mut names) = (walk.looked, walk.found);
-        let extent = Extent::cut(&mut names, looked, args.limit.min(ask.limits.max_array_items));
+        if names.is_empty() {
+            return Err(unknown("kernel setting", &args.name, beside(ask, &pattern)));
+        }
+        let extent = Extent::cut(&mut names, looked, args.limit.min(ask.limits.max_array_items))
+            .narrow("raise limit, or give more of the name");
         let mut settings = Vec::with_capacity(names.len());
         for parts in names {
             ask.go_on()?;
@@ -120,6 +125,25 @@ impl HostQuery for Query {
 /// The parts of a pattern; a dot parts them, and a slash stands for a dot within one, as sysctl(8) reads names.
 fn pattern(name: &str) -> Vec<String> {
     name.split('.').filter(|part| !part.is_empty()).map(|part| part.replace('/', ".")).collect()
+}
+
+/// The names in the last folder that a pattern leads to.
+fn beside(ask: &Ask<'_>, pattern: &[String]) -> Vec<String> {
+    let mut above: Vec<String> = Vec::new();
+    for part in pattern {
+        let names = ask.host.list(&path(&above));
+        if !names.contains(part) {
+            break;
+        }
+        above.push(part.clone());
+    }
+    let names = ask.host.list(&path(&above));
+    names.into_iter().map(|name| dotted(&[above.as_slice(), &[name]].concat())).collect()
+}
+
+/// As sysctl(8) writes a name.
+fn dotted(parts: &[String]) -> String {
+    parts.iter().map(|part| part.replace('.', "/")).collect::<Vec<_>>().join(".")
 }
 
 struct Walk<'a> {
@@ -164,7 +188,7 @@ fn path(parts: &[String]) -> String {
 }
 
 fn read(ask: &Ask<'_>, parts: &[String]) -> Setting {
-    let name = parts.iter().map(|part| part.replace('.', "/")).collect::<Vec<_>>().join(".");
+    let name = dotted(parts);
     let value = if is_secret(parts) {
         Err(NoValue::Secret)
     } else if ACTS.contains(&name.as_str()) {
@@ -252,7 +276,8 @@ mod tests {
                 {"name": "net.ipv6.conf.eth0.stable_secret", "no_value": "secret"},
             ])
         );
-        assert_eq!(settings("debian-vm", "no.such"), json!([]));
+        let failure = ask::<Query>(&Host::fixture("debian-vm"), json!({"name": "no.such"})).unwrap_err();
+        assert_eq!(failure.public(), "there is no kernel setting no.such; there are kernel, net, vm");
     }
 
     #[test]
@@ -267,8 +292,8 @@ mod tests {
             assert_eq!(failure.code(), Code::ArgumentsInvalid, "{name}");
         }
         for name in ["a/../..", "net./.", "vm..swappiness/..", "net.//"] {
-            let answer = ask::<Query>(&Host::fixture("debian-vm"), json!({"name": name})).unwrap();
-            assert!(answer["settings"].as_array().unwrap().is_empty(), "{name}: {answer}");
+            let failure = ask::<Query>(&Host::fixture("debian-vm"), json!({"name": name})).unwrap_err();
+            assert!(failure.public().starts_with("there is no kernel setting"), "{name}: {failure}");
         }
     }
 

@@ -4,7 +4,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::log_files::{self, Format, Log};
-use super::log_filter::{self, Asked, USUAL, Wanted, shown};
+use super::log_filter::{self, Asked, Looked, Wanted, shown};
 use super::log_line::{Line, Severity, facility};
 use super::log_time::Stamps;
 use super::query::{Ask, HostQuery};
@@ -19,7 +19,7 @@ const LOGS: [&str; 2] = ["var/log/syslog", "var/log/messages"];
 pub(super) struct Query;
 
 /// Which lines.
-#[derive(Deserialize, JsonSchema)]
+#[derive(Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub(super) struct Args {
     /// Only what this program wrote: its name as it stands in the log, such as sshd.
@@ -27,38 +27,9 @@ pub(super) struct Args {
     program: Option<String>,
     /// Only what is at least as bad. Most hosts do not keep the severity in this log: what has none is left out then.
     severity: Option<Severity>,
-    /// Only lines that contain this text, in capitals or not.
-    #[schemars(length(min = 1, max = 512))]
-    pattern: Option<String>,
-    /// Take the pattern for a regular expression (syntax of Rust's regex crate) and not for plain text.
-    regex: bool,
-    /// Only lines from this moment on: RFC 3339, such as 2025-11-03T06:12:56Z.
-    #[schemars(length(max = 64))]
-    since: Option<String>,
-    /// Only lines up to this moment: RFC 3339.
-    #[schemars(length(max = 64))]
-    until: Option<String>,
-    /// Only lines of so many last minutes; `since` goes before it.
-    #[schemars(range(min = 1, max = 5_256_000))]
-    minutes: Option<u32>,
-    /// Most lines to give: the newest that fit.
-    #[schemars(range(min = 1))]
-    lines: usize,
-}
-
-impl Default for Args {
-    fn default() -> Self {
-        Self {
-            program: None,
-            severity: None,
-            pattern: None,
-            regex: false,
-            since: None,
-            until: None,
-            minutes: None,
-            lines: USUAL,
-        }
-    }
+    /// Time, text and number.
+    #[serde(flatten)]
+    asked: Asked,
 }
 
 /// Lines of the system's log.
@@ -66,10 +37,9 @@ impl Default for Args {
 pub(super) struct Answer {
     /// The newest lines that fit, the oldest of them first.
     entries: Vec<Entry>,
-    /// The files they were looked for in, the newest first.
-    files: Vec<String>,
-    /// What the answer lacks and how to narrow; empty when nothing is missing.
-    left_out: Vec<String>,
+    /// Where it was looked, and what is missing.
+    #[serde(flatten)]
+    looked: Looked,
 }
 
 /// One line.
@@ -110,8 +80,14 @@ struct Lines<'a> {
 impl Format for Lines<'_> {
     type Entry = Entry;
 
+    const FIELD: &'static str = "entries.message";
+
     fn time(&self, line: &str) -> Option<Timestamp> {
         Line::parse(&self.stamps, line).map(|line| line.time)
+    }
+
+    fn message(&self, line: &str) -> usize {
+        Line::parse(&self.stamps, line).map_or(0, |parsed| line.len().saturating_sub(parsed.message.len()))
     }
 
     fn entry(&self, text: &str) -> Option<Entry> {
@@ -162,26 +138,16 @@ impl HostQuery for Query {
     }
 
     fn answer(ask: &Ask<'_>, args: Args) -> Result<Answer, Failure> {
-        let wanted = Wanted::new(
-            ask,
-            &Asked {
-                since: args.since.as_deref(),
-                until: args.until.as_deref(),
-                minutes: args.minutes,
-                pattern: args.pattern.as_deref(),
-                regex: args.regex,
-                lines: args.lines,
-            },
-        )?;
+        let wanted = Wanted::new(ask, &args.asked)?;
         let log = LOGS.into_iter().find(|log| log_files::exists(ask.host, log));
         let Some(log) = log else {
             let what = "this host has neither /var/log/syslog nor /var/log/messages: ask get_journal_logs";
-            return Ok(Answer { entries: Vec::new(), files: Vec::new(), left_out: vec![what.to_owned()] });
+            return Ok(Answer { entries: Vec::new(), looked: Looked::without(what) });
         };
         let open = |path: &str| ask.host.file(path);
         let log = Log { open: &open, files: log_files::rotated(ask.host, log) };
         let found = log_files::read(ask, &log, &wanted, &Lines { stamps: Stamps::of(ask.host), args: &args })?;
-        Ok(Answer { entries: found.entries, files: found.files, left_out: found.left_out })
+        Ok(Answer { entries: found.entries, looked: found.looked })
     }
 }
 
@@ -225,11 +191,16 @@ mod tests {
         std::fs::write(log.join("syslog.4.gz"), "no gzip").unwrap();
         std::fs::write(log.join("syslog.5.zst"), "no zstd").unwrap();
         std::fs::create_dir(log.join("syslog.6")).unwrap();
+        std::fs::write(log.join("syslog.7.bz2"), "packed").unwrap();
         let answer = ask::<Query>(&Host::folder(root.path()), json!({})).unwrap();
         assert_eq!((messages(&answer), &answer["files"]), (vec!["good"], &json!(["/var/log/syslog"])));
         let said = answer["left_out"].as_array().unwrap();
-        assert_eq!(said.len(), 6, "{said:#?}");
-        assert!(said[2].as_str().unwrap().contains("packed in a way"), "{said:#?}");
+        assert_eq!(said.len(), 7, "{said:#?}");
+        assert!(said[6].as_str().unwrap().contains("packed in a way"), "{said:#?}");
+        assert!(
+            said[2].as_str().unwrap().contains("/var/log/syslog.3.xz could not be read: it is damaged"),
+            "{said:#?}"
+        );
     }
 
     #[test]

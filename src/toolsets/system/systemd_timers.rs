@@ -6,10 +6,12 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::Host;
+use super::extent::Extent;
 use super::quantity::moment;
 use super::query::{Ask, HostQuery};
 use super::systemd_state::{self, Origin, Timer as Live};
 use super::unit_files::{self, Enablement, Tree, UnitFile};
+use super::unknown::unknown;
 use crate::call::{Impact, ToolSpec};
 use crate::error::Failure;
 
@@ -52,12 +54,13 @@ impl Default for Args {
 pub(super) struct Answer {
     /// Where `next` is from; `systemd` is the only one that knows it. All else is from files.
     states_from: Origin,
-    /// Number of timers that fit; the list may hold fewer.
-    matching: usize,
+    /// How much is listed.
+    #[serde(flatten)]
+    extent: Extent,
     /// The timers, by name.
     timers: Vec<Timer>,
-    /// What was cut, with how to narrow; empty when nothing is missing.
-    left_out: Vec<String>,
+    /// What is not known, and why.
+    not_shown: Vec<String>,
 }
 
 /// A timer.
@@ -120,41 +123,41 @@ impl HostQuery for Query {
     }
 
     fn answer(ask: &Ask<'_>, args: Args) -> Result<Answer, Failure> {
-        let mut left_out = Vec::new();
+        let mut not_shown = Vec::new();
         let tree = Tree::read(ask)?;
         if tree.is_empty() {
-            left_out.push("this host has no units of systemd".to_owned());
+            not_shown.push("this host has no units of systemd".to_owned());
         }
-        let live = systemd_state::timers(ask.host, &mut left_out);
+        let live = systemd_state::timers(ask.host, &mut not_shown);
         let mut names: Vec<&str> = tree.names().filter(|name| name.ends_with(".timer")).collect();
         names.extend(live.iter().flat_map(|timers| timers.keys().map(String::as_str)));
         names.sort_unstable();
         names.dedup();
         let wanted = args.name.as_ref().map(|name| name.to_lowercase());
-        let mut timers = Vec::new();
-        for name in names {
+        let (mut timers, mut named_so, total) = (Vec::new(), false, names.len());
+        for &name in &names {
             ask.go_on()?;
             let running = live.as_ref().and_then(|timers| timers.get(name));
             let timer = describe(ask, name, tree.load(ask, name), running);
             let on = matches!(timer.enablement, Some(Enablement::Enabled | Enablement::EnabledRuntime));
             let named = |text: &str, wanted: &str| text.to_lowercase().contains(wanted);
             let fits = wanted.as_ref().is_none_or(|wanted| named(name, wanted) || named(&timer.activates, wanted));
+            named_so |= fits;
             if fits && (!args.enabled || on || running.is_some()) {
                 timers.push(timer);
             }
         }
-        let matching = timers.len();
-        timers.truncate(args.limit.min(ask.limits.max_array_items));
-        if matching > timers.len() {
-            let left = matching.saturating_sub(timers.len());
-            left_out.push(format!("{left} timers that fit were left out: narrow with name or enabled, or raise limit"));
+        if let Some(wanted) = args.name.as_ref().filter(|_| !named_so) {
+            return Err(unknown("timer with this in its name:", wanted, &names));
         }
+        let most = args.limit.min(ask.limits.max_array_items);
+        let extent = Extent::cut(&mut timers, total, most).narrow("raise limit, or narrow with name or enabled");
         let states_from = match live {
             Some(_) => Origin::Systemd,
             None if ask.host.names("var/lib/systemd/timers").is_ok() => Origin::Files,
             None => Origin::None,
         };
-        Ok(Answer { states_from, matching, timers, left_out })
+        Ok(Answer { states_from, extent, timers, not_shown })
     }
 }
 
@@ -215,7 +218,7 @@ mod tests {
         assert_eq!(
             answer,
             json!({
-                "states_from": "files", "matching": 1, "left_out": [],
+                "states_from": "files", "total": 1, "matching": 1, "returned": 1, "left_out": 0, "not_shown": [],
                 "timers": [{
                     "name": "x.timer", "activates": "x.service", "file": "/usr/lib/systemd/system/x.timer",
                     "enablement": "disabled", "triggers": [{"on": "OnCalendar", "value": "hourly"}], "persistent": true,

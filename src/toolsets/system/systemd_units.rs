@@ -6,12 +6,14 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::Host;
+use super::extent::Extent;
 use super::query::{Ask, HostQuery};
 use super::systemd_state::{self, Activity, Loaded, Origin};
 use super::unit_files::{self, Enablement, Tree, UnitFile};
+use super::unknown::unknown;
 use crate::call::{Impact, ToolSpec};
 use crate::error::{Code, Failure};
-use crate::guard::Redactor;
+use crate::guard::Before;
 
 /// Bytes of one command line that are shown.
 const COMMAND_BYTES: usize = 1024;
@@ -98,15 +100,16 @@ impl Kind {
 pub(super) struct Answer {
     /// Where `active` and `sub` are from. All else is from files.
     states_from: Origin,
-    /// Number of units that fit; the list may hold fewer.
-    matching: usize,
+    /// How much is listed.
+    #[serde(flatten)]
+    extent: Extent,
     /// Number of units that failed, of all; absent where that is not shown.
     #[serde(skip_serializing_if = "Option::is_none")]
     failed: Option<usize>,
     /// The units, by name.
     units: Vec<Unit>,
-    /// What was cut, with how to narrow; empty when nothing is missing.
-    left_out: Vec<String>,
+    /// What is not known, and why.
+    not_shown: Vec<String>,
 }
 
 /// A unit.
@@ -192,12 +195,12 @@ impl HostQuery for Query {
     }
 
     fn answer(ask: &Ask<'_>, args: Args) -> Result<Answer, Failure> {
-        let mut left_out = Vec::new();
+        let mut not_shown = Vec::new();
         let tree = Tree::read(ask)?;
         if tree.is_empty() {
-            left_out.push("this host has no units of systemd".to_owned());
+            not_shown.push("this host has no units of systemd".to_owned());
         }
-        let loaded = systemd_state::loaded(ask.host, &mut left_out);
+        let loaded = systemd_state::loaded(ask.host, &mut not_shown);
         let from_files = loaded.is_none() && systemd_state::shows_running(ask.host);
         let states_from = match (&loaded, from_files) {
             (Some(_), _) => Origin::Systemd,
@@ -210,14 +213,17 @@ impl HostQuery for Query {
         }
         let mut names: BTreeSet<&str> = tree.names().take(UNITS).collect();
         names.extend(loaded.iter().flat_map(|units| units.keys().map(String::as_str)));
-        let wanted_name = args.name.as_ref().map(|name| name.to_lowercase());
+        let (total, wanted_name) = (names.len(), args.name.as_ref().map(|name| name.to_lowercase()));
+        let named = |name: &str| wanted_name.as_ref().is_none_or(|wanted| name.to_lowercase().contains(wanted));
+        if let Some(wanted) = args.name.as_ref().filter(|_| !names.iter().any(|name| named(name))) {
+            return Err(unknown("unit with this in its name:", wanted, &names));
+        }
         let (mut units, mut matching) = (Vec::new(), 0_usize);
         let most = args.limit.min(ask.limits.max_array_items);
-        let redactor = args.details.then(|| ask.host.redactor()).transpose()?;
+        let redactor = args.details.then(|| ask.redactor("units.details.exec_start")).transpose()?;
         for name in names {
             ask.go_on()?;
-            let fits = wanted_name.as_ref().is_none_or(|wanted| name.to_lowercase().contains(wanted))
-                && args.kind.is_none_or(|kind| name.ends_with(kind.ending()));
+            let fits = named(name) && args.kind.is_none_or(|kind| name.ends_with(kind.ending()));
             if !fits {
                 continue;
             }
@@ -240,17 +246,13 @@ impl HostQuery for Query {
             matching = matching.saturating_add(1);
             if units.len() < most {
                 let alias_of = tree.target(name).map(str::to_owned);
-                units.push(Unit { alias_of, ..describe(ask, name, file, live, active, redactor.as_deref()) });
+                units.push(Unit { alias_of, ..describe(ask, name, file, live, active, redactor.as_ref()) });
             }
         }
         let failed = loaded.map(|units| units.values().filter(|unit| unit.active == Activity::Failed).count());
-        if matching > units.len() {
-            let left = matching.saturating_sub(units.len());
-            left_out.push(format!(
-                "{left} units that fit were left out: narrow with name, kind, active or enablement, or raise limit"
-            ));
-        }
-        Ok(Answer { states_from, matching, failed, units, left_out })
+        let extent = Extent::new(total, matching, units.len())
+            .narrow("raise limit, or narrow with name, kind, active or enablement");
+        Ok(Answer { states_from, extent, failed, units, not_shown })
     }
 }
 
@@ -260,7 +262,7 @@ fn describe(
     file: Option<UnitFile>,
     live: Option<&Loaded>,
     active: Option<Activity>,
-    details: Option<&Redactor>,
+    details: Option<&Before<'_>>,
 ) -> Unit {
     let described = file.as_ref().and_then(|file| file.settings.last("Unit", "Description")).map(str::to_owned);
     let slice = file.as_ref().and_then(|file| file.settings.last("Service", "Slice")).map(str::to_owned);
@@ -279,7 +281,7 @@ fn describe(
     }
 }
 
-fn details(file: &UnitFile, redactor: &Redactor) -> Details {
+fn details(file: &UnitFile, redactor: &Before<'_>) -> Details {
     let settings = &file.settings;
     let last = |section: &str, key: &str| settings.last(section, key).map(str::to_owned);
     let words = |section: &str, key: &str| -> Vec<String> {
@@ -338,7 +340,7 @@ mod tests {
         // systemd runs, and what would ask it is not there.
         std::fs::create_dir_all(root.path().join("run/systemd/system")).unwrap();
         let answer = ask::<Query>(&host, json!({})).unwrap();
-        assert!(answer["left_out"][0].as_str().unwrap().contains("could not be asked"), "{answer}");
+        assert!(answer["not_shown"][0].as_str().unwrap().contains("could not be asked"), "{answer}");
     }
 
     #[test]
@@ -353,7 +355,8 @@ mod tests {
         std::fs::File::create(units.join("holes.service")).unwrap().set_len(1 << 40).unwrap();
         let answer = ask::<Query>(&Host::folder(root.path()), json!({"limit": 4})).unwrap();
         assert_eq!((&answer["matching"], answer["units"].as_array().unwrap().len()), (&json!(5), 4));
-        assert!(answer["left_out"][0].as_str().unwrap().starts_with("1 units"), "{answer}");
+        assert_eq!((&answer["returned"], &answer["left_out"]), (&json!(4), &json!(1)));
+        assert!(answer["narrow"].as_str().unwrap().starts_with("raise limit"), "{answer}");
         let state = |name: &str| {
             let answer = ask::<Query>(&Host::folder(root.path()), json!({"name": name})).unwrap();
             answer["units"][0]["enablement"].as_str().unwrap().to_owned()

@@ -4,7 +4,7 @@ use proptest::prelude::*;
 use serde_json::{Value, json};
 
 use super::*;
-use crate::call::Impact;
+use crate::call::{ArgumentSchema, Impact};
 use crate::error::Code;
 use crate::policy::ScopesSection;
 
@@ -94,7 +94,11 @@ fn an_empty_folder_fails_clearly_or_answers_with_nothing() {
     for (name, asked) in ask_all(&Host::folder(folder.path()), plain) {
         match asked {
             Ok(answer) => {
-                let lists = answer.as_object().unwrap().iter().filter(|(name, _)| *name != "left_out");
+                let lists = answer
+                    .as_object()
+                    .unwrap()
+                    .iter()
+                    .filter(|(name, _)| !matches!(name.as_str(), "left_out" | "not_shown"));
                 let nothing = |value: &Value| {
                     matches!(value.to_string().as_str(), "[]" | "0" | "false" | "\"none\"") || value["total"] == 0
                 };
@@ -103,6 +107,83 @@ fn an_empty_folder_fails_clearly_or_answers_with_nothing() {
             }
             Err(failure) => assert_eq!(failure.code(), Code::ToolFailed, "{name}: {failure:?}"),
         }
+    }
+}
+
+#[test]
+fn a_name_that_the_host_does_not_have_is_refused_with_those_that_it_has() {
+    let host = open(Host::fixture("debian-vm"));
+    for (query, arguments, said) in [
+        ("get_network_info", json!({"interface": "eth9"}), "no interface eth9; there are eth0, lo"),
+        ("get_network_config", json!({"interface": "eth9"}), "no interface eth9; there are eth0, lo"),
+        ("get_disk_info", json!({"mount": "/mnt"}), "no mount at /mnt; there are /, "),
+        ("get_disk_info", json!({"control_group": "none"}), "no such control group"),
+        ("get_mounts", json!({"kind": "ext9"}), "of the kind ext9; there are "),
+        ("get_block_devices", json!({"name": "sda"}), "no block device sda; there are dm-0, "),
+        ("get_processes", json!({"pid": 99_999}), "no process 99999, or it has gone"),
+        ("get_processes", json!({"parent_pid": 99_999}), "no process 99999, or it has gone"),
+        ("get_processes", json!({"user": "ghost"}), "no user ghost; there "),
+        ("get_cron_jobs", json!({"user": "ghost"}), "no job of the user ghost; there are alice, "),
+        ("get_systemd_units", json!({"name": "ngnix.service"}), "ngnix.service; there are -.mount, "),
+        ("get_systemd_timers", json!({"name": "none"}), "none; there are "),
+        ("get_sysctl", json!({"name": "vm.swapines"}), "no kernel setting vm.swapines; there "),
+        ("get_firewall_rules", json!({"table": "none"}), "no table none; there "),
+        ("get_firewall_rules", json!({"chain": "none"}), "no chain none; there "),
+        ("get_packages", json!({"manager": "rpm"}), "no package manager rpm; there is dpkg"),
+        ("get_packages", json!({"source": "opensll"}), "no source of a package opensll; there "),
+        ("get_packages", json!({"architecture": "mips"}), "architecture mips; there are all, amd64, i386"),
+        ("get_ssh_config", json!({"user": "ghost"}), "no account in /etc/passwd ghost; there are "),
+        ("get_open_files", json!({"pid": 99_999}), "no such process, or it has gone; get_processes lists"),
+        ("get_env_vars", json!({"pid": 99_999}), "process 99999: there is no such process"),
+        (
+            "get_journal_logs",
+            json!({"unit": "ngnix"}),
+            "no unit in the journal ngnix.service; there are init.scope, nginx.service",
+        ),
+    ] {
+        let failure = ask_one(query, &host, arguments.clone()).unwrap().expect_err(query);
+        assert_eq!(failure.code(), Code::ToolFailed, "{query} {arguments}");
+        assert!(failure.public().contains(said), "{query} {arguments}: {}", failure.public());
+    }
+}
+
+#[test]
+fn every_list_that_is_cut_says_how_much_is_left_out_and_how_to_see_it() {
+    let host = open(Host::fixture("debian-vm"));
+    for (query, arguments, list) in [
+        ("get_block_devices", json!({"all": true}), "devices"),
+        ("get_connections", json!({}), "connections"),
+        ("get_container_images", json!({}), "images"),
+        ("get_containers", json!({"all": true}), "containers"),
+        ("get_cron_jobs", json!({}), "jobs"),
+        ("get_dependencies", json!({}), "dependencies"),
+        ("get_kernel_modules", json!({}), "modules"),
+        ("get_listening_ports", json!({}), "listening"),
+        ("get_mounts", json!({}), "mounts"),
+        ("get_open_files", json!({}), "files"),
+        ("get_packages", json!({}), "packages"),
+        ("get_pci_devices", json!({}), "devices"),
+        ("get_processes", json!({}), "processes"),
+        ("get_sudo_config", json!({}), "rules"),
+        ("get_sysctl", json!({"name": "kernel"}), "settings"),
+        ("get_systemd_timers", json!({}), "timers"),
+        ("get_systemd_units", json!({}), "units"),
+        ("get_user_accounts", json!({}), "accounts"),
+    ] {
+        let whole = ask_one(query, &host, arguments.clone()).unwrap().unwrap();
+        let all = whole[list].as_array().unwrap().len();
+        assert!(all > 1, "{query} has too little to be cut");
+        assert_eq!((&whole["returned"], &whole["left_out"]), (&json!(all), &json!(0)), "{query}");
+        assert!(whole["total"].as_u64() >= whole["matching"].as_u64() && whole.get("narrow").is_none(), "{query}");
+        let mut fewer = arguments;
+        fewer["limit"] = json!(1);
+        let cut = ask_one(query, &host, fewer).unwrap().unwrap();
+        assert_eq!(cut[list].as_array().unwrap().len(), 1, "{query}");
+        let counts = ["total", "matching", "returned", "left_out"].map(|name| cut[name].as_u64().unwrap());
+        let matching = whole["matching"].as_u64().unwrap();
+        assert_eq!(counts, [whole["total"].as_u64().unwrap(), matching, 1, matching - 1], "{query}");
+        let how = cut["narrow"].as_str().unwrap();
+        assert!(how.contains("raise limit"), "{query}: {how}");
     }
 }
 
@@ -123,6 +204,7 @@ fn every_query_has_a_scope_and_each_field_of_an_answer_is_described() {
         let spec = tool.spec();
         assert!(spec.impact < Impact::High && spec.annotations.read_only);
         assert_eq!(spec.input_schema.get("additionalProperties"), Some(&json!(false)), "{}", spec.name);
+        ArgumentSchema::of(spec).compiled().unwrap();
         described(&spec.name, &Value::Object((*spec.input_schema).clone()));
         described(&spec.name, &Value::Object((*spec.output_schema).clone()));
     }
@@ -134,6 +216,9 @@ fn described(place: &str, schema: &Value) {
         assert!(property["description"].is_string(), "{place} has no description");
         described(&place, property);
         described(&place, &property["items"]);
+    }
+    for (name, part) in schema["$defs"].as_object().into_iter().flatten() {
+        described(&format!("{place}.$defs.{name}"), part);
     }
     for part in schema["anyOf"].as_array().into_iter().flatten() {
         described(place, part);

@@ -6,6 +6,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::accounts::{self, Account, Aging, Group, PasswordStatus, date};
+use super::extent::Extent;
 use super::listing::{self, USUAL};
 use super::query::{Ask, HostQuery};
 use crate::call::{Impact, ToolSpec};
@@ -41,10 +42,9 @@ impl Default for Args {
 /// Accounts and groups.
 #[derive(Serialize, JsonSchema)]
 pub(super) struct Answer {
-    /// Number of accounts in passwd(5); those of directory services are not there.
-    total: usize,
-    /// Number of those that fit the filter; the list may hold fewer: narrow the filter, or go on with `offset`.
-    matching: usize,
+    /// How many of the accounts in passwd(5) are listed; those of directory services are not there.
+    #[serde(flatten)]
+    extent: Extent,
     /// Whether the daemon may read shadow(5). Without it states and dates of passwords are not known.
     shadow_readable: bool,
     /// Number of lines of passwd(5) and group(5) that name no account or group, such as those of NIS.
@@ -150,20 +150,20 @@ impl HostQuery for Query {
             .filter(|user| listing::holds(&user.name, name.as_deref()) && (!args.login || is_shell(&user.shell)))
             .collect();
         groups.retain(|group| listing::holds(&group.name, name.as_deref()));
-        let (matching, matching_groups) = (fitting.len(), groups.len());
-        let shown = listing::part(fitting, args.offset, args.limit, ask.limits);
+        let matching_groups = groups.len();
+        let (shown, extent) = listing::part(fitting, total, (args.offset, args.limit), ask.limits);
+        let (groups, _) = listing::part(groups, matching_groups, (0, args.limit), ask.limits);
         let accounts = shown.into_iter().map(|user| {
             let aging = shadow.as_ref().and_then(|shadow| shadow.get(&user.name));
             around.describe(user, aging)
         });
         Ok(Answer {
-            total,
-            matching,
+            extent: extent.narrow("go on with offset, raise limit, or narrow with name or login"),
             shadow_readable: shadow.is_some(),
             other_lines: wrong_users.saturating_add(wrong_groups),
             accounts: accounts.collect(),
             matching_groups,
-            groups: listing::part(groups, 0, args.limit, ask.limits).into_iter().map(GroupRow::from).collect(),
+            groups: groups.into_iter().map(GroupRow::from).collect(),
         })
     }
 }

@@ -4,5 +4,5 @@ use doorward::guard::Released;
 use serde_json::Value;
 
 pub fn forge(structured: Value) -> Released {
-    Released { structured, text: String::new(), redactions: vec![], cuts: vec![] }
+    Released { structured, text: String::new(), redactions: vec![], cuts: vec![], limits: vec![] }
 }

@@ -42,7 +42,7 @@ fn projects_are_listed_with_their_lock_files() {
             "files": ["/srv/app/web/package-lock.json"],
         })
     );
-    assert_eq!((&answer["total"], &answer["left_out"]), (&json!(6), &json!([])));
+    assert_eq!((&answer["total"], &answer["not_shown"]), (&json!(6), &json!([])));
     assert_eq!(names(&listed(json!({"ecosystem": "cargo", "name": "TOK"}))), ["tokio"]);
     assert_eq!(names(&listed(json!({"path": "/srv/app/tools"}))), ["Jinja2", "golang.org/x/sys"]);
 }
@@ -98,7 +98,7 @@ fn hostile_folders_cost_no_more_than_a_word() {
     let root = tempfile::tempdir().unwrap();
     hostile(root.path());
     let answer = ask::<Query>(&opened(Host::folder(root.path()), "/p"), json!({})).unwrap();
-    assert_eq!(answer["left_out"], json!(["folders that lie too deep"]));
+    assert_eq!(answer["not_shown"], json!(["folders that lie too deep"]));
     assert_eq!(answer["dependencies"], json!([]), "no link was followed");
     let said: Vec<(&str, &str)> = answer["files"]
         .as_array()
@@ -109,7 +109,7 @@ fn hostile_folders_cost_no_more_than_a_word() {
     let (no_lock, unread) = ("it is no lock file of this kind", "it cannot be read, is no file, or is too large");
     // Nor is one that a caller names.
     let named = ask::<Query>(&opened(Host::folder(root.path()), "/p"), json!({"path": "/p/linked"})).unwrap();
-    assert_eq!((&named["files"], named["left_out"].as_array().unwrap().len()), (&json!([]), 1));
+    assert_eq!((&named["files"], named["not_shown"].as_array().unwrap().len()), (&json!([]), 1));
     let wanted = [
         ("/p/a/Cargo.lock", no_lock),
         ("/p/b/package-lock.json", no_lock),

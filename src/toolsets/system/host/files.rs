@@ -3,8 +3,9 @@
 use std::fs::{File, Metadata};
 use std::io::{self, Read as _};
 use std::os::fd::OwnedFd;
+use std::sync::PoisonError;
 
-use rustix::fs::{Dir, Mode, OFlags, ResolveFlags, openat2};
+use rustix::fs::{Dir, Mode, OFlags, ResolveFlags, fstat, openat2};
 
 use super::{ENTRIES, Host, READ, budget};
 
@@ -32,8 +33,24 @@ impl Host {
         Ok(File::from(self.open(path, OFlags::empty())?))
     }
 
+    /// Opens a directory of the configuration, if it is the one that it was: a link or a directory that was put in its
+    /// place since would lead elsewhere.
+    ///
+    /// # Errors
+    /// [`io::ErrorKind::StaleNetworkFileHandle`] when it is another.
+    pub(in crate::toolsets::system) fn place(&self, directory: &str) -> io::Result<OwnedFd> {
+        let opened = self.open(directory, OFlags::DIRECTORY)?;
+        let about = fstat(&opened)?;
+        let is = (about.st_dev, about.st_ino);
+        let mut places = self.places.lock().unwrap_or_else(PoisonError::into_inner);
+        match *places.entry(directory.to_owned()).or_insert(is) == is {
+            true => Ok(opened),
+            false => Err(io::ErrorKind::StaleNetworkFileHandle.into()),
+        }
+    }
+
     fn within(&self, directory: &str, path: &str, flags: OFlags) -> io::Result<OwnedFd> {
-        let directory = self.open(directory, OFlags::DIRECTORY)?;
+        let directory = self.place(directory)?;
         let within = ResolveFlags::BENEATH | ResolveFlags::NO_MAGICLINKS;
         Ok(openat2(directory, path, flags | READ, Mode::empty(), within)?)
     }

@@ -8,13 +8,13 @@ use crate::sandbox::descriptor::{self, Access, Descriptor};
 use crate::sandbox::lookout;
 
 impl Host {
-    /// Gives `take` every open file of a process, in the order of the kernel, until it breaks off. What the sandbox keeps
-    /// shut is asked of the lookout.
+    /// Gives `take` every open file of a process, in the order of the kernel, until it breaks off; says whether there was
+    /// no more to give. What the sandbox keeps shut is asked of the lookout, which tells no end of them.
     pub(in crate::toolsets::system) fn open_files(
         &self,
         pid: u32,
         mut take: impl FnMut(Descriptor) -> ControlFlow<()>,
-    ) -> io::Result<()> {
+    ) -> io::Result<bool> {
         let told = |mut one: Descriptor| {
             if !self.is_this() {
                 // Links in a folder are like any others; the files beside them say it.
@@ -25,10 +25,11 @@ impl Host {
         };
         match self.directory(&format!("proc/{pid}/fd")).and_then(|directory| descriptor::each(directory, told)) {
             Err(error) if error.kind() == io::ErrorKind::PermissionDenied && self.is_this() => {
-                let _ = lookout::descriptors(pid).ok_or(error)??.into_iter().try_for_each(take);
-                Ok(())
+                let (found, whole) = lookout::descriptors(pid).ok_or(error)??;
+                let _ = found.into_iter().try_for_each(take);
+                Ok(whole)
             }
-            found => found,
+            found => found.map(|()| true),
         }
     }
 

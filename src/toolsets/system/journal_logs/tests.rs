@@ -27,6 +27,21 @@ fn a_unit_is_what_it_wrote_and_what_systemd_wrote_of_it_but_not_what_others_say_
 }
 
 #[test]
+fn a_unit_that_the_journal_does_not_know_is_refused_and_one_without_an_entry_that_fits_is_not() {
+    let refused = |arguments: Value| {
+        let failure = ask::<Query>(&Host::fixture("debian-vm"), arguments).unwrap_err();
+        assert_eq!(failure.code(), Code::ToolFailed);
+        failure.public().to_owned()
+    };
+    let text = refused(json!({"unit": "postgres"}));
+    assert!(text.starts_with("there is no unit in the journal postgres.service; there are "), "{text}");
+    assert!(text.contains("postgresql.service"), "{text}");
+    let text = refused(json!({"identifier": "Postgres"}));
+    assert!(text.contains(" postgres,") || text.ends_with(" postgres"), "{text}");
+    assert_eq!(count(&asked(json!({"unit": "postgresql", "pattern": "there is no such text"}))), 0);
+}
+
+#[test]
 fn caps_hold_and_what_they_take_is_said() {
     let mut limits = LimitsSection::default();
     limits.logs.max_lines = 2;

@@ -118,6 +118,27 @@ fn no_filter_leaves_a_part_of_a_key_or_of_a_netrc() {
 }
 
 #[test]
+fn a_rule_about_the_beginning_of_messages_is_asked_before_any_filter() {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::create_dir_all(folder.path().join("var/log")).unwrap();
+    let now = Clock::system().now();
+    std::fs::write(folder.path().join("var/log/syslog"), format!("{now} host app[1]: pin 4711 was used\n")).unwrap();
+    let pattern = crate::guard::Pattern {
+        name: "pin".to_owned(),
+        pattern: r"^pin \d+".to_owned(),
+        replacement: "[PIN]".to_owned(),
+    };
+    let section = crate::guard::RedactionSection { patterns: vec![pattern], ..Default::default() };
+    let host = Host::folder(folder.path()).redacting(&Arc::new(crate::guard::Redactor::new(&section).unwrap()));
+    let ask = |pattern: &str| {
+        let arguments = json!({"pattern": pattern, "regex": true});
+        super::super::query::ask::<Syslog>(&host, arguments).unwrap()["entries"].clone()
+    };
+    assert_eq!(ask("47"), json!([]));
+    assert_eq!(ask("was used")[0]["message"], "[PIN] was used");
+}
+
+#[test]
 fn a_key_that_begins_before_the_bytes_that_are_read_is_known() {
     let mut lines = key();
     lines.pop();

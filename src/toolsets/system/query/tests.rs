@@ -81,7 +81,7 @@ fn made<Q: HostQuery>() -> (HostTool<Q>, Arguments) {
 
 fn made_within<Q: HostQuery>(host: &Host, resources: &ResourcesSection, threads: &Threads) -> (HostTool<Q>, Arguments) {
     let tool = HostTool::new(&Arc::new(host.clone()), &Arc::default(), resources, threads);
-    let arguments = ArgumentSchema::compile(&tool.spec).unwrap().parse(Map::new()).unwrap();
+    let arguments = ArgumentSchema::of(&tool.spec).parse(Map::new()).unwrap();
     (tool, arguments)
 }
 
@@ -94,6 +94,9 @@ async fn a_query_that_hangs_holds_few_threads_and_no_other_query() {
         assert!(tokio::time::timeout(wait, hanging.answer(&arguments, &unheard)).await.is_err());
     }
     assert_eq!(hanging.threads.available_permits(), 0);
+    let failure = hanging.answer(&arguments, &unheard).await.unwrap_err();
+    assert_eq!(failure.code(), Code::TooManyCalls);
+    assert!(failure.public().starts_with("8 calls of hang are running or hang"), "{failure}");
     let (uptime, none) = made::<super::super::uptime::Query>();
     assert!(uptime.answer(&none, &unheard).await.is_ok());
 
@@ -182,11 +185,71 @@ async fn a_class_has_so_many_places_and_gives_them_back_when_nobody_waits() {
     drop(held);
     assert!(reader.answer(&arguments, &unheard).await.is_ok());
 
-    // A thread that hangs keeps no place.
+    // Whoever is called off gives it back when its thread ends, which is soon.
     let (endless, _) = made_within::<Endless>(&Host::this(), &section, &threads);
     let wait = Duration::from_millis(20);
     assert!(tokio::time::timeout(wait, endless.answer(&arguments, &unheard)).await.is_err());
-    assert_eq!(threads.places(Impact::Low).unwrap().available_permits(), 10);
+    let low = threads.places(Impact::Low).unwrap();
+    let given_back = tokio::time::timeout(Duration::from_secs(10), low.acquire_many(10)).await;
+    assert!(given_back.is_ok());
+}
+
+/// Does not ask whether it may go on.
+struct Deaf;
+
+impl HostQuery for Deaf {
+    type Args = Nothing;
+    type Answer = Done;
+
+    fn spec() -> ToolSpec {
+        ToolSpec::query::<Nothing, Done>("deaf", "Deaf", "Goes on.", Impact::Medium)
+    }
+
+    fn answer(_ask: &Ask<'_>, _args: Nothing) -> Result<Done, Failure> {
+        std::thread::sleep(Duration::from_millis(600));
+        Ok(Done { done: true })
+    }
+}
+
+#[tokio::test]
+async fn a_query_that_runs_on_keeps_its_place_until_it_is_taken_for_one_that_hangs() {
+    let (threads, unheard) = (Threads::default(), Progress::unheard());
+    let section = ResourcesSection::default();
+    let (mut deaf, arguments) = made_within::<Deaf>(&Host::this(), &section, &threads);
+    let places = threads.places(Impact::Medium).unwrap();
+    let free = || (places.available_permits(), deaf.threads.available_permits());
+    assert_eq!(free(), (3, 2), "one query never has all places of its class");
+    let wait = Duration::from_millis(20);
+    for _ in 0..2 {
+        assert!(tokio::time::timeout(wait, deaf.answer(&arguments, &unheard)).await.is_err());
+    }
+    assert_eq!(free(), (1, 0), "nobody waits, and they run");
+    let (reader, none) = made_within::<Reader>(&Host::this(), &section, &threads);
+    assert!(reader.answer(&none, &unheard).await.is_ok(), "others of the class have a place left");
+    tokio::time::timeout(Duration::from_secs(10), places.acquire_many(3)).await.unwrap().unwrap().forget();
+    places.add_permits(3);
+    assert_eq!(deaf.threads.available_permits(), 2, "it has ended");
+
+    deaf.hangs = Duration::from_millis(100);
+    assert!(tokio::time::timeout(wait, deaf.answer(&arguments, &unheard)).await.is_err());
+    tokio::time::timeout(Duration::from_millis(400), places.acquire_many(3)).await.unwrap().unwrap().forget();
+    assert_eq!(deaf.threads.available_permits(), 1, "it has not ended");
+}
+
+#[tokio::test]
+async fn who_waits_for_a_thread_of_one_query_keeps_no_place_of_another() {
+    let (threads, unheard) = (Threads::default(), Progress::unheard());
+    let section = ResourcesSection::default();
+    let (deaf, arguments) = made_within::<Deaf>(&Host::this(), &section, &threads);
+    let _hang = deaf.threads.try_acquire_many(2).unwrap();
+    let (reader, none) = made_within::<Reader>(&Host::this(), &section, &threads);
+    let waiting =
+        [deaf.answer(&arguments, &unheard), deaf.answer(&arguments, &unheard), deaf.answer(&arguments, &unheard)];
+    let waiting = futures_util::future::join_all(waiting);
+    let other = tokio::time::timeout(Duration::from_millis(500), reader.answer(&none, &unheard));
+    let (waited, other) = tokio::join!(waiting, other);
+    assert!(other.unwrap().is_ok());
+    assert!(waited.into_iter().all(|asked| asked.unwrap_err().code() == Code::TooManyCalls));
 }
 
 #[test]
