@@ -129,6 +129,9 @@ pub struct Needs {
     pub environments: bool,
     /// Powers of root without which it answers with less, such as `CAP_DAC_READ_SEARCH`.
     pub capabilities: Vec<&'static str>,
+    /// Groups of the system, one of which may read its files, unless root or `CAP_DAC_READ_SEARCH` does; without that it
+    /// answers with less.
+    pub groups: Vec<&'static str>,
 }
 
 impl ToolSpec {
@@ -200,6 +203,13 @@ impl ToolSpec {
     #[must_use]
     pub fn better_with(mut self, capability: &'static str) -> Self {
         self.needs.capabilities.push(capability);
+        self
+    }
+
+    /// It says more to a member of one of these groups.
+    #[must_use]
+    pub fn better_in(mut self, groups: &[&'static str]) -> Self {
+        self.needs.groups.extend(groups);
         self
     }
 

@@ -1,7 +1,9 @@
 //! `doorward doctor`: the checklist for a door in production, held against a configuration and this machine.
 
+mod collector;
 mod lookout;
 mod machine;
+mod monitor;
 mod points;
 
 use std::path::PathBuf;
@@ -19,7 +21,8 @@ use machine::Machine;
 /// Hold the checklist for production against a configuration and this machine
 ///
 /// Each point passes, is open, or does not apply, and says what to do. Points that every door in production must meet come
-/// first. What cannot be seen from here is open until you accept it by name.
+/// first. What cannot be seen from here is open until you accept it by name; what only a daemon that runs can prove is
+/// unproven until it has.
 ///
 /// Exit status: 0 when nothing that is required is open, 1 when something is or the configuration has findings, 3 if the file
 /// cannot be read.
@@ -54,6 +57,8 @@ enum Weight {
 enum Standing {
     Pass,
     Open,
+    /// Neither: what would prove it is not there yet, or cannot be seen by who asks.
+    Unproven,
     /// Open, and meant to be.
     Accepted,
     NotApplicable,
@@ -67,7 +72,7 @@ struct Point {
     standing: Standing,
     /// What was seen.
     says: String,
-    /// What to do; empty unless it is open.
+    /// What to do; empty unless it is open or unproven.
     #[serde(skip_serializing_if = "str::is_empty")]
     advice: &'static str,
 }
@@ -94,7 +99,7 @@ pub(super) fn run(args: Args, clock: &Clock) -> Outcome {
             complain(format!("doorward: there is no point {name}"));
             return Ok(Exit::Usage);
         };
-        if point.standing == Standing::Open {
+        if matches!(point.standing, Standing::Open | Standing::Unproven) {
             point.standing = Standing::Accepted;
         }
     }
@@ -130,12 +135,13 @@ fn print(points: &[Point]) {
                 Standing::Pass => ("pass", Colour::Green),
                 Standing::Open if weight == Weight::Required => ("open", Colour::Red),
                 Standing::Open => ("open", Colour::Yellow),
+                Standing::Unproven => ("unproven", Colour::Yellow),
                 Standing::Accepted => ("accepted", Colour::Yellow),
                 Standing::NotApplicable => ("-", Colour::Faint),
             };
             let word = out.paint(colour, &format!("{word:<8}"));
             out.line(&format!("  {word} {:<18} {}", point.name, harmless(&point.says)));
-            if point.standing == Standing::Open {
+            if matches!(point.standing, Standing::Open | Standing::Unproven) {
                 out.line(&format!("  {:<8} {:<18} {}", "", "", point.advice));
             }
         }

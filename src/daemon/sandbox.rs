@@ -2,6 +2,7 @@
 //! tools that somebody can reach declare. Everything else stays shut.
 
 use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
 
 use super::compose;
 use crate::audit::syslog::Target;
@@ -51,6 +52,7 @@ const DNS: u16 = 53;
 /// Those of [`sandbox::enter`], and [`Code::Io`] when a lookout is needed and cannot be started.
 pub fn enter(loaded: &Loaded) -> Result<Option<&'static Sandbox>, Failure> {
     let plan = plan(loaded, &compose::specs(&loaded.config));
+    Asker::this();
     let mode = loaded.config.sandbox.mode;
     if plan.processes && mode != Mode::Off {
         // It has to be there first: what is started later stands within the walls.
@@ -81,13 +83,49 @@ pub(super) fn suffices(next: &Loaded) -> Result<(), Failure> {
     Err(failure.because(format!("not open: {}", lacking.join(", "))))
 }
 
+/// To read whatever file, whosoever's it is.
+const READ_ALL: &str = "CAP_DAC_READ_SEARCH";
+
+/// Who runs this process.
+struct Asker {
+    is_root: bool,
+    /// The names of the groups it is in.
+    groups: Vec<String>,
+}
+
+impl Asker {
+    /// Of this process, as it was before it shut itself in: from within it cannot read the names of groups.
+    fn this() -> &'static Self {
+        static THIS: OnceLock<Asker> = OnceLock::new();
+        THIS.get_or_init(Self::look)
+    }
+
+    fn look() -> Self {
+        let mut numbers: Vec<u32> =
+            rustix::process::getgroups().unwrap_or_default().iter().map(|one| one.as_raw()).collect();
+        numbers.push(rustix::process::getegid().as_raw());
+        let named = |line: &str| {
+            let mut words = line.split(':');
+            let (name, number) = (words.next()?, words.nth(1)?.parse::<u32>().ok()?);
+            numbers.contains(&number).then(|| name.to_owned())
+        };
+        let text = std::fs::read_to_string("/etc/group").unwrap_or_default();
+        Self { is_root: rustix::process::geteuid().is_root(), groups: text.lines().filter_map(named).collect() }
+    }
+
+    /// Whether it is in none of them, though there are some.
+    fn is_outside(&self, groups: &[&str]) -> bool {
+        !groups.is_empty() && !self.groups.iter().any(|own| groups.contains(&own.as_str()))
+    }
+}
+
 /// Adds to the notes what the enabled tools need and the sandbox does not give.
 pub fn note_needs(loaded: &mut Loaded) {
     let specs = compose::specs(&loaded.config);
-    note_needs_of(loaded, &specs);
+    note_needs_of(loaded, &specs, Asker::this());
 }
 
-fn note_needs_of(loaded: &mut Loaded, specs: &[ToolSpec]) {
+fn note_needs_of(loaded: &mut Loaded, specs: &[ToolSpec], asker: &Asker) {
     let section = loaded.config.sandbox.clone();
     if section.mode == Mode::Off {
         return;
@@ -98,6 +136,12 @@ fn note_needs_of(loaded: &mut Loaded, specs: &[ToolSpec]) {
             let text =
                 format!("{name} looks into processes of others, which it may not: parts of its answer are missing");
             loaded.note("sandbox.processes", text);
+        }
+        let reads_all = asker.is_root || section.capabilities.iter().any(|kept| kept == READ_ALL);
+        if !reads_all && asker.is_outside(&spec.needs.groups) {
+            let groups = spec.needs.groups.join(" or ");
+            let text = format!("{name} says less to a user who is in no group {groups}, and without {READ_ALL}");
+            loaded.note("sandbox.capabilities", text);
         }
         for capability in &spec.needs.capabilities {
             if !section.capabilities.iter().any(|kept| kept == capability) {
@@ -164,6 +208,12 @@ fn uses(config: &Config, transport: TransportKind) -> bool {
 fn meet(plan: &mut Plan, needs: &Needs) {
     open(plan, needs.paths.iter().map(|path| PathBuf::from(&**path)));
     plan.programs |= needs.programs;
+    if needs.programs {
+        let names = needs.capabilities.iter().filter_map(|name| Capability::parse(name));
+        plan.handed_on.extend(names.filter(|one| plan.capabilities.contains(one)));
+    }
+    // It is of no use to a program but with sockets of IP.
+    plan.families.internet |= plan.handed_on.contains(&Capability::NET_RAW);
     // Programs of the system ask its servers, and those for the network ask the kernel.
     plan.families.unix |= needs.servers || needs.programs;
     plan.families.netlink |= needs.netlink || needs.programs;
@@ -295,6 +345,24 @@ mod tests {
     }
 
     #[test]
+    fn programs_get_what_is_kept_and_their_query_says_it_takes() {
+        let query = |name| ToolSpec::query::<Nothing, Nothing>(name, "", "", Impact::Low);
+        let specs = [
+            query("get_uptime").better_with("CAP_SYSLOG"),
+            query("get_cpu_info").starting_programs().better_with("CAP_NET_ADMIN").better_with("CAP_NET_RAW"),
+        ];
+        let handed_on = |kept: &str| {
+            let plan = plan(&loaded(&[("DOORWARD__SANDBOX__CAPABILITIES", kept)]), &specs);
+            let names: Vec<String> = plan.handed_on.iter().map(ToString::to_string).collect();
+            (names.join(" "), plan.families.internet)
+        };
+        assert_eq!(handed_on("[CAP_SYSLOG]"), (String::new(), false));
+        assert_eq!(handed_on("[CAP_SYSLOG, CAP_NET_ADMIN]"), ("CAP_NET_ADMIN".to_owned(), false));
+        let (both, internet) = handed_on("[CAP_NET_ADMIN, CAP_NET_RAW]");
+        assert!(both.contains("CAP_NET_ADMIN") && both.contains("CAP_NET_RAW") && internet, "{both}");
+    }
+
+    #[test]
     fn what_no_scope_names_or_is_sensitive_and_shut_opens_nothing() {
         let shut = loaded(&[("DOORWARD__SCOPES__CORE", "[get_cpu_info]")]);
         assert_eq!(plan(&shut, &specs()), Plan::default());
@@ -332,12 +400,30 @@ mod tests {
     }
 
     #[test]
+    fn a_user_outside_the_groups_that_read_logs_is_told() {
+        let spec =
+            [ToolSpec::query::<Nothing, Nothing>("get_uptime", "", "", Impact::Low).better_in(&["journal", "adm"])];
+        let noted = |asker: &Asker, kept: &str| {
+            let mut loaded = loaded(&[("DOORWARD__SANDBOX__CAPABILITIES", kept)]);
+            note_needs_of(&mut loaded, &spec, asker);
+            loaded.notes().findings().len()
+        };
+        let user =
+            |is_root, groups: &[&str]| Asker { is_root, groups: groups.iter().map(|&one| one.to_owned()).collect() };
+        assert_eq!(noted(&user(false, &["users"]), "[]"), 1);
+        assert_eq!(noted(&user(false, &["users", "adm"]), "[]"), 0);
+        assert_eq!(noted(&user(false, &[]), "[CAP_DAC_READ_SEARCH]"), 0);
+        assert_eq!(noted(&user(true, &[]), "[]"), 0);
+        assert!(!user(false, &[]).is_outside(&[]));
+    }
+
+    #[test]
     fn a_query_that_needs_more_is_noted() {
         let needy = ToolSpec::query::<Nothing, Nothing>("get_uptime", "", "", Impact::Low);
         let needy = [needy.looking_into_processes().better_with("CAP_SYSLOG")];
         let noted = |lines: &[(&str, &str)]| {
             let mut loaded = loaded(lines);
-            note_needs_of(&mut loaded, &needy);
+            note_needs_of(&mut loaded, &needy, &Asker { is_root: true, groups: Vec::new() });
             loaded.notes().findings().iter().map(|note| note.key().to_owned()).collect::<Vec<_>>()
         };
         let hidden = ("DOORWARD__SANDBOX__PROCESSES", "hidden");

@@ -1,8 +1,10 @@
-//! The open files of a process, as the links in its folder of `/proc` tell them: nothing is opened or followed.
+//! The open files of a process, as the links in its folder of `/proc` tell them: nothing is opened, and followed is only
+//! what has lost its name.
 
+use std::ffi::CStr;
 use std::io;
 use std::ops::ControlFlow;
-use std::os::fd::OwnedFd;
+use std::os::fd::{BorrowedFd, OwnedFd};
 
 use rustix::fs::{AtFlags, Dir, Mode, readlinkat, statat};
 use rustix::io::Errno;
@@ -18,7 +20,15 @@ pub struct Descriptor {
     pub target: String,
     /// How it was opened; `None` of what may be neither read nor written through it.
     pub access: Option<Access>,
+    /// Bytes of room that it takes on its file system though it has lost its last name; `None` of any other.
+    pub lost: Option<u64>,
 }
+
+/// The kernel marks so what has lost a name.
+pub const DELETED: &str = " (deleted)";
+
+/// The unit of `st_blocks`, whatever the file system's own: stat(3type).
+const BLOCK: u64 = 512;
 
 /// How a file was opened.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, JsonSchema)]
@@ -94,11 +104,19 @@ pub fn each(directory: OwnedFd, mut take: impl FnMut(Descriptor) -> ControlFlow<
         told = true;
         let (target, access) =
             (target.to_string_lossy().into_owned(), Access::of_link(Mode::from_raw_mode(about.st_mode)));
-        if take(Descriptor { number, target, access }).is_break() {
+        let lost = target.ends_with(DELETED).then(|| lost(folder, name)).flatten();
+        if take(Descriptor { number, target, access, lost }).is_break() {
             break;
         }
     }
     Ok(())
+}
+
+/// The room of the file behind a link, if no name is left of it. The link is followed by the kernel to the very file, which is
+/// looked at and not opened.
+fn lost(folder: BorrowedFd<'_>, name: &CStr) -> Option<u64> {
+    let about = statat(folder, name, AtFlags::empty()).ok().filter(|about| about.st_nlink == 0)?;
+    u64::try_from(about.st_blocks).ok()?.checked_mul(BLOCK)
 }
 
 #[cfg(test)]
@@ -135,6 +153,27 @@ mod tests {
             assert_eq!(of.access, access, "{flags:?}");
             drop(opened);
         }
+    }
+
+    #[test]
+    fn what_has_lost_its_last_name_tells_its_room() {
+        use std::io::Write as _;
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().canonicalize().unwrap().join("file");
+        let mut file = std::fs::File::create(&path).unwrap();
+        file.write_all(&[7; 100_000]).unwrap();
+        file.sync_all().unwrap();
+        let of = |name: &std::path::Path| {
+            let text = name.display().to_string();
+            all("/proc/self/fd".as_ref()).into_iter().find(|one| one.target.starts_with(&text)).unwrap()
+        };
+        assert_eq!(of(&path).lost, None);
+        std::fs::hard_link(&path, folder.path().join("other")).unwrap();
+        std::fs::remove_file(&path).unwrap();
+        assert_eq!((of(&path).target.ends_with(DELETED), of(&path).lost), (true, None), "another name is left");
+        std::fs::remove_file(folder.path().join("other")).unwrap();
+        assert!(of(&path).lost.is_some_and(|bytes| (100_000..1_000_000).contains(&bytes)), "{:?}", of(&path));
+        drop(file);
     }
 
     #[test]

@@ -4,6 +4,7 @@
 
 mod asking;
 
+use std::collections::BTreeSet;
 use std::fs::File;
 use std::io::{self, BufRead, BufReader, Read, Write};
 use std::ops::ControlFlow;
@@ -45,7 +46,7 @@ pub fn confine() -> Vec<Wall> {
     let powers = POWERS.into_iter().filter_map(Capability::parse).collect();
     vec![
         ("dumps", privileges::keep_memory_inside()),
-        ("privileges", privileges::drop_all_but(&powers)),
+        ("privileges", privileges::drop_all_but(&powers, &BTreeSet::new())),
         ("system calls", calls::restrict(&Plan::default())),
     ]
 }
@@ -162,7 +163,9 @@ fn listed(
 ) -> io::Result<Vec<u8>> {
     let (mut bytes, mut count, mut cut) = (Vec::new(), 0_usize, false);
     each(&mut |one| {
-        let words = format!("{}\0{}\0{}\0", one.number, one.access.map_or("", Access::letters), one.target);
+        let lost = one.lost.map(|bytes| bytes.to_string()).unwrap_or_default();
+        let letters = one.access.map_or("", Access::letters);
+        let words = format!("{}\0{letters}\0{}\0{lost}\0", one.number, one.target);
         count = count.saturating_add(1);
         if bytes.len().saturating_add(words.len()) > most || count > DESCRIPTORS {
             cut = true;
@@ -177,8 +180,8 @@ fn listed(
     Ok(bytes)
 }
 
-/// Number, access and target of each, with a zero after every one of them, and whether these are all; `None` of anything
-/// else.
+/// Number, access, target and lost room of each, with a zero after every one of them, and whether these are all; `None` of
+/// anything else.
 fn said(bytes: &[u8]) -> Option<(Vec<Descriptor>, bool)> {
     let mut rest = std::str::from_utf8(bytes).ok()?;
     let mut found = Vec::new();
@@ -186,14 +189,16 @@ fn said(bytes: &[u8]) -> Option<(Vec<Descriptor>, bool)> {
         if rest == MORE {
             return Some((found, false));
         }
-        let mut words = rest.splitn(4, '\0');
+        let mut words = rest.splitn(5, '\0');
         let (number, letters, target) = (words.next()?.parse().ok()?, words.next()?, words.next()?.to_owned());
         let access = Access::ALL.into_iter().find(|access| access.letters() == letters);
         if access.is_none() && !letters.is_empty() {
             return None;
         }
+        let lost = words.next()?;
+        let lost = if lost.is_empty() { None } else { Some(lost.parse().ok()?) };
         rest = words.next()?;
-        found.push(Descriptor { number, target, access });
+        found.push(Descriptor { number, target, access, lost });
     }
     Some((found, true))
 }
@@ -255,12 +260,24 @@ mod tests {
         let bytes = links(std::process::id(), ANSWER).unwrap();
         let (found, whole) = said(&bytes).unwrap();
         assert!(whole && found.iter().any(|one| one.number == 0 && !one.target.is_empty()), "{found:?}");
-        let one = |number, target: &str, access| Descriptor { number, target: target.to_owned(), access };
-        let two = [one(7, "/a b", Some(Access::Write)), one(8, "", None)];
-        assert_eq!(said(b"7\0w\0/a b\0\x38\0\0\0"), Some((two.to_vec(), true)));
-        assert_eq!(said(b"7\0w\0/a b\0\x38\0\0\0+"), Some((two.to_vec(), false)));
+        let one = |number, target: &str, access, lost| Descriptor { number, target: target.to_owned(), access, lost };
+        let two = [one(7, "/a b", Some(Access::Write), Some(4096)), one(8, "", None, None)];
+        assert_eq!(said(b"7\0w\0/a b\x004096\0\x38\0\0\0\0"), Some((two.to_vec(), true)));
+        assert_eq!(said(b"7\0w\0/a b\x004096\0\x38\0\0\0\0+"), Some((two.to_vec(), false)));
         assert_eq!((said(b""), said(b"+")), (Some((Vec::new(), true)), Some((Vec::new(), false))));
-        for wrong in ["7", "7\0", "7\0r\0", "7\0r\0/a", "x\0r\0/a\0", "7\0rx\0/a\0", "7\0r\0/a\0\0", "-1\0r\0/a\0"] {
+        let wrong = [
+            "7",
+            "7\0",
+            "7\0r\0",
+            "7\0r\0/a\0",
+            "x\0r\0/a\0\0",
+            "7\0rx\0/a\0\0",
+            "7\0r\0/a\0\0\0",
+            "-1\0r\0/a\0\0",
+            "7\0r\0/a\0-1\0",
+            "7\0r\0/a\0\0++",
+        ];
+        for wrong in wrong {
             assert_eq!(said(wrong.as_bytes()), None, "{wrong:?}");
         }
         assert_eq!(said(b"7\0r\0\xff\0"), None);
@@ -273,7 +290,7 @@ mod tests {
         assert_eq!(output, b"found 1\n+found 0\n");
         let many = |count: u32| {
             let bytes = listed(ANSWER, |take| {
-                let one = |number| Descriptor { number, target: "x".to_owned(), access: None };
+                let one = |number| Descriptor { number, target: "x".to_owned(), access: None, lost: None };
                 let _ = (0..count).try_for_each(|number| take(one(number)));
                 Ok(())
             });

@@ -75,7 +75,7 @@ pub fn enter(plan: Plan, mode: Mode) -> Result<Option<&'static Sandbox>, Failure
     let dumps = privileges::keep_memory_inside();
     let memory = privileges::lock_memory();
     let watched = files::fixed(&plan);
-    let privileges = privileges::drop_all_but(&plan.capabilities);
+    let privileges = privileges::drop_all_but(&plan.capabilities, &plan.handed_on);
     let files = files::restrict(&plan);
     let calls = calls::restrict(&plan);
     let walls = vec![(FILES, files), (CALLS, calls), (PRIVILEGES, privileges), (DUMPS, dumps), (MEMORY, memory)];

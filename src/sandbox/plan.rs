@@ -26,6 +26,8 @@ pub struct Plan {
     pub environments: bool,
     /// Capabilities that are kept.
     pub capabilities: BTreeSet<Capability>,
+    /// Those of them that programs get which are started within.
+    pub handed_on: BTreeSet<Capability>,
 }
 
 /// Kinds of sockets.
@@ -62,6 +64,9 @@ impl Plan {
         ];
         lacking.extend(flags.iter().filter(|(own, others, _)| *others && !own).map(|(.., what)| (*what).to_owned()));
         lacking.extend(other.capabilities.difference(&self.capabilities).map(ToString::to_string));
+        let new = |one: &&Capability| self.capabilities.contains(one);
+        let programs = other.handed_on.difference(&self.handed_on).filter(new);
+        lacking.extend(programs.map(|one| format!("{one} for programs")));
         lacking
     }
 
@@ -160,6 +165,7 @@ mod tests {
         later.families = Families { internet: true, unix: true, netlink: true };
         later.processes = true;
         later.capabilities.insert(Capability::parse("CAP_SYS_PTRACE").unwrap());
+        later.handed_on = later.capabilities.clone();
         let lacking = now.lacks(&later);
         assert_eq!(
             lacking,

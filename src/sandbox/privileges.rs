@@ -7,7 +7,7 @@ use rustix::mm::{MlockAllFlags, mlockall};
 use rustix::process::{DumpableBehavior, Resource, Rlimit, getrlimit, set_dumpable_behavior, setrlimit};
 use rustix::thread::{
     CapabilitySet, CapabilitySets, capabilities, capability_is_in_bounding_set, clear_ambient_capability_set,
-    remove_capability_from_bounding_set, set_capabilities, set_no_new_privs,
+    configure_capability_in_ambient_set, remove_capability_from_bounding_set, set_capabilities, set_no_new_privs,
 };
 use std::collections::BTreeSet;
 
@@ -20,6 +20,8 @@ pub struct Capability(CapabilitySet);
 impl Capability {
     /// To listen on ports below 1024.
     pub const NET_BIND_SERVICE: Self = Self(CapabilitySet::NET_BIND_SERVICE);
+    /// To have sockets for whole packets.
+    pub const NET_RAW: Self = Self(CapabilitySet::NET_RAW);
 
     /// By its name in capabilities(7), such as `CAP_SYS_PTRACE`.
     #[must_use]
@@ -70,9 +72,10 @@ pub(super) fn lock_memory() -> Standing {
     }
 }
 
-/// No program that is started gets more than this one has, and this one has no capability but those in `kept`.
-pub(super) fn drop_all_but(kept: &BTreeSet<Capability>) -> Standing {
-    match dropped(kept) {
+/// No program that is started gets more than this one has, and this one has no capability but those in `kept`. Of these, a
+/// program that is started has those in `handed_on`; without that it would have none, unless this one runs as root.
+pub(super) fn drop_all_but(kept: &BTreeSet<Capability>, handed_on: &BTreeSet<Capability>) -> Standing {
+    match dropped(kept, handed_on) {
         Ok(left) if left.is_empty() => Standing::Whole,
         Ok(left) => {
             let names: Vec<String> = left.iter().map(|one| Capability(one).to_string()).collect();
@@ -83,9 +86,10 @@ pub(super) fn drop_all_but(kept: &BTreeSet<Capability>) -> Standing {
 }
 
 /// The capabilities that are left.
-fn dropped(kept: &BTreeSet<Capability>) -> io::Result<CapabilitySet> {
+fn dropped(kept: &BTreeSet<Capability>, handed_on: &BTreeSet<Capability>) -> io::Result<CapabilitySet> {
     set_no_new_privs(true)?;
-    let kept = kept.iter().fold(CapabilitySet::empty(), |all, one| all | one.0);
+    let all = |set: &BTreeSet<Capability>| set.iter().fold(CapabilitySet::empty(), |all, one| all | one.0);
+    let kept = all(kept);
     let own = capabilities(None)?;
     // Only who has this one may narrow what programs can get; whoever has not starts none that gets anything.
     if own.effective.contains(CapabilitySet::SETPCAP) {
@@ -97,10 +101,14 @@ fn dropped(kept: &BTreeSet<Capability>) -> io::Result<CapabilitySet> {
     }
     clear_ambient_capability_set()?;
     let left = own.permitted & kept;
-    let next = CapabilitySets { effective: left, permitted: left, inheritable: CapabilitySet::empty() };
+    let inheritable = left & all(handed_on);
+    let next = CapabilitySets { effective: left, permitted: left, inheritable };
     // A supervisor that took them all may have taken the call as well.
     if own != next {
         set_capabilities(None, next)?;
+    }
+    for one in inheritable.iter() {
+        configure_capability_in_ambient_set(one, true)?;
     }
     Ok(capabilities(None)?.permitted)
 }

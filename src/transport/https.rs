@@ -17,9 +17,10 @@ use bytes::Bytes;
 use futures_util::future::BoxFuture;
 use http::header::{
     ACCESS_CONTROL_ALLOW_HEADERS, ACCESS_CONTROL_ALLOW_METHODS, ACCESS_CONTROL_ALLOW_ORIGIN,
-    ACCESS_CONTROL_REQUEST_HEADERS, CONNECTION, VARY,
+    ACCESS_CONTROL_REQUEST_HEADERS, CONNECTION, CONTENT_LENGTH, VARY,
 };
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Version};
+use http_body::Body as _;
 use http_body_util::Full;
 use hyper_util::rt::{TokioExecutor, TokioTimer};
 use hyper_util::server::conn::auto::Builder;
@@ -185,7 +186,7 @@ async fn settle(front: &ArcSwap<Front>, left: Vec<Folded>) {
 /// Every request, whatever its path, comes in here.
 async fn enter(front: &Arc<Front>, strangers: &Strangers, connection: &Arc<Connection>, request: Request) -> Response {
     let outside = Outside { front, connection, strangers };
-    let version = request.version();
+    let (version, bodiless) = (request.version(), request.method() == Method::HEAD);
     if let Err(expired) = connection.open_to(version) {
         // It does not count as running, or a busy client would keep the connection for ever.
         return outside.refuse(&expired).await;
@@ -195,7 +196,18 @@ async fn enter(front: &Arc<Front>, strangers: &Strangers, connection: &Arc<Conne
     if connection.aged() && version <= Version::HTTP_11 {
         response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
     }
+    if bodiless {
+        return without_body(response);
+    }
     response.map(|body| Body::new(Held::new(body, running)))
+}
+
+/// The answer to HEAD says how long that to GET would be, and has nothing more (RFC 9110 section 9.3.2).
+fn without_body(mut response: Response) -> Response {
+    if let Some(length) = response.body().size_hint().exact() {
+        response.headers_mut().entry(CONTENT_LENGTH).or_insert_with(|| HeaderValue::from(length));
+    }
+    response.map(|_| Body::empty())
 }
 
 /// The stations before the protocol. The certificate is judged first, so that nobody who has none learns anything; the

@@ -26,6 +26,7 @@ mod documents;
 mod floods;
 mod forge;
 mod hardening;
+mod host_apart;
 mod host_figures;
 mod host_logs;
 mod host_network;

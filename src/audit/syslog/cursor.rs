@@ -3,6 +3,7 @@
 use std::fs::File;
 use std::io::{self, Read as _, Write as _};
 use std::path::{Path, PathBuf};
+use std::time::SystemTime;
 
 use rustix::fs::{Mode, OFlags};
 use serde::{Deserialize, Serialize};
@@ -10,6 +11,7 @@ use serde::{Deserialize, Serialize};
 use crate::audit::chain::Hash;
 use crate::audit::file::create_private;
 use crate::audit::follow::Place;
+use crate::audit::layout::Layout;
 
 /// Longest cursor that is read: a target's name has at most some hundred bytes.
 const LONGEST: u64 = 16 << 10;
@@ -87,6 +89,36 @@ impl Cursor {
     }
 }
 
+/// What a forwarder has come to, for who looks from outside.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Delivered {
+    /// The number of the last record that was sent, or taken by a collector that says so.
+    pub seq: u64,
+    /// The collector, in the words of the configuration of that time.
+    pub target: String,
+    /// When that was noted.
+    pub noted: Option<SystemTime>,
+    /// The number of the last record there is, as far as the journal has noted it.
+    pub last: Option<u64>,
+}
+
+impl Delivered {
+    /// Of the journal at `journal`; `None` when nothing was ever delivered.
+    ///
+    /// # Errors
+    /// When it cannot be read, or makes no sense.
+    pub fn of(journal: &Path) -> Result<Option<Self>, String> {
+        let layout = Layout::of(journal);
+        let path = layout.beside("cursor");
+        let Some((mark, target, _)) = read(&path)? else { return Ok(None) };
+        let noted = path.symlink_metadata().and_then(|metadata| metadata.modified()).ok();
+        let head = content(&layout.beside("head")).unwrap_or_default();
+        let number = head.split(|byte| *byte == b' ').next().and_then(|digits| std::str::from_utf8(digits).ok());
+        let last = number.and_then(|digits| digits.parse().ok());
+        Ok((mark.seq > 0).then_some(Self { seq: mark.seq, target, noted, last }))
+    }
+}
+
 fn read(path: &Path) -> Result<Option<(Mark, String, bool)>, String> {
     let text = match content(path) {
         Ok(text) => text,
@@ -149,6 +181,25 @@ mod tests {
         std::fs::remove_file(&path).unwrap();
         File::create(&path).unwrap().set_len(1 << 40).unwrap();
         assert!(Cursor::load(path, "tcp://a:1").1.unwrap().contains("regular file"));
+    }
+
+    #[test]
+    fn who_looks_from_outside_sees_how_far_it_has_come() {
+        let home = tempfile::tempdir().unwrap();
+        let journal = home.path().join("audit.jsonl");
+        assert_eq!(Delivered::of(&journal), Ok(None));
+        let (mut cursor, _) = Cursor::load(Layout::of(&journal).beside("cursor"), "tcp://a:1");
+        cursor.store("tcp://a:1").unwrap();
+        assert_eq!(Delivered::of(&journal), Ok(None), "nothing was delivered yet");
+        cursor.mark.seq = 7;
+        cursor.store("tcp://a:1").unwrap();
+        let found = Delivered::of(&journal).unwrap().unwrap();
+        assert_eq!((found.seq, found.target.as_str(), found.last), (7, "tcp://a:1", None));
+        assert!(found.noted.is_some());
+        std::fs::write(Layout::of(&journal).beside("head"), format!("{:020} abc def\n", 9)).unwrap();
+        assert_eq!(Delivered::of(&journal).unwrap().unwrap().last, Some(9));
+        std::fs::write(Layout::of(&journal).beside("cursor"), "nonsense").unwrap();
+        assert!(Delivered::of(&journal).is_err());
     }
 
     #[test]

@@ -12,6 +12,7 @@ mod settings;
 mod target;
 mod wire;
 
+pub use cursor::Delivered;
 pub use forwarder::Forwarder;
 pub use settings::{Facility, Format, SyslogSection};
 pub use target::{Host, Target};

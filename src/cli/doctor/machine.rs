@@ -1,40 +1,25 @@
 //! What the machine shows: the daemon that runs, who guards its files, how old they are.
 
+use std::ffi::OsStr;
 use std::fs;
 use std::ops::ControlFlow;
+use std::os::unix::ffi::OsStrExt as _;
 use std::path::Path;
 use std::time::Duration;
 
 use rustix::process::getuid;
 
+use super::collector::Collector;
 use super::lookout;
+use super::monitor::Monitor;
 use crate::audit::layout::Layout;
 use crate::audit::search::{Journal, Reading, Span};
 use crate::clock::{self, Timestamp};
 use crate::config::Config;
 use crate::sandbox::{self, Wall};
 
-/// Configurations of programs that notice when a file changes.
-const MONITORS: [&str; 9] = [
-    "/etc/aide.conf",
-    "/etc/aide/aide.conf",
-    "/etc/falco/falco.yaml",
-    "/etc/ima/ima-policy",
-    "/etc/osquery/osquery.conf",
-    "/etc/samhain/samhainrc",
-    "/etc/tripwire/tw.cfg",
-    "/var/lib/samhain/samhain_file",
-    "/var/ossec/etc/ossec.conf",
-];
-
-/// Rules of the kernel's audit, which watch the paths they name.
-const RULES: [&str; 2] = ["/etc/audit/audit.rules", "/etc/audit/rules.d"];
-
 /// Stands in the record of a start, and in few others.
 const START: &[u8] = b"\"start\"";
-
-/// Bytes of a file that are looked at.
-const MOST: u64 = 1 << 20;
 
 /// What there is to see.
 pub(super) struct Machine {
@@ -45,7 +30,9 @@ pub(super) struct Machine {
     /// Who asks.
     pub(super) uid: u32,
     /// What watches the configuration.
-    pub(super) monitor: Option<String>,
+    pub(super) monitor: Monitor,
+    /// What shows that records reach their collector.
+    pub(super) collector: Collector,
     /// Days since the configuration was changed.
     pub(super) config_days: Option<u64>,
     /// Days since the key of tokens was changed, where it is a file.
@@ -97,7 +84,8 @@ impl Machine {
                 ..serving
             }),
             uid: getuid().as_raw(),
-            monitor: path.and_then(monitor),
+            monitor: path.map(|path| Monitor::look(Path::new("/"), path)).unwrap_or_default(),
+            collector: Collector::look(config, now),
             config_days: path.and_then(days),
             key_days: config.auth.jwt.public_key.as_deref().and_then(days),
             walls: sandbox::given(),
@@ -111,9 +99,13 @@ fn serving(config: &Path) -> Option<Serving> {
         let words = fs::read(format!("/proc/{pid}/cmdline")).ok()?;
         let words: Vec<String> =
             words.split(|byte| *byte == 0).map(|word| String::from_utf8_lossy(word).into_owned()).collect();
+        if !is_door(&words) {
+            return None;
+        }
         // A name without a root counts from the folder of whoever was told it.
         let folder = fs::read_link(format!("/proc/{pid}/cwd")).unwrap_or_default();
-        serves(&words, &folder, config)
+        let environment = fs::read(format!("/proc/{pid}/environ")).unwrap_or_default();
+        serves(&words, &environment, &folder, config)
             .then(|| {
                 let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
                 of(pid, &fs::read_to_string(format!("/proc/{pid}/status")).ok()?, &stat)
@@ -122,16 +114,32 @@ fn serving(config: &Path) -> Option<Serving> {
     })
 }
 
-/// `doorward serve` with this very configuration, started in `folder`, or here if that is not known.
-fn serves(words: &[String], folder: &Path, config: &Path) -> bool {
-    let is_door =
-        words.first().is_some_and(|program| Path::new(program).file_name().is_some_and(|name| name == "doorward"));
-    let same = |word: &String| {
-        let named = folder.join(word.strip_prefix("--config=").unwrap_or(word));
+/// `doorward serve`, of whatever place.
+fn is_door(words: &[String]) -> bool {
+    let named = |program: &String| Path::new(program).file_name().is_some_and(|name| name == "doorward");
+    words.first().is_some_and(named) && words.get(1).is_some_and(|verb| verb == "serve")
+}
+
+/// Whether these are the words and the environment of one with this very configuration, started in `folder`, or here if that
+/// is not known. The environment counts where no word names a configuration.
+fn serves(words: &[String], environment: &[u8], folder: &Path, config: &Path) -> bool {
+    let same = |named: &Path| {
+        let named = folder.join(named);
         named == config
             || named.canonicalize().is_ok_and(|named| config.canonicalize().is_ok_and(|config| named == config))
     };
-    is_door && words.get(1).is_some_and(|verb| verb == "serve") && words.iter().skip(2).any(same)
+    let mut rest = words.iter().skip(2).map(String::as_str);
+    while let Some(word) = rest.next() {
+        let named = match word {
+            "--config" | "-c" => rest.next(),
+            word => word.strip_prefix("--config=").or_else(|| word.strip_prefix("-c").filter(|name| !name.is_empty())),
+        };
+        if let Some(named) = named {
+            return same(Path::new(named));
+        }
+    }
+    let variable = environment.split(|byte| *byte == 0).find_map(|one| one.strip_prefix(b"DOORWARD_CONFIG="));
+    variable.is_some_and(|named| same(Path::new(OsStr::from_bytes(named))))
 }
 
 fn of(pid: u32, status: &str, stat: &str) -> Option<Serving> {
@@ -171,22 +179,6 @@ fn told(journal: &Path, since: Timestamp) -> Option<String> {
     found
 }
 
-fn monitor(config: &Path) -> Option<String> {
-    if let Some(found) = MONITORS.into_iter().find(|path| Path::new(path).exists()) {
-        return Some(found.to_owned());
-    }
-    let config = config.canonicalize().ok()?;
-    let folder = config.parent()?.display().to_string();
-    let inside =
-        |path: &str| fs::read_dir(path).ok().into_iter().flatten().filter_map(|entry| Some(entry.ok()?.path()));
-    let rules = RULES.into_iter().flat_map(|path| inside(path).chain([path.into()]));
-    let watches = |path: &Path| {
-        let small = path.metadata().is_ok_and(|metadata| metadata.is_file() && metadata.len() <= MOST);
-        small && fs::read_to_string(path).is_ok_and(|text| text.contains(&folder))
-    };
-    rules.into_iter().find(|path| watches(path)).map(|path| path.display().to_string())
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -197,15 +189,18 @@ mod tests {
         let config = folder.path().join("c.yaml");
         fs::write(&config, "").unwrap();
         let name = config.display().to_string();
-        let from =
-            |place: &Path, line: &str| serves(&line.split(' ').map(str::to_owned).collect::<Vec<_>>(), place, &config);
+        let from = |place: &Path, line: &str| {
+            serves(&line.split(' ').map(str::to_owned).collect::<Vec<_>>(), b"", place, &config)
+        };
         let serves = |line: &str| from(Path::new("/"), line);
         assert!(serves(&format!("/usr/bin/doorward serve --config {name}")));
         assert!(serves(&format!("doorward serve --config={name}")));
         assert!(serves(&format!("doorward serve -c {}/./c.yaml", folder.path().display())));
         for line in ["doorward serve", "doorward check --config c.yaml", "sh serve --config c.yaml", ""] {
-            assert!(!serves(&line.replace("c.yaml", &name)), "{line}");
+            let words: Vec<String> = line.split(' ').map(str::to_owned).collect();
+            assert!(!is_door(&words) || !serves(&line.replace("c.yaml", &name)), "{line}");
         }
+        assert!(is_door(&["/usr/bin/doorward".to_owned(), "serve".to_owned()]));
         assert!(!serves("doorward serve --config /elsewhere/c.yaml"));
         let other = tempfile::tempdir().unwrap();
         fs::write(other.path().join("c.yaml"), "").unwrap();
@@ -228,6 +223,28 @@ mod tests {
         assert_eq!(at(1_767_312_000).as_deref(), Some("files, dumps; memory: none, x"));
         assert_eq!(at(1_767_400_000), None, "there was no start since");
         assert_eq!(told(&folder.path().join("none"), Timestamp::from_seconds(0)), None);
+    }
+
+    #[test]
+    fn a_door_that_was_told_its_configuration_by_the_environment_is_found() {
+        let folder = tempfile::tempdir().unwrap();
+        let config = folder.path().join("c.yaml");
+        fs::write(&config, "").unwrap();
+        let told = |words: &str, environment: &str| {
+            let words: Vec<String> = words.split(' ').map(str::to_owned).collect();
+            serves(
+                &words,
+                environment.replace("c.yaml", &config.display().to_string()).as_bytes(),
+                folder.path(),
+                &config,
+            )
+        };
+        assert!(told("doorward serve", "PATH=/bin\0DOORWARD_CONFIG=c.yaml\0X=1\0"));
+        assert!(told("doorward serve --log-level debug", "DOORWARD_CONFIG=c.yaml\0"));
+        assert!(!told("doorward serve", "PATH=/bin\0MY_DOORWARD_CONFIG=c.yaml\0"));
+        assert!(!told("doorward serve", "DOORWARD_CONFIG=/elsewhere/c.yaml\0"));
+        // A word goes before the environment.
+        assert!(!told("doorward serve --config /elsewhere/c.yaml", "DOORWARD_CONFIG=c.yaml\0"));
     }
 
     #[test]

@@ -1,7 +1,5 @@
 //! What is found of a key, and that finding it costs no more than a few readings of the text.
 
-#![expect(clippy::arithmetic_side_effects, reason = "the numbers are small")]
-
 use proptest::prelude::*;
 
 use super::*;
@@ -81,27 +79,27 @@ fn slowly(text: &str, limit: usize, to: usize) -> Option<usize> {
     let mut start = None;
     let mut at = to;
     for line in text.get(floor..to)?.rsplit('\n') {
-        let here = at - line.len();
+        let here = at.saturating_sub(line.len());
         let first = at == to;
         at = here.saturating_sub(1);
         let tail = if first { line.trim_end_matches(['\\', 'n', 'r']) } else { line };
         let letters = tail.trim_end();
         let gap = letters.bytes().rposition(|byte| !is_base64(byte) && !matches!(byte, b'=' | b'\\'));
-        let run = gap.map_or(0, |gap| gap + 1);
+        let run = gap.map_or(0, |gap| gap.saturating_add(1));
         let word = tail.split_whitespace().next_back().unwrap_or_default();
         let alone = word.len() == tail.trim().len();
         let word = word.trim_matches(|c| matches!(c, '"' | '\'' | ',' | '\\'));
         let base64 = !word.is_empty() && word.bytes().all(|byte| is_base64(byte) || byte == b'=');
         let short = alone && (word.len().is_multiple_of(4) || word.starts_with('='));
         if base64 && (word.len() >= LINE || (alone && word.len() >= TELLING) || short) {
-            start = Some(here + (line.len() - line.trim_start().len()));
-        } else if letters.len() - run >= LINE {
-            return Some(here + run);
+            start = Some(here.saturating_add(line.len().saturating_sub(line.trim_start().len())));
+        } else if letters.len().saturating_sub(run) >= LINE {
+            return Some(here.saturating_add(run));
         } else if !(first && line.split_whitespace().count() != 1) {
             break;
         }
     }
-    start.filter(|start| to - start >= TELLING)
+    start.filter(|start| to.saturating_sub(*start) >= TELLING)
 }
 
 proptest! {
@@ -122,17 +120,16 @@ proptest! {
             ],
             0..24,
         ),
-        between in 0..4_usize,
+        between in 0..5_usize,
     ) {
         let text = pieces.concat();
         let mut back = Back::over(&text);
-        let (mut done, mut number) = (0, 0);
-        for found in super::marker().unwrap().find_iter(&text) {
+        let mut done = 0;
+        for (number, found) in (1_usize..).zip(super::marker().unwrap().find_iter(&text)) {
             let wanted = slowly(&text, done, found.start());
             prop_assert_eq!(back.from(done, found.start()), wanted, "{:?} at {}", text, found.start());
-            number += 1;
             // What is found, now and then also by other means, is not looked at again.
-            if wanted.is_some() || (between > 0 && number % (between + 1) == 0) {
+            if wanted.is_some() || (between > 1 && number.is_multiple_of(between)) {
                 done = found.end();
             }
         }

@@ -6,6 +6,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::auth_event::{self, Kind, Meaning};
+use super::budget;
 use super::journal_entries::{self, Condition, Way};
 use super::log_files::{self, Format, Log, why};
 use super::log_filter::{self, Asked, Looked, Wanted, shown};
@@ -305,6 +306,9 @@ fn recorded(ask: &Ask<'_>, args: &Args, wanted: &Wanted, path: &str) -> Result<A
     let mut events: Vec<Event> = events.into_iter().zip(&records).filter_map(counts).collect();
     let left = events.len().saturating_sub(wanted.lines);
     events.drain(..left);
+    if more {
+        budget::cut(&format!("only the last {cap} bytes of a log were read (limits.logs.max_bytes_per_file)"));
+    }
     let note = format!("only the last {cap} bytes of /{path} were read, or fewer (limits.logs.max_bytes_per_file)");
     let left_out = wanted.left_out(left, more.then_some(note).into_iter().collect());
     Ok(Answer { events, looked: Looked { files: vec![format!("/{path}")], left_out } })

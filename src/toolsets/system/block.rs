@@ -194,7 +194,7 @@ impl Uses {
     fn read(ask: &Ask<'_>) -> Self {
         let mut mounts: HashMap<String, Vec<Mount>> = HashMap::new();
         // Without the mounts the rest is still worth an answer.
-        for mount in mounts::read(ask).map(|found| found.0).unwrap_or_default() {
+        for mount in mounts::read(ask).map(|seen| seen.mounts).unwrap_or_default() {
             mounts.entry(mount.filesystem.clone()).or_default().push(mount);
         }
         let swaps = swaps::parse(&ask.host.find("proc/swaps").unwrap_or_default());

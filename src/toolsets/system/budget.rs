@@ -42,6 +42,12 @@ pub(super) struct Allowance {
 }
 
 impl Allowance {
+    /// The same memory, and as much of a processor as there is.
+    #[cfg(test)]
+    pub(super) fn unhurried(self) -> Self {
+        Self { share: 100, free: Duration::from_secs(3600), ..self }
+    }
+
     /// The class's own, or the configured where that is less.
     pub(super) fn of(impact: Impact, section: &ResourcesSection) -> Self {
         let share = u32::from(impact.cpu_percent().min(section.query_cpu_percent).clamp(1, 100));

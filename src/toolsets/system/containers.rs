@@ -10,6 +10,7 @@ use super::cyclonedx::{Bill, Format};
 use super::distribution::Distribution;
 use super::extent::Extent;
 use super::listing::{self, USUAL};
+use super::process;
 use super::quantity::moment;
 use super::query::{Ask, HostQuery};
 use crate::call::{Impact, ToolSpec};
@@ -207,7 +208,13 @@ impl HostQuery for Query {
         let extent = if args.format == Format::List { extent } else { extent.scattered() };
         let whole = args.all && shown.len() == total && !engines.iter().any(Engine::failed);
         let (cap, redactor) = (ask.limits.processes.max_cmdline_length, ask.redactor("containers.command")?);
-        let described = |(engine, one)| describe(engine, one, cap, &redactor);
+        let described = |(engine, one)| {
+            let container = describe(engine, one, cap, &redactor);
+            if container.command_truncated {
+                process::note_cut(cap);
+            }
+            container
+        };
         let (containers, bill) = match args.format {
             Format::List => (Some(shown.into_iter().map(described).collect()), None),
             Format::Cyclonedx => {

@@ -4,7 +4,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::Host;
-use super::cgroup::{CpuGroup, Group};
+use super::cgroup::{Controller, CpuGroup, Group};
 use super::kernel_stat::{KernelStat, Utilisation};
 use super::load::Load;
 use super::numa::{self, Node};
@@ -76,7 +76,7 @@ pub(super) struct Answer {
     pressure: Option<Pressure>,
     /// The NUMA nodes; none on a kernel without them.
     numa_nodes: Vec<Node>,
-    /// What a control group may use, where the host has them in version 2.
+    /// What a control group may use; absent where the host has no control groups for that, and no limit is known.
     #[serde(skip_serializing_if = "Option::is_none")]
     control_group: Option<CpuGroup>,
 }
@@ -127,7 +127,7 @@ impl HostQuery for Query {
     }
 
     fn answer(ask: &Ask<'_>, args: Args) -> Result<Answer, Failure> {
-        let group = Group::find(ask.host, args.control_group.as_deref())?;
+        let group = Group::find(ask.host, Controller::Cpu, args.control_group.as_deref())?;
         let first = read_stat(ask.host)?;
         let later = match args.sample_ms {
             0 => None,
@@ -264,7 +264,7 @@ mod tests {
                     },
                 ],
                 "control_group": {
-                    "group": "/system.slice/doorward.service", "limit_processors": 0.5, "weight": 100,
+                    "group": "/system.slice/doorward.service", "version": 2, "limited": true, "limit_processors": 0.5, "weight": 100,
                     "allowed_processors": "0-1", "used_seconds": 12.5, "throttled_percent": 25.0,
                     "throttled_seconds": 1.5,
                     "pressure": {"some": {

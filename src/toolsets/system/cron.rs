@@ -105,7 +105,7 @@ impl HostQuery for Query {
              tables where the daemon may read them, anacrontab. Timers of systemd are in get_systemd_timers.",
             Impact::Low,
         )
-        .reading(["/etc/crontab", "/etc/cron.d", "/etc/anacrontab", "/etc/crontabs", "/var/spool/cron"]).reading(FOLDERS.map(|(folder, _)| format!("/{folder}")))
+        .reading(["/etc/crontab", "/etc/cron.d", "/etc/anacrontab", "/etc/crontabs", "/var/spool/cron"]).reading(FOLDERS.map(|(folder, _)| format!("/{folder}"))).better_with("CAP_DAC_READ_SEARCH")
     }
 
     fn answer(ask: &Ask<'_>, args: Args) -> Result<Answer, Failure> {

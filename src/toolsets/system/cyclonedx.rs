@@ -104,6 +104,12 @@ impl Component {
         Self { kind, reference: purl.clone(), name, version, licenses: None, purl: Some(purl) }
     }
 
+    /// A part that no address names, by a word of its own in this bill.
+    pub(super) fn local(kind: Kind, name: &str, version: Option<&str>, reference: String) -> Self {
+        let (name, version) = (name.to_owned(), version.map(str::to_owned));
+        Self { kind, reference, name, version, licenses: None, purl: None }
+    }
+
     /// The same under these terms.
     pub(super) fn licensed(mut self, terms: Option<&str>) -> Self {
         self.licenses = terms.map(|name| [LicenseChoice { license: License { name: name.to_owned() } }]);

@@ -11,7 +11,7 @@ use super::cyclonedx::{Bill, Component, Format, Kind};
 use super::distribution::Distribution;
 use super::extent::Extent;
 use super::listing::{self, USUAL};
-use super::lock_file::{Ecosystem, Lock, Locked, address, parser};
+use super::lock_file::{Ecosystem, Lock, Locked, Origin, address, parser};
 use super::query::{Ask, HostQuery};
 use super::tree::{File, Walk};
 use crate::call::{Impact, ToolSpec};
@@ -91,14 +91,17 @@ struct Dependency {
     name: String,
     /// Its version.
     version: String,
+    /// Where it comes from if not from the registry of its ecosystem: a repository with the revision, an address, a file.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    origin: Option<String>,
     /// Whether every project that has it needs it for development only, as far as their lock files tell.
     development: bool,
     /// The lock files that pin it.
     files: BTreeSet<String>,
 }
 
-/// Ecosystem, name and version.
-type Package = (Ecosystem, String, String);
+/// Ecosystem, name, version and where it comes from.
+type Package = (Ecosystem, String, String, Origin);
 /// Whether it is only for development, and the numbers of the lock files that pin it.
 type Use = (bool, BTreeSet<usize>);
 type Found = BTreeMap<Package, Use>;
@@ -137,7 +140,7 @@ impl HostQuery for Query {
         not_shown.extend(full.then_some("there are too many packages to take in all"));
         let total = found.len();
         let name = args.name.as_ref().map(|name| name.to_lowercase());
-        found.retain(|(ecosystem, package, _), _| {
+        found.retain(|(ecosystem, package, ..), _| {
             args.ecosystem.is_none_or(|one| one == *ecosystem) && listing::holds(package, name.as_deref())
         });
         let usual = if args.format == Format::List { USUAL } else { usize::MAX };
@@ -205,8 +208,8 @@ impl Reading {
         let Lock { packages, unpinned } = lock.unwrap_or_default();
         let (path, number, count) = (file.path.clone(), self.files.len(), packages.len());
         self.files.push(LockFile { path, ecosystem, packages: count, unpinned, problem });
-        for Locked { name, version, development } in packages {
-            let package = (ecosystem, name, version);
+        for Locked { name, version, development, origin } in packages {
+            let package = (ecosystem, name, version, origin);
             if self.found.len() >= PACKAGES && !self.found.contains_key(&package) {
                 self.full = true;
                 continue;
@@ -218,15 +221,24 @@ impl Reading {
     }
 }
 
-fn dependency(((ecosystem, name, version), (development, numbers)): (Package, Use), files: &[LockFile]) -> Dependency {
+fn dependency((package, (development, numbers)): (Package, Use), files: &[LockFile]) -> Dependency {
+    let (ecosystem, name, version, origin) = package;
+    let origin = origin.told().map(str::to_owned);
     let files = numbers.iter().filter_map(|number| files.get(*number)).map(|file| file.path.clone()).collect();
-    Dependency { ecosystem, name, version, development, files }
+    Dependency { ecosystem, name, version, origin, development, files }
 }
 
 fn bill(ask: &Ask<'_>, shown: Vec<(Package, Use)>, whole: bool) -> Bill {
-    let components = shown.into_iter().map(|((ecosystem, name, version), (development, _))| {
-        let package = Locked { name, version, development };
-        Component::packaged(Kind::Library, &package.name, Some(&package.version), address(ecosystem, &package))
+    let components = shown.into_iter().map(|((ecosystem, name, version, origin), (development, _))| {
+        let package = Locked { name, version, development, origin };
+        let (name, version) = (&package.name, Some(package.version.as_str()));
+        match address(ecosystem, &package) {
+            Some(address) => Component::packaged(Kind::Library, name, version, address),
+            None => {
+                let reference = format!("{name}@{} {}", package.version, package.origin.told().unwrap_or_default());
+                Component::local(Kind::Library, name, version, reference)
+            }
+        }
     });
     let distribution = Distribution::of(ask.host);
     Bill::of(&distribution.name, distribution.version.as_deref(), components.collect(), whole)

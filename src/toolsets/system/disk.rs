@@ -4,17 +4,17 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::Host;
-use super::cgroup::{Group, IoGroup};
+use super::cgroup::{Controller, Group, IoGroup};
 use super::disk_activity::{Activity, Counters, Device};
 use super::host::Space;
-use super::mounts::{self, Mount};
+use super::mounts::{self, Mount, Seen, View};
 use super::pressure::Pressure;
 use super::quantity::percent;
 use super::query::{Ask, HostQuery};
 use super::sample;
 use super::unknown::unknown;
 use crate::call::{Impact, ToolSpec};
-use crate::error::{Code, Failure};
+use crate::error::Failure;
 
 pub(super) struct Query;
 
@@ -41,14 +41,16 @@ pub(super) struct Args {
 /// File systems and disks.
 #[derive(Serialize, JsonSchema)]
 pub(super) struct Answer {
-    /// What is mounted, as the daemon sees it.
+    /// Whose view of the mounts it is; how full they are is measured where the daemon sees them.
+    view: View,
+    /// What is mounted.
     filesystems: Vec<Filesystem>,
     /// What the disks did since the host started.
     devices: Vec<Device>,
     /// Time lost waiting for input or output, where the kernel measures it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pressure: Option<Pressure>,
-    /// What a control group read and wrote, where the host has them in version 2.
+    /// What a control group read and wrote; absent where the host has no control groups for that, and no limit is known.
     #[serde(skip_serializing_if = "Option::is_none")]
     control_group: Option<IoGroup>,
     /// Whether the host has so many mounts that not all were looked at.
@@ -68,8 +70,10 @@ struct Filesystem {
     /// The folder of the file system that is mounted here, when it is not the whole.
     #[serde(skip_serializing_if = "Option::is_none")]
     subtree: Option<String>,
-    /// Whether it cannot be written to.
+    /// Whether it cannot be written to at this place, in this view.
     read_only: bool,
+    /// Whether the file system itself cannot be written to, wherever it is mounted.
+    filesystem_read_only: bool,
     /// How full it is, where that was measured.
     #[serde(skip_serializing_if = "Option::is_none")]
     usage: Option<Usage>,
@@ -114,6 +118,8 @@ enum NotMeasured {
     Hidden,
     /// Looking at it would mount it.
     Automatic,
+    /// The daemon does not see it: its service keeps it apart.
+    OutOfReach,
     /// The kernel did not tell.
     Unavailable,
 }
@@ -133,10 +139,14 @@ impl HostQuery for Query {
     }
 
     fn answer(ask: &Ask<'_>, args: Args) -> Result<Answer, Failure> {
-        let group = Group::find(ask.host, args.control_group.as_deref())?;
-        let (mut mounts, complete) = mounts::read(ask)?;
-        if mounts.is_empty() {
-            return Err(Failure::new(Code::ToolFailed, "proc/self/mountinfo of this host makes no sense"));
+        let group = Group::find(ask.host, Controller::Io, args.control_group.as_deref())?;
+        let Seen { mut mounts, whole, mut view } = mounts::read(ask)?;
+        // Room is measured where the daemon can go.
+        let own = if view == View::Machine { mounts::own(ask)?.mounts } else { mounts.clone() };
+        // What was mounted for the daemon alone is asked for by its place.
+        let has = |mounts: &[Mount]| mounts.iter().any(|mount| args.mount.as_ref() == Some(&mount.mount_point));
+        if !has(&mounts) && has(&own) {
+            (mounts, view) = (own.clone(), View::Daemon);
         }
         if let Some(place) = &args.mount {
             if !mounts.iter().any(|mount| mount.mount_point == *place) {
@@ -158,27 +168,30 @@ impl HostQuery for Query {
         let mut filesystems = Vec::with_capacity(mounts.len());
         for mount in mounts {
             ask.go_on()?;
-            filesystems.push(describe(ask.host, mount, args.remote, &counters));
+            filesystems.push(describe(ask.host, mount, &own, args.remote, &counters));
         }
         Ok(Answer {
+            view,
             filesystems,
             devices: counters.devices(ask.host, args.all, later.as_ref()),
             pressure: Pressure::read(ask.host, "proc/pressure/io"),
             control_group: group.map(|group| group.io(ask.host)),
-            incomplete: !complete,
+            incomplete: !whole,
         })
     }
 }
 
-fn describe(host: &Host, mount: Mount, remote: bool, counters: &Counters) -> Filesystem {
+fn describe(host: &Host, mount: Mount, own: &[Mount], remote: bool, counters: &Counters) -> Filesystem {
     let usage = if mount.hidden {
         Err(NotMeasured::Hidden)
     } else if mount.is_trigger() {
         Err(NotMeasured::Automatic)
     } else if mount.is_remote() && !remote {
         Err(NotMeasured::Remote)
+    } else if let Some(place) = mounts::within_reach(own, &mount) {
+        host.space(&place.mount_point).map_err(|_| NotMeasured::Unavailable)
     } else {
-        host.space(&mount.mount_point).map_err(|_| NotMeasured::Unavailable)
+        Err(NotMeasured::OutOfReach)
     };
     Filesystem {
         not_measured: usage.as_ref().err().copied(),
@@ -189,6 +202,7 @@ fn describe(host: &Host, mount: Mount, remote: bool, counters: &Counters) -> Fil
         kind: mount.kind,
         device: mount.source,
         read_only: mount.read_only,
+        filesystem_read_only: mount.filesystem_read_only,
     }
 }
 
@@ -220,6 +234,7 @@ mod tests {
 
     use super::super::query::ask;
     use super::*;
+    use crate::error::Code;
 
     /// The figures of a machine that is not this one.
     fn figures(path: &Path) -> io::Result<Space> {
@@ -235,13 +250,44 @@ mod tests {
     }
 
     #[test]
+    fn what_the_daemon_does_not_see_is_told_and_not_measured_and_what_it_sees_elsewhere_is_measured_there() {
+        let root = tempfile::tempdir().unwrap();
+        let write = |process: &str, text: &str| {
+            std::fs::create_dir_all(root.path().join("proc").join(process)).unwrap();
+            std::fs::write(root.path().join("proc").join(process).join("mountinfo"), text).unwrap();
+        };
+        write(
+            "1",
+            "21 1 8:1 / / rw - ext4 /dev/sda1 rw\n22 21 8:2 / /home rw - ext4 /dev/sda2 rw\n\
+             23 21 8:3 / /srv rw - ext4 /dev/sda3 ro\n",
+        );
+        // ProtectSystem=strict and ProtectHome=yes.
+        write(
+            "self",
+            "90 80 8:3 / / ro - ext4 /dev/sda3 ro\n91 90 8:2 / /home rw - ext4 /dev/sda2 rw\n\
+             92 91 0:30 / /home ro - tmpfs tmpfs ro\n",
+        );
+        let answer = ask::<Query>(&Host::folder(root.path()).measured(figures), json!({})).unwrap();
+        let row =
+            |one: &Value| (one["read_only"] == true, one["filesystem_read_only"] == true, one["not_measured"].clone());
+        let rows: Vec<_> = answer["filesystems"].as_array().unwrap().iter().map(row).collect();
+        let gone = json!("out_of_reach");
+        assert_eq!(rows, [(false, false, gone.clone()), (false, false, gone), (true, true, Value::Null)]);
+        assert_eq!(
+            (&answer["view"], &answer["filesystems"][2]["usage"]["size_bytes"]),
+            (&json!("machine"), &json!(1000))
+        );
+    }
+
+    #[test]
     fn a_virtual_machine_shows_what_is_mounted_and_what_its_disk_did() {
         assert_eq!(
             ask::<Query>(&virtual_machine(), json!({})).unwrap(),
             json!({
+                "view": "daemon",
                 "filesystems": [
                     {
-                        "mount_point": "/", "kind": "ext4", "device": "/dev/vda1", "read_only": false,
+                        "mount_point": "/", "kind": "ext4", "device": "/dev/vda1", "read_only": false, "filesystem_read_only": false,
                         "usage": {
                             "size_bytes": 1000, "used_bytes": 600, "available_bytes": 300, "used_percent": 66.67,
                             "inodes": 200, "inodes_used": 50, "inodes_used_percent": 25.0,
@@ -252,7 +298,7 @@ mod tests {
                         },
                     },
                     {
-                        "mount_point": "/boot/efi", "kind": "vfat", "device": "/dev/vda15", "read_only": false,
+                        "mount_point": "/boot/efi", "kind": "vfat", "device": "/dev/vda15", "read_only": false, "filesystem_read_only": false,
                         "not_measured": "unavailable",
                         "activity": {
                             "device": "vda15", "reads": 400, "read_bytes": 5_632_000, "writes": 2, "written_bytes": 8192,
@@ -260,7 +306,7 @@ mod tests {
                     },
                     {
                         "mount_point": "/mnt/nas", "kind": "nfs4", "device": "nas.example:/export/data",
-                        "read_only": true, "not_measured": "remote",
+                        "read_only": true, "filesystem_read_only": false, "not_measured": "remote",
                     },
                 ],
                 "devices": [{
@@ -279,7 +325,7 @@ mod tests {
                     },
                 },
                 "control_group": {
-                    "group": "/system.slice/doorward.service",
+                    "group": "/system.slice/doorward.service", "version": 2,
                     "devices": [{
                         "device": "254:0", "read_bytes": 4096, "written_bytes": 8192, "reads": 1, "writes": 2,
                         "limits": "rbps=1048576 wbps=max riops=max wiops=max",

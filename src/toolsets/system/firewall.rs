@@ -1,6 +1,7 @@
-//! `get_firewall_rules`: what the kernel filters, as nft(8) or iptables-save(8) tell it, and what files would set up. Who may
+//! `get_firewall_rules`: what the kernel filters, as nft(8) and iptables-save(8) tell it, and what files would set up. Who may
 //! not ask the kernel is told so, and gets the files.
 
+mod asked;
 mod iptables;
 mod nftables;
 
@@ -8,16 +9,12 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::Host;
-use super::command::Silent;
 use super::extent::{self, Extent};
 use super::query::{Ask, HostQuery};
 use super::unknown::unknown;
 use crate::call::{Impact, ToolSpec};
 use crate::error::{Code, Failure};
 use crate::guard::LimitsSection;
-
-/// capabilities(7): CAP_NET_ADMIN, without which the kernel shows nobody its rules.
-const NET_ADMIN: u32 = 12;
 
 /// Bytes of a file that are shown.
 const FILE_BYTES: usize = 64 << 10;
@@ -64,12 +61,10 @@ impl Default for Args {
 /// The firewall.
 #[derive(Serialize, JsonSchema)]
 pub(super) struct Answer {
-    /// The program that told the rules; absent when the kernel's rules are not known.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    told_by: Option<String>,
-    /// Why the kernel's rules, or some of them, are not known.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    not_shown: Option<NotShown>,
+    /// The programs that told the rules; none when the kernel's rules are not known.
+    told_by: Vec<String>,
+    /// What of the kernel's rules is not known, and why: there may be such rules, and packets may meet them.
+    not_shown: Vec<Missing>,
     /// How many rules are listed.
     #[serde(flatten)]
     extent: Extent,
@@ -84,13 +79,37 @@ pub(super) struct Answer {
     files: Vec<RuleFile>,
 }
 
+/// A part of the kernel's rules that is not known.
+#[derive(PartialEq, Eq, Debug, Serialize, JsonSchema)]
+struct Missing {
+    /// The part.
+    part: Part,
+    /// Why.
+    why: Why,
+    /// The tables that the kernel has there, as far as it says.
+    tables: Vec<String>,
+}
+
+/// Where rules are kept. Packets pass all three.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+enum Part {
+    /// The tables of nftables, among them those that the iptables of today makes.
+    Nftables,
+    /// The tables of the older iptables, for IPv4.
+    IptablesLegacy,
+    /// The same for IPv6.
+    Ip6tablesLegacy,
+}
+
 /// Why rules are not known.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
-enum NotShown {
-    /// The daemon lacks the capability CAP_NET_ADMIN; sandbox.capabilities keeps it.
+enum Why {
+    /// The daemon lacks capabilities: CAP_NET_ADMIN; for the older iptables also CAP_NET_RAW and, unless it runs as root,
+    /// CAP_DAC_READ_SEARCH. The section sandbox.capabilities keeps them.
     NotPermitted,
-    /// The host has neither nft nor iptables-save.
+    /// The host does not have the program that tells them.
     NotInstalled,
     /// The program failed, or told something that makes no sense.
     Failed,
@@ -103,6 +122,9 @@ struct Table {
     family: String,
     /// Its name.
     name: String,
+    /// The program that told it. One of the older iptables may stand beside one of the same name that nft told: packets pass
+    /// both.
+    told_by: &'static str,
     /// Its chains.
     chains: Vec<Chain>,
     /// Its sets and maps, without what is in them.
@@ -131,7 +153,7 @@ struct Chain {
 }
 
 /// A rule.
-#[derive(PartialEq, Eq, Default, Debug, Serialize, JsonSchema)]
+#[derive(Clone, PartialEq, Eq, Default, Debug, Serialize, JsonSchema)]
 struct Rule {
     /// What it demands and does, in the words of the program that told it.
     text: String,
@@ -177,7 +199,7 @@ impl HostQuery for Query {
         ToolSpec::query::<Args, Answer>(
             "get_firewall_rules",
             "Firewall rules",
-            "The packet filter of the host: tables, chains with their policy, and rules with counters, from nftables or \
+            "The packet filter of the host: tables, chains with their policy, and rules with counters, from nftables and \
              iptables where the daemon may ask the kernel; and the files that rules are loaded from.",
             Impact::Medium,
         )
@@ -191,17 +213,20 @@ impl HostQuery for Query {
         extent::narrow(spec, extent::USUAL, limits.max_array_items);
     }
 
+    fn reach(spec: &mut ToolSpec, host: &Host) {
+        if asked::has_legacy(host) {
+            spec.needs.capabilities.extend(["CAP_NET_RAW", "CAP_DAC_READ_SEARCH"]);
+        }
+    }
+
     fn answer(ask: &Ask<'_>, args: Args) -> Result<Answer, Failure> {
         if ask.host.names("proc").is_err() {
             return Err(Failure::new(Code::ToolFailed, "this host does not show its files"));
         }
-        let (told_by, mut tables, not_shown) = match ruleset(ask) {
-            Ok((program, tables)) => (Some(program.to_owned()), tables, None),
-            Err(why) => (None, Vec::new(), Some(why)),
-        };
-        ask.go_on()?;
+        let asked::Found { told_by, mut tables, not_shown } = asked::ruleset(ask)?;
         let total = count(&tables);
-        if told_by.is_some() {
+        // What is not shown may have it.
+        if !told_by.is_empty() && not_shown.is_empty() {
             known(&args, &tables)?;
         }
         tables.retain(|table| args.table.as_ref().is_none_or(|name| *name == table.name));
@@ -215,7 +240,7 @@ impl HostQuery for Query {
             left = left.saturating_sub(chain.rules.len());
         }
         Ok(Answer {
-            told_by,
+            told_by: told_by.into_iter().map(str::to_owned).collect(),
             not_shown,
             extent: Extent::new(total, matching, count(&tables))
                 .scattered()
@@ -243,41 +268,6 @@ fn known(args: &Args, tables: &[Table]) -> Result<(), Failure> {
 
 fn count(tables: &[Table]) -> usize {
     tables.iter().flat_map(|table| &table.chains).map(|chain| chain.rules.len()).fold(0, usize::saturating_add)
-}
-
-/// The rules and the program that told them.
-fn ruleset(ask: &Ask<'_>) -> Result<(&'static str, Vec<Table>), NotShown> {
-    if !may_ask(ask.host) {
-        return Err(NotShown::NotPermitted);
-    }
-    match ask.host.command("nft", &["-j", "list", "ruleset"]) {
-        Ok(bytes) => return nftables::parse(&bytes).map(|tables| ("nft", tables)).ok_or(NotShown::Failed),
-        Err(Silent::Failed) => return Err(NotShown::Failed),
-        Err(Silent::NotInstalled) => {}
-    }
-    let mut tables = Vec::new();
-    let mut told = false;
-    for (family, program) in [("ip", "iptables-save"), ("ip6", "ip6tables-save")] {
-        match ask.host.command(program, &["-c"]) {
-            Ok(bytes) => {
-                told = true;
-                tables.extend(iptables::parse(family, &String::from_utf8_lossy(&bytes)));
-            }
-            // A kernel without IPv6 has no rules for it.
-            Err(Silent::Failed) if told => {}
-            Err(Silent::Failed) => return Err(NotShown::Failed),
-            Err(Silent::NotInstalled) => {}
-        }
-    }
-    if told { Ok(("iptables-save", tables)) } else { Err(NotShown::NotInstalled) }
-}
-
-/// Whether this process has the capability; a host that does not say is asked.
-fn may_ask(host: &Host) -> bool {
-    let status = host.find("proc/self/status").unwrap_or_default();
-    let word = status.lines().find_map(|line| line.strip_prefix("CapEff:"));
-    let mask = word.and_then(|word| u64::from_str_radix(word.trim(), 16).ok());
-    mask.is_none_or(|mask| mask.checked_shr(NET_ADMIN).is_some_and(|rest| rest & 1 == 1))
 }
 
 fn ufw_enabled(host: &Host) -> Option<bool> {
@@ -319,9 +309,9 @@ mod tests {
         assert_eq!(
             answer,
             json!({
-                "told_by": "nft", "total": 4, "matching": 4, "left_out": 0,
+                "told_by": ["nft"], "not_shown": [], "total": 4, "matching": 4, "left_out": 0,
                 "tables": [{
-                    "family": "inet", "name": "filter",
+                    "family": "inet", "name": "filter", "told_by": "nft",
                     "chains": [
                         {
                             "name": "input", "kind": "filter", "hook": "input", "priority": 0, "policy": "drop",
@@ -353,8 +343,9 @@ mod tests {
     #[test]
     fn a_board_has_iptables() {
         let answer = ask::<Query>(&Host::fixture("rpi-arm"), json!({})).unwrap();
-        assert_eq!((&answer["told_by"], &answer["total"]), (&json!("iptables-save"), &json!(2)));
+        assert_eq!((&answer["told_by"], &answer["total"]), (&json!(["iptables-save"]), &json!(2)));
         assert_eq!(answer["tables"][0]["chains"][0]["policy"], "DROP");
+        assert_eq!(answer["not_shown"], json!([{"part": "nftables", "why": "not_installed", "tables": []}]));
     }
 
     #[test]
@@ -363,13 +354,14 @@ mod tests {
         std::fs::create_dir_all(root.path().join("etc")).unwrap();
         std::fs::create_dir_all(root.path().join("proc/self")).unwrap();
         let host = Host::folder(root.path());
-        assert_eq!(ask::<Query>(&host, json!({})).unwrap()["not_shown"], "not_installed");
+        let not_shown = || ask::<Query>(&host, json!({})).unwrap()["not_shown"].clone();
+        assert_eq!(not_shown(), json!([{"part": "nftables", "why": "not_installed", "tables": []}]));
         std::fs::write(root.path().join("proc/self/status"), "Name:\tx\nCapEff:\t0000000000000400\n").unwrap();
-        let answer = ask::<Query>(&host, json!({})).unwrap();
-        assert_eq!((&answer["not_shown"], answer.get("told_by")), (&json!("not_permitted"), None));
+        assert_eq!(not_shown(), json!([{"part": "nftables", "why": "not_permitted", "tables": []}]));
+        assert_eq!(ask::<Query>(&host, json!({})).unwrap()["told_by"], json!([]));
         std::fs::write(root.path().join("proc/self/status"), "CapEff:\t0000000000001000\n").unwrap();
         std::fs::create_dir_all(root.path().join("commands")).unwrap();
         std::fs::write(root.path().join("commands/nft -j list ruleset"), "{\"nftables\": 7").unwrap();
-        assert_eq!(ask::<Query>(&host, json!({})).unwrap()["not_shown"], "failed");
+        assert_eq!(not_shown(), json!([{"part": "nftables", "why": "failed", "tables": []}]));
     }
 }

@@ -57,6 +57,17 @@ fn cases() -> Vec<(&'static str, &'static str, &'static str, Value)> {
         ("rpi-arm", "timers", "get_systemd_timers", json!({})),
         ("rpi-arm", "units", "get_systemd_units", json!({"kind": "service"})),
         ("rpi-arm", "auth", "get_auth_logs", json!({})),
+        ("rpi-arm", "app-log", "get_app_logs", json!({"file": "/var/log/messages"})),
+        ("rpi-arm", "connections", "get_connections", json!({})),
+        ("rpi-arm", "containers", "get_containers", json!({})),
+        ("rpi-arm", "container-images", "get_container_images", json!({})),
+        ("rpi-arm", "dependencies", "get_dependencies", json!({})),
+        ("rpi-arm", "env-vars", "get_env_vars", json!({"pid": 1})),
+        ("rpi-arm", "event-log", "get_event_log", json!({})),
+        ("rpi-arm", "open-files", "get_open_files", json!({})),
+        ("rpi-arm", "ssh-config", "get_ssh_config", json!({})),
+        ("rpi-arm", "sudo-config", "get_sudo_config", json!({})),
+        ("rpi-arm", "uptime", "get_uptime", json!({})),
         ("rpi-arm", "auth-logins", "get_auth_logs", json!({"source": "logins"})),
     ]
 }
@@ -65,7 +76,10 @@ fn cases() -> Vec<(&'static str, &'static str, &'static str, Value)> {
 fn the_fixture_hosts_answer_as_they_did() {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden/host");
     let update = std::env::var_os("UPDATE").is_some();
-    let section = SystemSection { app_logs: vec!["/var/log/shop".into()], ..SystemSection::default() };
+    let app_logs = vec!["/var/log/shop".into(), "/var/log".into()];
+    let mut section = SystemSection { app_logs, ..SystemSection::default() };
+    section.containers.sockets.push("/run/docker.sock".into());
+    section.dependencies.paths.push("/srv/app".into());
     let mut wrong = Vec::new();
     for (case, file, query, arguments) in cases() {
         let host = Host::fixture(case).opened(&section);

@@ -164,8 +164,11 @@ fn open(ask: &Ask<'_>, path: &str, most: u64) -> Result<JournalFile, String> {
 /// `None` when the host has no journal.
 fn journal(ask: &Ask<'_>) -> Result<Option<Journal>, Failure> {
     let (mut files, mut notes, mut shut) = (Vec::new(), Vec::new(), 0_usize);
-    let mut paths = paths(ask.host);
-    let any = !paths.is_empty();
+    let (mut paths, closed) = paths(ask.host);
+    let any = !paths.is_empty() || !closed.is_empty();
+    notes.extend(closed.iter().map(|folder| {
+        format!("the daemon may not look into /{folder}: its user needs the group systemd-journal (or adm)")
+    }));
     let over = paths.len().saturating_sub(FILES);
     paths.truncate(FILES);
     for path in paths {
@@ -192,19 +195,28 @@ fn journal(ask: &Ask<'_>) -> Result<Option<Journal>, Failure> {
     Ok(any.then_some(Journal { files, notes }))
 }
 
-fn paths(host: &Host) -> Vec<String> {
-    let mut found = Vec::new();
+/// The files, and the folders that may not be looked into.
+fn paths(host: &Host) -> (Vec<String>, Vec<String>) {
+    let (mut found, mut closed) = (Vec::new(), Vec::new());
+    let mut list = |folder: &str| {
+        host.names(folder).unwrap_or_else(|error| {
+            if error.kind() == ErrorKind::PermissionDenied {
+                closed.push(folder.to_owned());
+            }
+            Vec::new()
+        })
+    };
     for folder in FOLDERS {
-        for machine in host.list(folder) {
+        for machine in list(folder) {
             let within = format!("{folder}/{machine}");
             let journals = |name: &String| name.ends_with(".journal") || name.ends_with(".journal~");
-            found.extend(host.list(&within).into_iter().filter(journals).map(|name| format!("{within}/{name}")));
+            found.extend(list(&within).into_iter().filter(journals).map(|name| format!("{within}/{name}")));
             if machine.ends_with(".journal") {
                 found.push(within);
             }
         }
     }
-    found
+    (found, closed)
 }
 
 /// The boots that the journal knows, the latest first, by the entries that were written last in each file.
@@ -262,12 +274,12 @@ pub(super) fn search(ask: &Ask<'_>, wanted: &Wanted, conditions: &[Condition]) -
         match go_through(ask, &mut file, wanted, conditions, &mut of_file)? {
             Ok(over) => more |= over,
             Err(Stop::Enough) => {
-                budget::cut(&format!(
-                    "only so much of a journal file was read (limits.logs.max_bytes_per_file, {most} bytes)"
-                ));
+                let capped = most == ask.limits.logs.max_bytes_per_file;
+                let by = if capped { "limits.logs.max_bytes_per_file" } else { "resources.query_memory_mb" };
+                budget::cut(&format!("only so much of a journal file was read ({by}, {most} bytes)"));
                 notes.push(format!(
-                    "only so much of /{path} was read as limits.logs.max_bytes_per_file allows ({most} bytes): narrow \
-                     with unit, priority or a later since",
+                    "only so much of /{path} was read as {by} allows ({most} bytes): narrow with unit, priority or a later \
+                     since",
                 ));
             }
             Err(Stop::Damaged) => notes.push(format!("/{path} is damaged: what could be read of it is here")),
@@ -285,6 +297,7 @@ pub(super) fn search(ask: &Ask<'_>, wanted: &Wanted, conditions: &[Condition]) -
     }
     let mut left_out = wanted.left_out(left, notes);
     if more && left == 0 {
+        wanted.enough();
         left_out.push(
             "older entries were not looked at, for there was enough: narrow with since, until, minutes or pattern, or ask \
              for more with lines"

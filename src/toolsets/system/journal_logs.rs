@@ -110,6 +110,7 @@ impl HostQuery for Query {
             Impact::Medium,
         )
         .reading(["/var/log/journal", "/run/log/journal"])
+        .better_in(&["systemd-journal", "adm"])
     }
 
     fn narrow(spec: &mut ToolSpec, limits: &LimitsSection) {

@@ -106,6 +106,7 @@ impl HostQuery for Query {
             Impact::Medium,
         )
         .reading(["/dev/kmsg", "/var/log", "/run/log/journal", "/etc/localtime", "/usr/share/zoneinfo"])
+        .better_in(&["systemd-journal", "adm"])
     }
 
     fn narrow(spec: &mut ToolSpec, limits: &LimitsSection) {
@@ -198,7 +199,8 @@ fn buffer(ask: &Ask<'_>, args: &Args, wanted: &Wanted) -> Told {
 
 /// All records there are now; of a buffer that is too large the last ones. Twice as much is held on the way.
 fn drain(ask: &Ask<'_>, mut file: File) -> Result<Result<Vec<u8>, String>, Failure> {
-    let cap = usize::try_from(ask.limits.logs.max_bytes_per_file.min(budget::room() / 4)).unwrap_or(usize::MAX);
+    let most = ask.limits.logs.max_bytes_per_file;
+    let cap = usize::try_from(most.min(budget::room() / 4)).unwrap_or(usize::MAX);
     let (mut bytes, mut record, mut total) = (Vec::new(), vec![0; RECORD_BYTES], 0_usize);
     while total < BUFFER_BYTES {
         ask.go_on()?;
@@ -208,6 +210,12 @@ fn drain(ask: &Ask<'_>, mut file: File) -> Result<Result<Vec<u8>, String>, Failu
                 total = total.saturating_add(count);
                 bytes.extend(record.iter().take(count));
                 if bytes.len() > cap.saturating_mul(2) {
+                    // What is left may be less by the memory that the query has; the cap would have cut as well.
+                    if bytes.len() > usize::try_from(most).unwrap_or(usize::MAX) {
+                        budget::cut(&format!(
+                            "only the last {most} bytes of the buffer were read (limits.logs.max_bytes_per_file)"
+                        ));
+                    }
                     bytes.drain(..bytes.len().saturating_sub(cap));
                 }
             }

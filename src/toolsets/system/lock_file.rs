@@ -30,6 +30,53 @@ pub(super) struct Locked {
     pub(super) version: String,
     /// Only for development.
     pub(super) development: bool,
+    pub(super) origin: Origin,
+}
+
+/// Where exactly a package comes from.
+#[derive(Clone, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub(super) enum Origin {
+    /// The registry of its ecosystem.
+    #[default]
+    Registry,
+    /// Another registry, by its address.
+    OtherRegistry(String),
+    /// A repository of sources, by the address and the revision, as `git+https://host/path@revision`.
+    Git(String),
+    /// A file somewhere on the network, by its address.
+    Download(String),
+    /// A file or folder beside the project: no address means anything elsewhere.
+    Local(String),
+}
+
+impl Origin {
+    /// From an address such as `git+https://host/path?branch=main#revision`.
+    fn git(address: &str) -> Self {
+        let (place, revision) = address.split_once('#').unwrap_or((address, ""));
+        let place = without_password(place.split('?').next().unwrap_or_default());
+        let place = if place.starts_with("git") { place } else { format!("git+{place}") };
+        Self::Git(if revision.is_empty() { place } else { format!("{place}@{revision}") })
+    }
+
+    /// The same in words, where it is not the ecosystem's registry.
+    pub(super) fn told(&self) -> Option<&str> {
+        match self {
+            Self::Registry => None,
+            Self::OtherRegistry(text) | Self::Git(text) | Self::Download(text) | Self::Local(text) => Some(text),
+        }
+    }
+}
+
+/// An address without the password in it; who logs in without one, such as git@, stays.
+fn without_password(address: &str) -> String {
+    let Some((scheme, rest)) = address.split_once("://") else { return address.to_owned() };
+    let host = rest.split('/').next().unwrap_or_default();
+    match host.rsplit_once('@') {
+        Some((user, _)) if user.contains(':') || !matches!(user, "git") => {
+            format!("{scheme}://{}", rest.get(user.len().saturating_add(1)..).unwrap_or_default())
+        }
+        _ => address.to_owned(),
+    }
 }
 
 /// What a lock file says.
@@ -42,10 +89,14 @@ pub(super) struct Lock {
 
 impl Lock {
     fn add(&mut self, name: &str, version: Option<&str>, development: bool) {
+        self.add_from(name, version, development, Origin::Registry);
+    }
+
+    fn add_from(&mut self, name: &str, version: Option<&str>, development: bool, origin: Origin) {
         match version.filter(|version| !version.is_empty()) {
             Some(version) => {
                 let (name, version) = (name.to_owned(), version.to_owned());
-                self.packages.push(Locked { name, version, development });
+                self.packages.push(Locked { name, version, development, origin });
             }
             None => self.unpinned = self.unpinned.saturating_add(1),
         }
@@ -68,24 +119,36 @@ pub(super) fn parser(name: &str) -> Option<(Ecosystem, Parser)> {
     })
 }
 
-/// The address of a package.
-pub(super) fn address(ecosystem: Ecosystem, package: &Locked) -> String {
+/// The address of a package; none of what is known to nobody else. Without a qualifier it would name the one of the registry,
+/// which is another.
+pub(super) fn address(ecosystem: Ecosystem, package: &Locked) -> Option<String> {
     let (name, version) = (package.name.as_str(), Some(package.version.as_str()));
-    match ecosystem {
-        Ecosystem::Cargo => purl("cargo", &[], name, version, &[]),
+    let qualifier = match &package.origin {
+        Origin::Local(_) => return None,
+        Origin::Registry => None,
+        Origin::OtherRegistry(text) => Some(("repository_url", text.as_str())),
+        Origin::Git(text) => Some(("vcs_url", text.as_str())),
+        Origin::Download(text) => Some(("download_url", text.as_str())),
+    };
+    let qualifiers: Vec<(&str, &str)> = qualifier.into_iter().collect();
+    Some(match ecosystem {
+        Ecosystem::Cargo => purl("cargo", &[], name, version, &qualifiers),
         Ecosystem::Npm => match name.split_once('/') {
-            Some((scope, name)) => purl("npm", &[scope], name, version, &[]),
-            None => purl("npm", &[], name, version, &[]),
+            Some((scope, name)) => purl("npm", &[scope], name, version, &qualifiers),
+            None => purl("npm", &[], name, version, &qualifiers),
         },
-        Ecosystem::Pypi => purl("pypi", &[], &name.to_lowercase().replace('_', "-"), version, &[]),
+        Ecosystem::Pypi => purl("pypi", &[], &name.to_lowercase().replace('_', "-"), version, &qualifiers),
         Ecosystem::Go => {
             let path = name.to_lowercase();
             let mut parts: Vec<&str> = path.split('/').collect();
             let name = parts.pop().unwrap_or_default();
-            purl("golang", &parts, name, version, &[])
+            purl("golang", &parts, name, version, &qualifiers)
         }
-    }
+    })
 }
+
+/// The index of crates.io, in either protocol.
+const CRATES: [&str; 2] = ["https://github.com/rust-lang/crates.io-index", "https://index.crates.io"];
 
 fn cargo(text: &str) -> Option<Lock> {
     #[derive(Deserialize)]
@@ -101,8 +164,18 @@ fn cargo(text: &str) -> Option<Lock> {
     }
     let file: File = toml::from_str(text).ok()?;
     let mut lock = Lock::default();
-    for package in file.package.iter().filter(|package| package.source.is_some()) {
-        lock.add(&package.name, Some(&package.version), false);
+    for package in &file.package {
+        // What has no source lies in the project's own folders.
+        let Some(source) = package.source.as_deref() else { continue };
+        let origin = match source.split_once('+') {
+            Some(("registry" | "sparse", index)) if CRATES.iter().any(|known| index.starts_with(known)) => {
+                Origin::Registry
+            }
+            Some(("git", _)) => Origin::git(source),
+            Some((_, index)) => Origin::OtherRegistry(without_password(index)),
+            None => Origin::OtherRegistry(source.to_owned()),
+        };
+        lock.add_from(&package.name, Some(&package.version), false, origin);
     }
     Some(lock)
 }
@@ -125,6 +198,11 @@ fn poetry(text: &str) -> Option<Lock> {
     struct Source {
         #[serde(rename = "type")]
         kind: Option<String>,
+        /// Those of poetry.
+        url: Option<String>,
+        resolved_reference: Option<String>,
+        /// That of uv.
+        git: Option<String>,
         editable: Option<IgnoredAny>,
         r#virtual: Option<IgnoredAny>,
         directory: Option<IgnoredAny>,
@@ -136,7 +214,13 @@ fn poetry(text: &str) -> Option<Lock> {
     let file: File = toml::from_str(text).ok()?;
     let mut lock = Lock::default();
     for package in file.package.iter().filter(|package| !package.source.as_ref().is_some_and(own)) {
-        lock.add(&package.name, package.version.as_deref(), package.category.as_deref() == Some("dev"));
+        let source = package.source.as_ref();
+        let poetry = source.filter(|source| source.kind.as_deref() == Some("git")).and_then(|source| {
+            Some(format!("{}#{}", source.url.as_deref()?, source.resolved_reference.as_deref().unwrap_or_default()))
+        });
+        let git = source.and_then(|source| source.git.clone()).or(poetry);
+        let origin = git.map_or(Origin::Registry, |address| Origin::git(&address));
+        lock.add_from(&package.name, package.version.as_deref(), package.category.as_deref() == Some("dev"), origin);
     }
     Some(lock)
 }
@@ -147,6 +231,8 @@ struct NpmPackage {
     /// Where it is another than the folder's.
     name: Option<String>,
     version: Option<String>,
+    /// Where it was taken from.
+    resolved: Option<String>,
     link: bool,
     dev: bool,
     dev_optional: bool,
@@ -168,7 +254,15 @@ fn npm(text: &str) -> Option<Lock> {
     }
     fn nested(lock: &mut Lock, packages: &BTreeMap<String, Old>) {
         for (name, package) in packages {
-            lock.add(name, package.version.as_deref(), package.dev);
+            // Of what is not from the registry it has the address in place of the version.
+            let version = package.version.as_deref().unwrap_or_default();
+            match npm_origin(version) {
+                Some(origin) => {
+                    let revision = version.split_once('#').map_or("0", |(_, revision)| revision);
+                    lock.add_from(name, Some(revision), package.dev, origin);
+                }
+                None => lock.add(name, Some(version), package.dev),
+            }
             if let Some(inner) = &package.dependencies {
                 nested(lock, inner);
             }
@@ -182,13 +276,32 @@ fn npm(text: &str) -> Option<Lock> {
                 // What lies elsewhere is the project itself and its parts.
                 let Some((_, folder)) = place.rsplit_once("node_modules/") else { continue };
                 let name = package.name.as_deref().unwrap_or(folder);
-                lock.add(name, package.version.as_deref(), package.dev || package.dev_optional);
+                let origin = package.resolved.as_deref().and_then(npm_origin).unwrap_or_default();
+                lock.add_from(name, package.version.as_deref(), package.dev || package.dev_optional, origin);
             }
         }
         (None, Some(packages)) => nested(&mut lock, &packages),
         (None, None) => return None,
     }
     Some(lock)
+}
+
+/// Where npm took a package from; `None` for a registry, whose addresses have `/-/` before the file, and for no address.
+fn npm_origin(resolved: &str) -> Option<Origin> {
+    let short = ["github:", "gitlab:", "bitbucket:"].iter().find(|short| resolved.starts_with(**short));
+    match resolved {
+        _ if resolved.starts_with("git+") || resolved.starts_with("git:") => Some(Origin::git(resolved)),
+        _ if short.is_some() => {
+            let (host, rest) = resolved.split_once(':').unwrap_or_default();
+            let top = if host == "bitbucket" { "org" } else { "com" };
+            Some(Origin::git(&format!("git+https://{host}.{top}/{rest}")))
+        }
+        _ if resolved.starts_with("file:") => Some(Origin::Local(resolved.to_owned())),
+        _ if resolved.contains("://") && !resolved.contains("/-/") => {
+            Some(Origin::Download(without_password(resolved)))
+        }
+        _ => None,
+    }
 }
 
 fn pipfile(text: &str) -> Option<Lock> {

@@ -88,6 +88,7 @@ pub(super) fn read<F: Format>(
         let room = wanted.lines.saturating_sub(entries.len());
         if room == 0 {
             notes.push(format!("older lines, in /{path} and before, were not looked at: there was enough"));
+            wanted.enough();
             break;
         }
         // Text that is not UTF-8 becomes three times as long before its bytes are gone.

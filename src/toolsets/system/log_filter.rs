@@ -104,7 +104,10 @@ impl Wanted {
         let since = time("since", asked.since.as_deref())?.or(asked.minutes.map(minutes));
         let refused = since.filter(|since| *since < oldest).map(|_| {
             let hours = limits.max_age_hours;
-            format!("nothing older than {hours} hours is read, whatever `since` says (limits.logs.max_age_hours)")
+            let text =
+                format!("nothing older than {hours} hours is read, whatever `since` says (limits.logs.max_age_hours)");
+            budget::cut(&text);
+            text
         });
         Ok(Self {
             from: since.map_or(oldest, |since| since.max(oldest)),
@@ -131,12 +134,18 @@ impl Wanted {
         self.pattern.as_ref().is_none_or(|pattern| pattern.is_match(text))
     }
 
+    /// Notes that older entries are left out, or were not even looked at, where that is for the cap and not as asked.
+    pub(super) fn enough(&self) {
+        if self.lines >= self.most {
+            budget::cut(&format!("older entries were left out (limits.logs.max_lines is {})", self.most));
+        }
+    }
+
     /// What an answer lacks, in words for whoever asked: `others` and what the caps took.
     pub(super) fn left_out(&self, left: usize, others: Vec<String>) -> Vec<String> {
         let mut said: Vec<String> = self.refused.iter().cloned().collect();
-        said.iter().for_each(|refused| budget::cut(refused));
-        if left > 0 && self.lines == self.most {
-            budget::cut(&format!("older entries were left out (limits.logs.max_lines is {})", self.most));
+        if left > 0 {
+            self.enough();
         }
         if left > 0 {
             said.push(format!(

@@ -6,7 +6,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::Host;
-use super::cgroup::{Group, MemoryGroup};
+use super::cgroup::{Controller, Group, MemoryGroup};
 use super::numa::{self, Node};
 use super::pressure::Pressure;
 use super::quantity::percent;
@@ -101,7 +101,7 @@ pub(super) struct Answer {
     transparent_huge_pages: Option<String>,
     /// The NUMA nodes; none on a kernel without them.
     numa_nodes: Vec<Node>,
-    /// What a control group may use, where the host has them in version 2.
+    /// What a control group may use; absent where the host has no control groups for that, and no limit is known.
     #[serde(skip_serializing_if = "Option::is_none")]
     control_group: Option<MemoryGroup>,
 }
@@ -181,7 +181,7 @@ impl HostQuery for Query {
         let text = host.read("proc/meminfo")?;
         let answer = describe(&parse(&text))
             .ok_or_else(|| Failure::new(Code::ToolFailed, "proc/meminfo of this host makes no sense"))?;
-        let group = Group::find(host, args.control_group.as_deref())?;
+        let group = Group::find(host, Controller::Memory, args.control_group.as_deref())?;
         let chosen = host.line("sys/kernel/mm/transparent_hugepage/enabled");
         Ok(Answer {
             pressure: Pressure::read(host, "proc/pressure/memory"),
@@ -358,7 +358,7 @@ mod tests {
                     },
                 ],
                 "control_group": {
-                    "group": "/system.slice/doorward.service", "used_bytes": 134_217_728, "peak_bytes": 268_435_456,
+                    "group": "/system.slice/doorward.service", "version": 2, "limited": true, "used_bytes": 134_217_728, "peak_bytes": 268_435_456,
                     "limit_bytes": 536_870_912, "used_percent": 25.0, "swap_used_bytes": 0, "swap_limit_bytes": 0,
                     "limit_events": 5, "killed_processes": 2,
                 },

@@ -7,11 +7,11 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::extent::{self, Extent};
-use super::mounts::{self, Mount, unescape};
+use super::mounts::{self, Mount, Seen, View, unescape};
 use super::query::{Ask, HostQuery};
 use super::unknown::unknown;
 use crate::call::{Impact, ToolSpec};
-use crate::error::{Code, Failure};
+use crate::error::Failure;
 use crate::guard::LimitsSection;
 
 /// Bytes of one option that are shown: an overlay of many layers names them all in one.
@@ -51,7 +51,9 @@ pub(super) struct Answer {
     /// How much is listed.
     #[serde(flatten)]
     extent: Extent,
-    /// The mounts as the daemon sees them, in the order in which they were made.
+    /// Whose view it is: what is read-only in the daemon's own need not be for others.
+    view: View,
+    /// The mounts, in the order in which they were made.
     mounts: Vec<Mounted>,
     /// What the host's fstab asks for.
     fstab: Vec<Wanted>,
@@ -72,8 +74,10 @@ struct Mounted {
     subtree: Option<String>,
     /// Names the file system in the kernel: major:minor.
     filesystem: String,
-    /// Whether it cannot be written to.
+    /// Whether it cannot be written to here, in this view.
     read_only: bool,
+    /// Whether the file system itself cannot be written to, wherever it is mounted: it was mounted so, or an error made it so.
+    filesystem_read_only: bool,
     /// Whether a later mount at the same place hides it.
     hidden: bool,
     /// Options of this mount, such as nosuid, nodev, noexec.
@@ -108,8 +112,9 @@ impl HostQuery for Query {
         ToolSpec::query::<Args, Answer>(
             "get_mounts",
             "Mounts",
-            "What is mounted where, with source, kind and options, and which lines of fstab are not mounted. How full \
-             the file systems are is in get_disk_info.",
+            "What is mounted where, with source, kind and options, as the machine's first process sees it, else as the \
+             daemon does (view); and which lines of fstab are not mounted. A disk that went read-only has \
+             filesystem_read_only. How full the file systems are is in get_disk_info.",
             Impact::Low,
         )
         .reading(["/etc/fstab"])
@@ -120,10 +125,7 @@ impl HostQuery for Query {
     }
 
     fn answer(ask: &Ask<'_>, args: Args) -> Result<Answer, Failure> {
-        let (mut found, complete) = mounts::read(ask)?;
-        if found.is_empty() {
-            return Err(Failure::new(Code::ToolFailed, "proc/self/mountinfo of this host makes no sense"));
-        }
+        let Seen { mounts: mut found, whole, view } = mounts::read(ask)?;
         if let Some(kind) = args.kind.as_ref().filter(|&kind| found.iter().all(|mount| mount.kind != *kind)) {
             return Err(unknown("mounted file system of the kind", kind, found.iter().map(|mount| &mount.kind)));
         }
@@ -131,9 +133,9 @@ impl HostQuery for Query {
         let fstab = fstab(ask, &found);
         found.retain(|mount| fits(&args, mount));
         let extent = Extent::cut(&mut found, total, args.limit.min(ask.limits.max_array_items))
-            .of_whole(complete)
+            .of_whole(whole)
             .narrow("raise limit, or narrow with kind or below");
-        Ok(Answer { extent, mounts: found.into_iter().map(describe).collect(), fstab })
+        Ok(Answer { extent, view, mounts: found.into_iter().map(describe).collect(), fstab })
     }
 }
 
@@ -159,6 +161,7 @@ fn describe(mount: Mount) -> Mounted {
         source: mount.source,
         filesystem: mount.filesystem,
         read_only: mount.read_only,
+        filesystem_read_only: mount.filesystem_read_only,
         hidden: mount.hidden,
         propagation: mount.propagation,
     }
@@ -224,7 +227,7 @@ mod tests {
             answer["mounts"],
             json!([{
                 "mount_point": "/mnt/nas", "kind": "nfs4", "source": "nas.example:/export/data", "filesystem": "0:45",
-                "read_only": true, "hidden": false, "options": ["ro", "relatime"],
+                "read_only": true, "filesystem_read_only": false, "hidden": false, "options": ["ro", "relatime"],
                 "filesystem_options": ["rw", "vers=4.2", "hard", "addr=10.0.2.9"], "propagation": ["shared:35"],
             }])
         );
@@ -242,6 +245,28 @@ mod tests {
                 },
             ])
         );
+    }
+
+    #[test]
+    fn a_daemon_that_is_shown_the_machine_read_only_does_not_take_it_for_the_machine() {
+        let root = tempfile::tempdir().unwrap();
+        let write = |process: &str, text: &str| {
+            std::fs::create_dir_all(root.path().join("proc").join(process)).unwrap();
+            std::fs::write(root.path().join("proc").join(process).join("mountinfo"), text).unwrap();
+        };
+        let told = || {
+            let answer = ask::<Query>(&Host::folder(root.path()), json!({})).unwrap();
+            let row = |one: &Value| (one["read_only"] == true, one["filesystem_read_only"] == true);
+            let rows: Vec<_> = answer["mounts"].as_array().unwrap().iter().map(row).collect();
+            (answer["view"].clone(), rows)
+        };
+        // ProtectSystem=strict, as systemd makes it.
+        write("self", "90 80 8:1 / / ro,relatime shared:9 - ext4 /dev/sda1 rw\n");
+        assert_eq!(told(), (json!("daemon"), vec![(true, false)]));
+        write("1", "nothing that makes sense\n");
+        assert_eq!(told().0, "daemon");
+        write("1", "21 1 8:1 / / rw,relatime shared:1 - ext4 /dev/sda1 rw\n22 21 8:2 / /srv rw - ext4 /dev/sda2 ro\n");
+        assert_eq!(told(), (json!("machine"), vec![(false, false), (true, true)]));
     }
 
     #[test]

@@ -1,12 +1,20 @@
-//! `/proc/self/mountinfo`: what is mounted where, and which of it is worth a look.
+//! `/proc/PID/mountinfo`: what is mounted where, and which of it is worth a look. The daemon's own view is not the machine's:
+//! whoever started it may show it less, and read-only. So the first process is asked, and the answer says whose view it is.
 
 use std::collections::{BTreeMap, HashMap};
+use std::io;
 use std::ops::ControlFlow;
+
+use schemars::JsonSchema;
+use serde::Serialize;
 
 use super::query::Ask;
 use crate::error::{Code, Failure};
 
-const MOUNTINFO: &str = "proc/self/mountinfo";
+/// What the first process sees.
+const MACHINE: &str = "proc/1/mountinfo";
+/// What the daemon sees.
+const OWN: &str = "proc/self/mountinfo";
 
 /// Mounts that are kept: several thousand containers' worth.
 const MOUNTS: usize = 32_768;
@@ -45,6 +53,26 @@ const PSEUDO: [&str; 26] = [
 const REMOTE: [&str; 13] =
     ["9p", "afs", "beegfs", "ceph", "cifs", "coda", "glusterfs", "gpfs", "lustre", "nfs", "nfs4", "smb3", "smbfs"];
 
+/// Whose view of the mounts it is.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub(super) enum View {
+    /// That of the first process: the machine's, or that of the container the daemon is in.
+    Machine,
+    /// That of the daemon: its service may show it less than the machine has, and show it read-only what others can write.
+    Daemon,
+}
+
+/// The mounts that somebody sees, in the order they were made.
+pub(super) struct Seen {
+    /// The mounts.
+    pub(super) mounts: Vec<Mount>,
+    /// Whether they are all.
+    pub(super) whole: bool,
+    /// Whose view it is.
+    pub(super) view: View,
+}
+
 /// One mount.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(super) struct Mount {
@@ -58,8 +86,10 @@ pub(super) struct Mount {
     pub(super) kind: String,
     /// What is mounted: a device, a share.
     pub(super) source: Option<String>,
-    /// Whether it cannot be written to.
+    /// Whether it cannot be written to here.
     pub(super) read_only: bool,
+    /// Whether the file system itself cannot be written to, wherever it is mounted.
+    pub(super) filesystem_read_only: bool,
     /// Whether a later mount at the same place hides it.
     pub(super) hidden: bool,
     /// Options of this mount.
@@ -87,23 +117,48 @@ impl Mount {
     }
 }
 
-/// Every mount, in the order they were made, and whether they are all; lines that make no sense are passed over.
+/// Every mount of the machine, or, where the kernel does not tell that, every one that the daemon sees.
 ///
 /// # Errors
-/// [`Code::ToolFailed`] when the host does not show them, or nobody waits for the answer any more.
-pub(super) fn read(ask: &Ask<'_>) -> Result<(Vec<Mount>, bool), Failure> {
+/// [`Code::ToolFailed`] when the host does not show them or they make no sense, and as [`Ask::go_on`].
+pub(super) fn read(ask: &Ask<'_>) -> Result<Seen, Failure> {
+    let _ = match list(ask, MACHINE)? {
+        Ok((mounts, whole)) if !mounts.is_empty() => return Ok(Seen { mounts, whole, view: View::Machine }),
+        other => other,
+    };
+    own(ask)
+}
+
+/// Every mount that the daemon sees: what it can reach, and measure, itself.
+///
+/// # Errors
+/// As those of [`read`].
+pub(super) fn own(ask: &Ask<'_>) -> Result<Seen, Failure> {
+    let (mounts, whole) = list(ask, OWN)?
+        .map_err(|error| Failure::new(Code::ToolFailed, format!("this host does not show {OWN}")).because(error))?;
+    if mounts.is_empty() {
+        return Err(Failure::new(Code::ToolFailed, format!("{OWN} of this host makes no sense")));
+    }
+    Ok(Seen { mounts, whole, view: View::Daemon })
+}
+
+/// The mounts in a file and whether they are all, or why it cannot be read; lines that make no sense are passed over.
+fn list(ask: &Ask<'_>, path: &str) -> Result<io::Result<(Vec<Mount>, bool)>, Failure> {
     let (mut mounts, mut stopped) = (Vec::new(), Ok(()));
-    let whole = ask.host.each_line(MOUNTINFO, |line| {
+    let whole = ask.host.each_line(path, |line| {
         stopped = ask.go_on();
         mounts.extend(mount(line));
         if stopped.is_err() || mounts.len() >= MOUNTS { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
     });
     stopped?;
-    let whole = whole.map_err(|error| {
-        Failure::new(Code::ToolFailed, format!("this host does not show {MOUNTINFO}")).because(error)
-    })?;
     hide(&mut mounts);
-    Ok((mounts, whole))
+    Ok(whole.map(|whole| (mounts, whole)))
+}
+
+/// Where, among mounts that the daemon sees, the file system of `mount` is: at the same place if it is there.
+pub(super) fn within_reach<'a>(own: &'a [Mount], mount: &Mount) -> Option<&'a Mount> {
+    let same = || own.iter().filter(|one| !one.hidden && one.filesystem == mount.filesystem);
+    same().find(|one| one.mount_point == mount.mount_point).or_else(|| same().next())
 }
 
 /// Marks the mounts over which another was made later.
@@ -153,7 +208,8 @@ fn mount(line: &str) -> Option<Mount> {
     let kind = words.next().filter(|kind| !kind.is_empty())?.to_owned();
     let source = Some(words.next()?).filter(|source| !matches!(*source, "" | "none")).map(unescape);
     let filesystem_options = list(words.next().unwrap_or_default());
-    let read_only = options.iter().chain(&filesystem_options).any(|option| option == "ro");
+    let filesystem_read_only = filesystem_options.iter().any(|option| option == "ro");
+    let read_only = filesystem_read_only || options.iter().any(|option| option == "ro");
     Some(Mount {
         filesystem,
         subtree,
@@ -161,6 +217,7 @@ fn mount(line: &str) -> Option<Mount> {
         kind,
         source,
         read_only,
+        filesystem_read_only,
         hidden: false,
         options,
         filesystem_options,

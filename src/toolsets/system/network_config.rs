@@ -1,5 +1,5 @@
-//! `get_network_config`: interfaces, routes, rules and neighbours. The kernel has files for most of it; rules, the
-//! neighbours of IPv6 and the states of all neighbours it tells to ip(8) only, which is asked where the host has it.
+//! `get_network_config`: interfaces, routes, rules and neighbours. The kernel tells them whole to ip(8), which is asked
+//! where the host has it; its files have a part of the routes and of the neighbours of IPv4, and what they lack is said.
 
 use std::collections::BTreeSet;
 use std::ops::ControlFlow;
@@ -56,7 +56,7 @@ pub(super) struct Answer {
     /// Whether the host passes on packets of IPv6 that are for others.
     #[serde(skip_serializing_if = "Option::is_none")]
     forwards_ipv6: Option<bool>,
-    /// The routes: of IPv4 those of the main table, of IPv6 those of all tables.
+    /// The routes of all tables, without the kernel's own for the addresses of this host.
     routes: Routes,
     /// The tables of IPv4 that hold routes: numbers besides main and local need rules to come to bear.
     ipv4_tables: Vec<String>,
@@ -141,42 +141,30 @@ impl HostQuery for Query {
             ask.go_on()?;
             interfaces.extend(Link::read(ask.host, name));
         }
-        let mut routes = each(ask, "proc/net/route", routes::ipv4)?;
-        routes.extend(each(ask, "proc/net/ipv6_route", routes::ipv6)?);
-        let whole = routes.len() < KEPT;
         let mut not_shown = Vec::new();
+        let (mut routes, whole) = routes(ask, &mut not_shown)?;
         let rules = rules(ask.host, &mut not_shown);
         ask.go_on()?;
-        let mut neighbours = match neighbours(ask.host, "-4") {
-            Ok(found) => found,
-            Err(why) => {
-                let what = "of neighbours of IPv4 only whether they have a hardware address";
-                not_shown.push(format!("{what}, not whether they still answer: {why}"));
-                each(ask, "proc/net/arp", routes::neighbour)?
-            }
-        };
-        match self::neighbours(ask.host, "-6") {
-            Ok(found) => neighbours.extend(found),
-            Err(why) => not_shown.push(format!("neighbours of IPv6: {why}")),
-        }
+        let mut neighbours = all_neighbours(ask, &mut not_shown)?;
         let limit = args.limit.min(ask.limits.max_array_items);
         let forwards = |path: &str| ask.host.number(path).map(|on: u8| on != 0);
         let tables: BTreeSet<String> = each(ask, "proc/net/fib_trie", routes::table)?.into_iter().collect();
-        let (all_routes, all_neighbours) = (routes.len(), neighbours.len());
-        routes.retain(|route| wanted(&route.interface));
+        let (routes_total, neighbours_total) = (routes.len(), neighbours.len());
+        let leaves = |route: &Route| route.hops.iter().any(|hop| hop.interface.as_deref().is_some_and(wanted));
+        routes.retain(|route| args.interface.is_none() || leaves(route));
         neighbours.retain(|neighbour| wanted(&neighbour.interface));
         Ok(Answer {
             interfaces,
             forwards_ipv4: forwards("proc/sys/net/ipv4/ip_forward"),
             forwards_ipv6: forwards("proc/sys/net/ipv6/conf/all/forwarding"),
             routes: Routes {
-                extent: Extent::cut(&mut routes, all_routes, limit).of_whole(whole).narrow(NARROW),
+                extent: Extent::cut(&mut routes, routes_total, limit).of_whole(whole).narrow(NARROW),
                 list: routes,
             },
             ipv4_tables: tables.into_iter().collect(),
             rules,
             neighbours: Neighbours {
-                extent: Extent::cut(&mut neighbours, all_neighbours, limit).narrow(NARROW),
+                extent: Extent::cut(&mut neighbours, neighbours_total, limit).narrow(NARROW),
                 list: neighbours,
             },
             not_shown,
@@ -194,6 +182,36 @@ fn each<T>(ask: &Ask<'_>, path: &str, parse: fn(&str) -> Option<T>) -> Result<Ve
     });
     stopped?;
     Ok(found)
+}
+
+/// The routes, and whether they are all that was told.
+fn routes(ask: &Ask<'_>, not_shown: &mut Vec<String>) -> Result<(Vec<Route>, bool), Failure> {
+    const ALL: [&str; 4] = ["route", "show", "table", "all"];
+    let mut found = Vec::new();
+    let of_ip = |family: &str| asked(ask.host, &[&["-json", "-details", family], &ALL[..]].concat());
+    match of_ip("-4") {
+        Ok(list) => found.extend(list.iter().take(KEPT).filter_map(|one| routes::told(one, false))),
+        Err(why) => {
+            found.extend(each(ask, "proc/net/route", routes::ipv4)?);
+            not_shown.push(format!(
+                "routes of IPv4: {why}; here are those of the main table only, of several ways the first only, and none of \
+                 the ways that share a next hop object or go through a router of IPv6 whole"
+            ));
+        }
+    }
+    ask.go_on()?;
+    match of_ip("-6") {
+        Ok(list) => found.extend(list.iter().take(KEPT).filter_map(|one| routes::told(one, true))),
+        // A kernel without IPv6 has no routes for it.
+        Err(_) if !ask.host.has("proc/net/ipv6_route") => {}
+        Err(why) => {
+            found.extend(each(ask, "proc/net/ipv6_route", routes::ipv6)?);
+            not_shown.push(format!("routes of IPv6: {why}; which tables these are in, and weights, are not known"));
+        }
+    }
+    let whole = found.len() < KEPT;
+    found.truncate(KEPT);
+    Ok((found, whole))
 }
 
 /// What ip(8) says, as a list.
@@ -244,6 +262,32 @@ impl Rule {
     }
 }
 
+/// The neighbours of both families, and the proxies.
+fn all_neighbours(ask: &Ask<'_>, not_shown: &mut Vec<String>) -> Result<Vec<Neighbour>, Failure> {
+    let mut found = Vec::new();
+    for (family, name) in [("-4", "IPv4"), ("-6", "IPv6")] {
+        match neighbours(ask.host, family) {
+            Ok(of_family) => found.extend(of_family),
+            Err(why) if family == "-4" => {
+                let what = "of neighbours of IPv4 only whether they have a hardware address";
+                not_shown.push(format!("{what}, not whether they still answer: {why}"));
+                // Proxies are among these.
+                found.extend(each(ask, "proc/net/arp", routes::neighbour)?);
+                continue;
+            }
+            Err(why) => {
+                not_shown.push(format!("neighbours of {name}: {why}"));
+                continue;
+            }
+        }
+        match proxies(ask.host, family) {
+            Ok(of_family) => found.extend(of_family),
+            Err(why) => not_shown.push(format!("proxies for neighbours of {name}: {why}")),
+        }
+    }
+    Ok(found)
+}
+
 /// The neighbours of one family in the words of ip-neighbour(8).
 fn neighbours(host: &Host, family: &str) -> Result<Vec<Neighbour>, String> {
     let parse = |one: &Value| {
@@ -255,68 +299,15 @@ fn neighbours(host: &Host, family: &str) -> Result<Vec<Neighbour>, String> {
     Ok(asked(host, &["-json", family, "neigh", "show"])?.iter().take(KEPT).filter_map(parse).collect())
 }
 
-#[cfg(test)]
-mod tests {
-    use serde_json::json;
-
-    use super::super::query::ask;
-    use super::*;
-
-    #[test]
-    fn a_virtual_machine_shows_where_its_packets_go() {
-        let answer = ask::<Query>(&Host::fixture("debian-vm"), json!({"interface": "eth0"})).unwrap();
-        assert_eq!(
-            answer["routes"],
-            json!({"total": 4, "matching": 4, "returned": 4, "left_out": 0, "list": [
-                {
-                    "destination": "0.0.0.0/0", "gateway": "10.0.2.2", "interface": "eth0", "metric": 100,
-                    "unreachable": false,
-                },
-                {"destination": "10.0.2.0/24", "interface": "eth0", "metric": 100, "unreachable": false},
-                {
-                    "destination": "2001:db8::/64", "interface": "eth0", "metric": 256, "unreachable": false,
-                    "learned": true,
-                },
-                {
-                    "destination": "::/0", "gateway": "fe80::2", "interface": "eth0", "metric": 1024,
-                    "unreachable": false, "learned": true,
-                },
-            ]})
-        );
-        assert_eq!(
-            answer["rules"],
-            json!([
-                {"ipv6": false, "priority": 0, "from": "all", "table": "local", "other": []},
-                {
-                    "ipv6": false, "priority": 100, "from": "10.0.9.0/24", "table": "200",
-                    "other": ["fwmark 0x1", "not"],
-                },
-                {"ipv6": false, "priority": 32766, "from": "all", "table": "main", "other": []},
-                {"ipv6": true, "priority": 0, "from": "all", "to": "fd00::/8", "table": "local", "other": []},
-            ])
-        );
-        assert_eq!(
-            answer["neighbours"]["list"],
-            json!([
-                {"address": "10.0.2.2", "mac_address": "52:55:0a:00:02:02", "interface": "eth0", "state": "reachable"},
-                {"address": "10.0.2.9", "interface": "eth0", "state": "failed"},
-                {"address": "fe80::2", "mac_address": "52:56:00:00:00:02", "interface": "eth0", "state": "stale"},
-            ])
-        );
-        assert_eq!((&answer["forwards_ipv4"], &answer["not_shown"]), (&json!(false), &json!([])));
-        assert_eq!(
-            (&answer["ipv4_tables"], &answer["interfaces"][0]["name"]),
-            (&json!(["200", "local", "main"]), &json!("eth0"))
-        );
-    }
-
-    #[test]
-    fn a_board_without_the_program_says_what_is_missing() {
-        let answer = ask::<Query>(&Host::fixture("rpi-arm"), json!({"limit": 1})).unwrap();
-        assert_eq!(answer["routes"]["left_out"], 1);
-        assert_eq!(answer.get("rules"), None);
-        assert_eq!(answer["not_shown"].as_array().unwrap().len(), 3);
-        assert_eq!(answer["neighbours"]["list"][0]["state"], "complete");
-        assert!(answer["not_shown"][1].as_str().unwrap().contains("not whether they still answer"), "{answer}");
-    }
+/// The addresses of one family that this host answers to for others, which are not among the neighbours.
+fn proxies(host: &Host, family: &str) -> Result<Vec<Neighbour>, String> {
+    let parse = |one: &Value| {
+        let text = |name: &str| one.get(name).and_then(Value::as_str).map(str::to_owned);
+        let state = "proxy".to_owned();
+        Some(Neighbour { address: text("dst")?, mac_address: None, interface: text("dev")?, state })
+    };
+    Ok(asked(host, &["-json", family, "neigh", "show", "proxy"])?.iter().take(KEPT).filter_map(parse).collect())
 }
+
+#[cfg(test)]
+mod tests;

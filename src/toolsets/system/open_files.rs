@@ -13,13 +13,11 @@ use super::query::{Ask, HostQuery};
 use crate::call::{Impact, ToolSpec};
 use crate::error::{Code, Failure};
 use crate::guard::LimitsSection;
-use crate::sandbox::descriptor::{Access, Descriptor};
+use crate::sandbox::descriptor::{Access, DELETED, Descriptor};
 use crate::sandbox::lookout;
 
 /// Processes that are named for having much open.
 const BUSIEST: usize = 10;
-/// The kernel marks so what has lost its last name.
-const DELETED: &str = " (deleted)";
 
 pub(super) struct Query;
 
@@ -90,8 +88,12 @@ struct OpenFile {
     path: String,
     /// What it is.
     kind: Kind,
-    /// Whether it has lost its last name.
+    /// Whether it has lost the name it was opened by.
     deleted: bool,
+    /// Bytes of room that it takes on its file system with no name left, until whoever has it open closes it. Two processes can
+    /// have the same file.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    lost_bytes: Option<u64>,
     /// How it was opened; absent of what may be neither read nor written through it.
     #[serde(skip_serializing_if = "Option::is_none")]
     access: Option<Access>,
@@ -187,7 +189,7 @@ impl Search<'_> {
         let (mut found, mut open) = (Vec::new(), 0_usize);
         let room = self.most.saturating_sub(self.answer.files.len());
         let (args, total, mut stopped) = (self.args, &mut self.total, Ok(()));
-        let read = ask.host.open_files(pid, |Descriptor { number: fd, target, access }| {
+        let read = ask.host.open_files(pid, |Descriptor { number: fd, target, access, lost }| {
             *total = total.saturating_add(1);
             // A process can have a million open.
             if total.is_multiple_of(1024) {
@@ -203,7 +205,11 @@ impl Search<'_> {
             let kind = kind(&path);
             if args.fits(&path, kind, deleted) {
                 open = open.saturating_add(1);
-                keep(&mut found, room, OpenFile { pid, process: String::new(), fd, path, kind, deleted, access });
+                keep(
+                    &mut found,
+                    room,
+                    OpenFile { pid, process: String::new(), fd, path, kind, deleted, lost_bytes: lost, access },
+                );
             }
             ControlFlow::Continue(())
         });
@@ -330,12 +336,16 @@ mod tests {
 
     #[test]
     fn the_real_host_shows_a_file_that_this_process_holds() {
-        let file = tempfile::NamedTempFile::new().unwrap();
+        let mut file = tempfile::NamedTempFile::new().unwrap();
+        std::io::Write::write_all(&mut file, &[7; 50_000]).unwrap();
+        file.as_file().sync_all().unwrap();
         let path = file.path().canonicalize().unwrap();
         let arguments = json!({"pid": std::process::id(), "path": path});
         let answer = ask::<Query>(&Host::this(), arguments.clone()).unwrap();
         assert_eq!((paths(&answer).len(), &answer["files"][0]["access"]), (1, &json!("read_write")));
         std::fs::remove_file(&path).unwrap();
-        assert_eq!(ask::<Query>(&Host::this(), arguments).unwrap()["files"][0]["deleted"], true);
+        let gone = ask::<Query>(&Host::this(), arguments).unwrap()["files"][0].clone();
+        assert_eq!(gone["deleted"], true);
+        assert!(gone["lost_bytes"].as_u64().is_some_and(|bytes| bytes >= 50_000), "{gone}");
     }
 }

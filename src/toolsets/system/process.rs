@@ -3,6 +3,7 @@
 use schemars::JsonSchema;
 use serde::Serialize;
 
+use super::budget;
 use super::process_stat::{ProcessStat, ProcessStatus, State, command_line};
 use super::quantity::{fixed, milliseconds, moment, percent, seconds};
 use super::query::Ask;
@@ -94,6 +95,11 @@ impl Surroundings {
     }
 }
 
+/// Notes that of a command line the end was left out.
+pub(super) fn note_cut(cap: usize) {
+    budget::cut(&format!("ends of command lines were left out (limits.processes.max_cmdline_length is {cap})"));
+}
+
 /// What a process says of itself, and what follows from it; `None` when it has gone.
 pub(super) fn describe(ask: &Ask<'_>, process: &ProcessStat, around: &Surroundings) -> Option<Process> {
     let path = |file: &str| format!("proc/{}/{file}", process.pid);
@@ -101,6 +107,9 @@ pub(super) fn describe(ask: &Ask<'_>, process: &ProcessStat, around: &Surroundin
     let cap = ask.limits.processes.max_cmdline_length;
     let (start, more) = ask.host.start(&path("cmdline"), cap.min(LONGEST_ARGUMENT)).unwrap_or_default();
     let (command_line, command_line_truncated) = command_line(&start, more, cap);
+    if command_line_truncated {
+        note_cut(cap);
+    }
     let age_ticks = around.uptime_ticks.map(|uptime| uptime.saturating_sub(process.start_ticks));
     let started = around.boot_seconds.map(|boot| boot.saturating_mul(1000));
     Some(Process {

@@ -360,6 +360,41 @@ mod tests {
     }
 
     #[test]
+    fn of_a_host_with_very_many_processes_the_answer_is_bounded_and_so_is_what_it_takes() {
+        use crate::admission::ResourcesSection;
+        use crate::clock::Clock;
+        use crate::toolsets::system::budget::{self, Allowance};
+        const MANY: u32 = 60_000;
+        let root = tempfile::tempdir().unwrap();
+        let proc = root.path().join("proc");
+        for pid in 1..=MANY {
+            let folder = proc.join(pid.to_string());
+            std::fs::create_dir_all(&folder).unwrap();
+            let stat = format!("{pid} (worker) S 1 {pid} {pid} 0 -1 0 0 0 0 0 {pid} 0 0 0 20 0 1 0 100 4096 10 0\n");
+            std::fs::write(folder.join("stat"), stat).unwrap();
+        }
+        for pid in (MANY - 200)..=MANY {
+            std::fs::write(proc.join(format!("{pid}/status")), "Name:\tworker\nUid:\t0\t0\t0\t0\n").unwrap();
+        }
+        let host = Host::folder(root.path());
+        // Its memory is held to what the class may have; how long it takes is measured here, on a machine that may be busy.
+        let allowance = Allowance::of(Impact::Medium, &ResourcesSection::default()).unhurried();
+        let clock = Clock::system();
+        let began = clock.instant();
+        let answer =
+            budget::within(allowance, &std::sync::Arc::default(), || ask::<Query>(&host, json!({"limit": 5}))).unwrap();
+        let took = clock.instant().saturating_duration_since(began);
+        assert_eq!((&answer["total"], &answer["left_out"]), (&json!(MANY), &json!(MANY - 5)), "{answer}");
+        let first: Vec<u64> = pids(&answer);
+        assert_eq!(
+            first,
+            (0..5).map(|n| u64::from(MANY - n)).collect::<Vec<_>>(),
+            "those with the most processor time"
+        );
+        assert!(took < Duration::from_secs(120), "{took:?}");
+    }
+
+    #[test]
     fn kernel_threads_and_zombies_have_no_command_line() {
         let answer = listed(json!({"sort": "pid"}));
         let (thread, zombie) = (&answer["processes"][1], &answer["processes"][4]);

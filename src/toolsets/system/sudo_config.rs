@@ -2,6 +2,7 @@
 //! rules from directory services are not there.
 
 use std::collections::HashSet;
+use std::path::Path;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -19,6 +20,15 @@ use crate::guard::LimitsSection;
 
 /// The file that sudo begins with.
 const MAIN: &str = "/etc/sudoers";
+/// Where distributions keep rules, and what their first file includes; the sandbox leaves these open.
+const USUAL_PLACES: [&str; 6] = [
+    "/etc/sudoers",
+    "/etc/sudoers.d",
+    "/etc/sudoers.local",
+    "/usr/etc/sudoers",
+    "/usr/etc/sudoers.d",
+    "/usr/local/etc/sudoers.d",
+];
 /// How deep files include one another; sudo itself goes on to 128.
 const DEPTH: usize = 16;
 /// Files that are read for one answer.
@@ -55,8 +65,11 @@ impl Default for Args {
 pub(super) struct Answer {
     /// The files that were read, in their order.
     files: Vec<String>,
-    /// Files that are there and could not be read: what they say is missing here.
+    /// Files and folders that are there and could not be read: what they say is missing here.
     unreadable: Vec<String>,
+    /// What opens them, where they lie outside of what the sandbox of the daemon leaves open.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    remedy: Option<String>,
     /// Whether not all was read: too many files or rules, or files that include one another too deep.
     truncated: bool,
     /// Settings.
@@ -145,9 +158,7 @@ impl HostQuery for Query {
              with or without a password.",
             Impact::Low,
         );
-        ToolSpec { sensitive: true, ..spec }.better_with("CAP_DAC_READ_SEARCH").reading([
-            "/etc/sudoers",
-            "/etc/sudoers.d",
+        ToolSpec { sensitive: true, ..spec }.better_with("CAP_DAC_READ_SEARCH").reading(USUAL_PLACES).reading([
             "/etc/group",
             "/etc/hostname",
             "/etc/passwd",
@@ -170,6 +181,7 @@ impl HostQuery for Query {
             };
             return Err(Failure::new(Code::ToolFailed, text));
         }
+        answer.remedy = remedy(&answer.unreadable);
         let total = answer.rules.len();
         if let Some(user) = &args.user {
             let names = names(ask, user, &answer.aliases);
@@ -245,7 +257,16 @@ impl Reading<'_> {
 
     /// In the order of names; those with a dot in them and the copies of editors are passed over, as sudo does.
     fn folder(&mut self, folder: &str, depth: usize) -> Result<(), Failure> {
-        for name in self.ask.host.list(below(folder)) {
+        let names = match self.ask.host.names(below(folder)) {
+            Ok(names) => names,
+            Err(error) => {
+                if error.kind() != std::io::ErrorKind::NotFound {
+                    self.answer.unreadable.push(folder.to_owned());
+                }
+                return Ok(());
+            }
+        };
+        for name in names {
             if !name.contains('.') && !name.ends_with('~') {
                 self.file(&format!("{}/{name}", folder.trim_end_matches('/')), depth.saturating_sub(1))?;
             }
@@ -265,6 +286,13 @@ impl Reading<'_> {
             _ => wanted,
         }
     }
+}
+
+/// The key of the configuration that opens what lies elsewhere.
+fn remedy(unreadable: &[String]) -> Option<String> {
+    let usual = |path: &&String| USUAL_PLACES.iter().any(|usual| Path::new(path.as_str()).starts_with(usual));
+    let others: Vec<&str> = unreadable.iter().filter(|path| !usual(path)).map(String::as_str).collect();
+    (!others.is_empty()).then(|| format!("name in sandbox.read what is included from elsewhere: {}", others.join(", ")))
 }
 
 impl Rule {

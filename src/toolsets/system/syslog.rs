@@ -131,6 +131,7 @@ impl HostQuery for Query {
             Impact::Medium,
         )
         .reading(["/var/log", "/etc/localtime", "/usr/share/zoneinfo"])
+        .better_in(&["adm"])
     }
 
     fn narrow(spec: &mut ToolSpec, limits: &LimitsSection) {

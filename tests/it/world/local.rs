@@ -28,8 +28,8 @@ pub fn ask_apart(directory: &Path, before: &str, calls: &[(&str, Value)]) -> Opt
 fn within(directory: &Path, wrapper: &str, before: &str, calls: &[(&str, Value)]) -> Vec<Value> {
     let limits =
         "max_concurrent_queries: 50, rate_limit: {requests_per_minute: 6000, requests_per_hour: 60000, burst: 100}";
-    // Without it the kernel tells nobody its packet filter.
-    let sandbox = "capabilities: [CAP_NET_ADMIN]";
+    // Without them the kernel tells nobody its packet filters.
+    let sandbox = "capabilities: [CAP_NET_ADMIN, CAP_NET_RAW]";
     let config =
         format!("transport: stdio\naudit: {{enabled: false}}\nresources: {{{limits}}}\nsandbox: {{{sandbox}}}\n");
     fs::write(directory.join("local.yaml"), config).unwrap();

@@ -2,8 +2,8 @@
 
 use std::net::IpAddr;
 
-use super::Says::{No, Open, Pass};
-use super::{LOCAL, NO_TOKEN, Row, Says, collector, is_bound_to_user, is_remote};
+use super::Says::{No, Open, Pass, Unproven};
+use super::{LOCAL, NO_TOKEN, Row, Says, is_bound_to_user, is_remote, reached};
 use crate::audit::syslog::Target;
 use crate::authn::ReplayMode;
 use crate::cli::doctor::Weight;
@@ -16,7 +16,7 @@ pub(super) fn rows(config: &Config, machine: &Machine) -> Vec<Row> {
     vec![
         row("published-keys", keys(config)),
         row("replay", replay(config)),
-        row("collector", siem(config)),
+        row("collector", siem(config, machine)),
         row("file-integrity", integrity(machine)),
         row("service-account", account(config, machine)),
         row("segmentation", segment(config)),
@@ -53,31 +53,42 @@ fn replay(config: &Config) -> Says {
     }
 }
 
-fn siem(config: &Config) -> Says {
+fn siem(config: &Config, machine: &Machine) -> Says {
     if !config.audits() {
         return No("nothing is recorded, so there is nothing to collect");
     }
-    match collector(config) {
-        Some(Target::Tls(_)) => Pass(config.audit.syslog.target.clone()),
-        Some(Target::Unix(path)) => Pass(format!("{}, which has to send them on", path.display())),
-        Some(Target::Udp(_) | Target::Tcp(_)) => Open(
+    let Some(target) = &machine.collector.target else {
+        return Open(
+            "there is none".to_owned(),
+            "set audit.syslog.enabled, and audit.syslog.target to tls://HOST:6514",
+        );
+    };
+    let says = reached(
+        machine,
+        "set audit.syslog.target to tls://HOST:6514, a collector that is there; the door's log says what keeps records from it",
+    );
+    match (target, says) {
+        (_, says @ Open(..)) => says,
+        (Target::Udp(_) | Target::Tcp(_), _) => Open(
             format!("{} can be read on the way", config.audit.syslog.target),
             "set audit.syslog.target to tls://HOST:6514",
         ),
-        None => {
-            Open("there is none".to_owned(), "set audit.syslog.enabled, and audit.syslog.target to tls://HOST:6514")
-        }
+        (_, says) => says,
     }
 }
 
 fn integrity(machine: &Machine) -> Says {
-    match (&machine.monitor, machine.config_days) {
-        (Some(path), _) => Pass(format!("{path} is there")),
-        (None, None) => No("there is no configuration file to watch"),
-        (None, Some(_)) => Open(
-            "nothing known watches the configuration".to_owned(),
-            "let AIDE, auditd or the like watch the directory of the configuration; accept this point if something else \
-             does",
+    match (&machine.monitor.by, machine.config_days, machine.monitor.shut.first()) {
+        (Some((path, what)), ..) => Pass(format!("{} watches {what}", path.display())),
+        (None, None, _) => No("there is no configuration file to watch"),
+        (None, Some(_), Some(shut)) => Unproven(
+            format!("{} cannot be read by who asks", shut.display()),
+            "ask again as root, or accept this point if something watches the directory of the configuration",
+        ),
+        (None, Some(_), None) => Open(
+            "no rule that is known watches the directory of the configuration".to_owned(),
+            "let AIDE, auditd or the like watch the directory of the configuration (-w /etc/doorward -p wa); accept this \
+             point if something else does",
         ),
     }
 }

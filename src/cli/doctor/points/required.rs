@@ -1,11 +1,9 @@
 //! What every door in production meets.
 
-use std::net::IpAddr;
-
 use super::Says::{No, Open, Pass};
-use super::{LOCAL, Row, Says, bounds, collector, is_bound_to_user, is_remote};
-use crate::audit::syslog::Target;
+use super::{LOCAL, Row, Says, bounds, is_bound_to_user, is_remote, reached};
 use crate::cli::doctor::Weight;
+use crate::cli::doctor::machine::Machine;
 use crate::config::Config;
 use crate::guard::Redactor;
 use crate::transport::TransportKind;
@@ -15,14 +13,14 @@ const LONGEST_TOKEN: u64 = 300;
 /// The query that tells most secrets.
 const WORST: &str = "get_env_vars";
 
-pub(super) fn rows(config: &Config) -> Vec<Row> {
+pub(super) fn rows(config: &Config, machine: &Machine) -> Vec<Row> {
     let row = |name, says| (name, Weight::Required, says);
     vec![
         row("transport", transport(config)),
         row("client-certificates", certificates(config)),
         row("tokens", tokens(config)),
         row("sensitive", sensitive(config)),
-        row("audit", audit(config)),
+        row("audit", audit(config, machine)),
         row("limits", limits(config)),
         row("redaction", redaction(config)),
         row("address", address(config)),
@@ -89,27 +87,24 @@ fn sensitive(config: &Config) -> Says {
     if open.is_empty() { Pass("off".to_owned()) } else { Pass(format!("open by name: {}", open.join(", "))) }
 }
 
-fn audit(config: &Config) -> Says {
-    const AWAY: &str = "set audit.syslog.enabled, and audit.syslog.target to a collector on another machine";
-    match (config.audits(), collector(config)) {
-        (false, _) => Open(
+fn audit(config: &Config, machine: &Machine) -> Says {
+    if !config.audits() {
+        return Open(
             "nothing is recorded".to_owned(),
             "set audit.enabled to true, and audit.syslog to a collector on another machine",
-        ),
-        (true, None) => Open("records stay on this machine".to_owned(), AWAY),
-        (true, Some(Target::Unix(path))) => {
-            Pass(format!("records go to {}, which has to send them on", path.display()))
-        }
-        (true, Some(Target::Udp(host) | Target::Tcp(host) | Target::Tls(host))) if is_here(&host.name) => {
-            Open(format!("records go to {}, which is this machine", config.audit.syslog.target), AWAY)
-        }
-        (true, Some(_)) => Pass(format!("records go to {}", config.audit.syslog.target)),
+        );
     }
-}
-
-fn is_here(host: &str) -> bool {
-    let address = host.trim_start_matches('[').trim_end_matches(']').parse::<IpAddr>();
-    host == "localhost" || address.is_ok_and(|address| address.is_loopback())
+    if machine.collector.target.is_none() {
+        return Open(
+            "records stay on this machine".to_owned(),
+            "set audit.syslog.enabled, and audit.syslog.target to a collector on another machine",
+        );
+    }
+    reached(
+        machine,
+        "set audit.syslog.target to a collector on another machine; where it is one, the door's log says what keeps records \
+         from it",
+    )
 }
 
 fn limits(config: &Config) -> Says {
@@ -136,8 +131,15 @@ fn redaction(config: &Config) -> Says {
     let known = Redactor::builtin_names();
     let fields = section.fields.iter().filter(|field| !known.contains(field.0.as_str()));
     let own = section.patterns.len().saturating_add(fields.count());
+    // A pattern of the same name stands in the place of the one that was taken out.
+    let replaced = |name: &&String| section.patterns.iter().any(|pattern| pattern.name == **name);
+    let gone: Vec<&str> = section.without.iter().filter(|name| !replaced(name)).map(String::as_str).collect();
     match (section.enabled, own) {
         (false, _) => Open("off".to_owned(), "set redaction.enabled to true"),
+        (true, _) if !gone.is_empty() => Open(
+            format!("without built-in patterns: {}", gone.join(", ")),
+            "take them off redaction.without, or write patterns of the same names to redaction.patterns",
+        ),
         (true, 0) => Open(
             "the built-in patterns, and none of your own".to_owned(),
             "review the built-in patterns (docs/redaction.md) and add your own to redaction.patterns or fields",

@@ -2,7 +2,9 @@
 
 use std::collections::BTreeMap;
 
+use super::super::collector::Collector;
 use super::super::machine::{Machine, Serving};
+use super::super::monitor::Monitor;
 use super::*;
 use crate::sandbox;
 
@@ -37,7 +39,8 @@ fn machine() -> Machine {
         serving: Some(Serving::known("files, system calls, privileges, dumps; memory: none, it is limited")),
         lookout: true,
         uid: 1000,
-        monitor: Some("/etc/aide.conf".to_owned()),
+        monitor: Monitor { by: Some(("/etc/aide.conf".into(), "/etc/doorward".to_owned())), shut: Vec::new() },
+        collector: Collector::default(),
         config_days: Some(3),
         key_days: None,
         walls: sandbox::given(),
@@ -58,9 +61,11 @@ fn serving(change: impl FnOnce(&mut Serving)) -> Machine {
 
 /// Every case: the point, how it stands, where, and what is said or advised.
 fn cases() -> Vec<(&'static str, Standing, Config, Machine, &'static str)> {
-    use Standing::{NotApplicable, Open, Pass};
+    use Standing::{NotApplicable, Open, Pass, Unproven};
     let good = || config(GOOD);
     let local = || config(LOCAL_DOOR);
+    // Where no door runs that could have sent anything.
+    let silent = || with(|machine| (machine.serving, machine.collector) = (None, Collector::waiting(&config(GOOD))));
     let looking = || {
         config(
             "transport: stdio\nscopes: {core: [get_open_files]}\nqueries: {sensitive: {enabled: true, allow: [get_open_files]}}\n",
@@ -103,6 +108,14 @@ fn cases() -> Vec<(&'static str, Standing, Config, Machine, &'static str)> {
         ("audit", Pass, but("tls://siem.example:6514", "unix:///dev/log"), machine(), "/dev/log"),
         ("audit", Open, but("enabled: true, target", "enabled: false, target"), machine(), "audit.syslog.target"),
         ("audit", Open, but("siem.example:6514", "127.0.0.1:6514"), machine(), "another machine"),
+        ("audit", Unproven, good(), silent(), "start the door"),
+        (
+            "audit",
+            Open,
+            good(),
+            with(|machine| machine.collector = Collector::waiting(&good())),
+            "no record has reached tls://siem.example:6514",
+        ),
         ("audit", Open, but("{path:", "{enabled: false, path:"), machine(), "audit.enabled"),
         ("limits", Pass, good(), machine(), "60 calls a minute"),
         ("limits", Open, but("{rate_limit: {requests_per_minute: 60}}", "{}"), machine(), "resources.rate_limit"),
@@ -120,6 +133,14 @@ fn cases() -> Vec<(&'static str, Standing, Config, Machine, &'static str)> {
         ("limits", Open, config(&format!("{GOOD}limits: {{max_output_bytes: 16777217}}")), machine(), "over 16777216"),
         ("redaction", Pass, good(), machine(), "1 of your own"),
         ("redaction", Open, but("{fields: ['*.pin']}", "{}"), machine(), "redaction.patterns"),
+        ("redaction", Open, but("{fields", "{without: [jwt], fields"), machine(), "without built-in patterns: jwt"),
+        (
+            "redaction",
+            Pass,
+            but("{fields", "{without: [jwt], patterns: [{name: jwt, pattern: 'eyJ[a-z]+'}], fields"),
+            machine(),
+            "2 of your own",
+        ),
         ("redaction", Open, but("{fields: ['*.pin']}", "{enabled: false}"), machine(), "redaction.enabled"),
         ("address", Pass, good(), machine(), "10.0.0.7:8443"),
         ("address", Open, but("10.0.0.7", "0.0.0.0"), machine(), "tls.bind"),
@@ -134,16 +155,27 @@ fn cases() -> Vec<(&'static str, Standing, Config, Machine, &'static str)> {
         ("replay", Open, but(key, teleport), machine(), "Teleport gives none"),
         ("replay", NotApplicable, local(), machine(), "no token"),
         ("collector", Pass, good(), machine(), "tls://siem.example:6514"),
-        ("collector", Open, but("tls://", "udp://"), machine(), "tls://HOST:6514"),
+        ("collector", Open, but("tls://", "udp://"), machine(), "can be read on the way"),
+        ("collector", Open, but("siem.example:6514", "127.0.0.1:6514"), machine(), "this machine"),
+        ("collector", Unproven, good(), silent(), "start the door"),
         ("collector", Open, but("enabled: true, target", "enabled: false, target"), machine(), "there is none"),
         ("collector", NotApplicable, local(), machine(), "nothing to collect"),
         ("file-integrity", Pass, good(), machine(), "/etc/aide.conf"),
-        ("file-integrity", Open, good(), with(|machine| machine.monitor = None), "AIDE"),
+        ("file-integrity", Open, good(), with(|machine| machine.monitor = Monitor::default()), "AIDE"),
+        (
+            "file-integrity",
+            Unproven,
+            good(),
+            with(|machine| {
+                machine.monitor = Monitor { by: None, shut: vec!["/etc/audit/audit.rules".into()] };
+            }),
+            "ask again as root",
+        ),
         (
             "file-integrity",
             NotApplicable,
             good(),
-            with(|machine| (machine.monitor, machine.config_days) = (None, None)),
+            with(|machine| (machine.monitor, machine.config_days) = (Monitor::default(), None)),
             "no configuration file",
         ),
         ("service-account", Pass, good(), machine(), "without capabilities"),
@@ -226,6 +258,14 @@ fn cases() -> Vec<(&'static str, Standing, Config, Machine, &'static str)> {
     ]
 }
 
+/// As they stand; where a case says nothing else, the collector has all that was sent.
+fn judged(config: &Config, mut machine: Machine) -> Vec<Point> {
+    if machine.collector.target.is_none() {
+        machine.collector = Collector::taking(config);
+    }
+    all(config, &machine)
+}
+
 /// What nothing can open, and what holds for every door.
 const NEVER_OPEN: [&str; 1] = ["transport"];
 const FOR_EVERY_DOOR: [&str; 4] = ["audit", "limits", "redaction", "sandbox"];
@@ -234,14 +274,14 @@ const FOR_EVERY_DOOR: [&str; 4] = ["audit", "limits", "redaction", "sandbox"];
 fn each_point_passes_is_open_or_does_not_apply_as_the_case_is() {
     let mut seen: BTreeMap<&str, Vec<Standing>> = BTreeMap::new();
     for (name, standing, config, machine, said) in cases() {
-        let points = all(&config, &machine);
+        let points = judged(&config, machine);
         let point = points.iter().find(|point| point.name == name).unwrap_or_else(|| panic!("no point {name}"));
         assert_eq!(point.standing, standing, "{point:?}");
         assert!(point.says.contains(said) || point.advice.contains(said), "{said:?} in {point:?}");
-        assert_eq!(point.advice.is_empty(), standing != Standing::Open, "{point:?}");
+        assert_eq!(point.advice.is_empty(), !matches!(standing, Standing::Open | Standing::Unproven), "{point:?}");
         seen.entry(name).or_default().push(standing);
     }
-    for point in all(&config(GOOD), &machine()) {
+    for point in judged(&config(GOOD), machine()) {
         let standings = seen.get(point.name).cloned().unwrap_or_default();
         let has = |standing| standings.contains(&standing);
         assert!(has(Standing::Pass), "{} has no case in which it passes", point.name);
@@ -252,8 +292,10 @@ fn each_point_passes_is_open_or_does_not_apply_as_the_case_is() {
 
 #[test]
 fn a_good_door_on_a_good_machine_has_nothing_open() {
-    let open: Vec<Point> =
-        all(&config(GOOD), &machine()).into_iter().filter(|point| point.standing == Standing::Open).collect();
+    let open: Vec<Point> = judged(&config(GOOD), machine())
+        .into_iter()
+        .filter(|point| matches!(point.standing, Standing::Open | Standing::Unproven))
+        .collect();
     assert!(open.is_empty(), "{open:?}");
 }
 
@@ -262,7 +304,7 @@ fn a_good_door_on_a_good_machine_has_nothing_open() {
 #[test]
 fn what_is_advised_for_the_door_behind_teleport_keeps_it_working() {
     let text = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/config/teleport.yaml")).unwrap();
-    let points = all(&config(&text), &machine());
+    let points = judged(&config(&text), machine());
     let open: BTreeMap<&str, &str> = points
         .iter()
         .filter(|point| point.standing == Standing::Open)

@@ -2,14 +2,15 @@
 
 use super::{Chain, Rule, Table};
 
-/// The tables of one family, in the order in which they are written.
-pub(super) fn parse(family: &str, text: &str) -> Vec<Table> {
+/// The tables of one family as `told_by` writes them, in its order.
+pub(super) fn parse(family: &str, told_by: &'static str, text: &str) -> Vec<Table> {
     let mut tables: Vec<Table> = Vec::new();
     for line in text.lines() {
         if let Some(name) = line.strip_prefix('*') {
             tables.push(Table {
                 family: family.to_owned(),
                 name: name.to_owned(),
+                told_by,
                 chains: Vec::new(),
                 sets: Vec::new(),
             });
@@ -65,6 +66,7 @@ mod tests {
     fn tables_chains_and_rules_are_told_apart() {
         let tables = parse(
             "ip",
+            "iptables-save",
             "# Generated\n*nat\n:PREROUTING ACCEPT [0:0]\nCOMMIT\n*filter\n:INPUT DROP [12:720]\n:mine - [0:0]\n\
              [3:180] -A INPUT -p tcp --dport 22 -m comment --comment \"from home\" -j ACCEPT\n-A mine\n-A gone -j DROP\nCOMMIT\n",
         );
@@ -79,7 +81,7 @@ mod tests {
     proptest! {
         #[test]
         fn no_text_is_a_panic(text in "\\PC*|([*:]?[a-z]{1,4} ?(-|DROP)? ?(\\[[0-9]{0,22}:[0-9]{0,3}\\] )?(-A [a-z]{1,4})?( --comment \"?x)?\n){0,6}") {
-            let _ = parse("ip", &text);
+            let _ = parse("ip", "iptables-save", &text);
         }
     }
 }

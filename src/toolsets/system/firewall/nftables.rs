@@ -23,6 +23,7 @@ pub(super) fn parse(bytes: &[u8]) -> Option<Vec<Table>> {
         let table = tables.entry((family.clone(), name.clone())).or_insert_with(|| Table {
             family,
             name,
+            told_by: "nft",
             chains: Vec::new(),
             sets: Vec::new(),
         });

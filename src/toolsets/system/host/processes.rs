@@ -20,6 +20,7 @@ impl Host {
                 // Links in a folder are like any others; the files beside them say it.
                 let info = self.find(&format!("proc/{pid}/fdinfo/{}", one.number));
                 one.access = info.as_deref().and_then(Access::of_flags);
+                one.lost = None;
             }
             take(one)
         };

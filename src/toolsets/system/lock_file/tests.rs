@@ -19,6 +19,60 @@ fn the_project_itself_is_no_dependency_of_cargo() {
     assert_eq!(read("Cargo.lock", text), (vec!["serde 1.0.200".to_owned()], 0));
 }
 
+/// What every package of a file is and where it comes from.
+fn addresses(file: &str, text: &str) -> Vec<Option<String>> {
+    let (ecosystem, parse) = parser(file).unwrap();
+    parse(text).unwrap().packages.iter().map(|package| address(ecosystem, package)).collect()
+}
+
+#[test]
+fn what_is_not_from_the_registry_is_not_named_as_if_it_were() {
+    let cargo = "[[package]]\nname = \"a\"\nversion = \"1.0.0\"\n\
+                 source = \"git+https://user:word@git.example/a.git?branch=main#0123abc\"\n\
+                 [[package]]\nname = \"b\"\nversion = \"1.0.0\"\nsource = \"sparse+https://crates.example/index/\"\n\
+                 [[package]]\nname = \"c\"\nversion = \"1.0.0\"\nsource = \"sparse+https://index.crates.io/\"\n\
+                 [[package]]\nname = \"path\"\nversion = \"1.0.0\"\n";
+    let told: Vec<String> = addresses("Cargo.lock", cargo).into_iter().flatten().collect();
+    assert_eq!(
+        told,
+        [
+            "pkg:cargo/a@1.0.0?vcs_url=git%2Bhttps:%2F%2Fgit.example%2Fa.git%400123abc",
+            "pkg:cargo/b@1.0.0?repository_url=https:%2F%2Fcrates.example%2Findex%2F",
+            "pkg:cargo/c@1.0.0",
+        ]
+    );
+    let npm = r#"{"packages": {
+        "node_modules/a": {"version": "1.0.0", "resolved": "git+ssh://git@github.com/x/a.git#abc"},
+        "node_modules/b": {"version": "1.0.0", "resolved": "file:../b.tgz"},
+        "node_modules/c": {"version": "1.0.0", "resolved": "https://registry.npmjs.org/c/-/c-1.0.0.tgz"},
+        "node_modules/d": {"version": "1.0.0", "resolved": "https://example.com/d.tgz"}}}"#;
+    assert_eq!(
+        addresses("package-lock.json", npm),
+        [
+            Some("pkg:npm/a@1.0.0?vcs_url=git%2Bssh:%2F%2Fgit%40github.com%2Fx%2Fa.git%40abc".to_owned()),
+            None,
+            Some("pkg:npm/c@1.0.0".to_owned()),
+            Some("pkg:npm/d@1.0.0?download_url=https:%2F%2Fexample.com%2Fd.tgz".to_owned()),
+        ]
+    );
+    let old = r#"{"dependencies": {"a": {"version": "github:x/a#abc"}, "b": {"version": "file:b"}}}"#;
+    assert_eq!(
+        addresses("package-lock.json", old),
+        [Some("pkg:npm/a@abc?vcs_url=git%2Bhttps:%2F%2Fgithub.com%2Fx%2Fa%40abc".to_owned()), None]
+    );
+    let python = "[[package]]\nname = \"p\"\nversion = \"2\"\n[package.source]\ntype = \"git\"\nurl = \"https://git.example/p\"\n\
+                  resolved_reference = \"abc\"\n[[package]]\nname = \"u\"\nversion = \"3\"\n\
+                  source = { git = \"https://git.example/u?rev=1#def\" }\n";
+    let told: Vec<String> = addresses("uv.lock", python).into_iter().flatten().collect();
+    assert_eq!(
+        told,
+        [
+            "pkg:pypi/p@2?vcs_url=git%2Bhttps:%2F%2Fgit.example%2Fp%40abc",
+            "pkg:pypi/u@3?vcs_url=git%2Bhttps:%2F%2Fgit.example%2Fu%40def",
+        ]
+    );
+}
+
 #[test]
 fn npm_has_three_versions_of_its_file() {
     let third = r#"{"lockfileVersion": 3, "packages": {
@@ -71,7 +125,8 @@ fn go_says_it_in_either_file() {
 fn an_address_names_the_place_of_a_package() {
     let of = |ecosystem, name: &str| {
         let version = "1.0".to_owned();
-        address(ecosystem, &Locked { name: name.to_owned(), version, development: false })
+        address(ecosystem, &Locked { name: name.to_owned(), version, development: false, origin: Origin::Registry })
+            .unwrap()
     };
     assert_eq!(of(Ecosystem::Npm, "@babel/core"), "pkg:npm/%40babel/core@1.0");
     assert_eq!(of(Ecosystem::Go, "github.com/One/Two/v2"), "pkg:golang/github.com/one/two/v2@1.0");

@@ -134,7 +134,8 @@ fn a_rule_about_the_beginning_of_messages_is_asked_before_any_filter() {
         let arguments = json!({"pattern": pattern, "regex": true});
         super::super::query::ask::<Syslog>(&host, arguments).unwrap()["entries"].clone()
     };
-    assert_eq!(ask("47"), json!([]));
+    assert_eq!(ask("pin 47"), json!([]));
+    assert_eq!(ask("4711"), json!([]));
     assert_eq!(ask("was used")[0]["message"], "[PIN] was used");
 }
 
@@ -176,4 +177,58 @@ fn a_secret_goes_before_a_line_is_cut() {
             assert!(answer.contains("yyy") && !answer.contains("dop_") && !answer.contains(" d"), "{keep}: {answer}");
         }
     }
+}
+
+/// A file is looked at, and before it is read it is another: longer, shorter, empty, or no more there.
+#[test]
+fn a_log_that_changes_between_the_look_and_the_read_is_read_as_it_is_then() {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::create_dir_all(folder.path().join("var/log")).unwrap();
+    let path = folder.path().join("var/log/syslog");
+    let now = Clock::system().now();
+    let lines = |from: usize, to: usize| (from..to).map(|n| format!("{now} host program: {n}\n")).collect::<String>();
+    let host = Host::folder(folder.path());
+    let limits = LimitsSection::default();
+    struct Whole;
+    impl Format for Whole {
+        type Entry = String;
+        const FIELD: &'static str = "entries.message";
+        fn time(&self, line: &str) -> Option<Timestamp> {
+            crate::toolsets::system::log_time::rfc3339(line.split(' ').next()?)
+        }
+        fn entry(&self, line: &str) -> Option<String> {
+            line.rsplit(' ').next().map(str::to_owned)
+        }
+    }
+    let while_it = |change: &dyn Fn()| {
+        std::fs::write(&path, lines(0, 100)).unwrap();
+        let taken = crate::call::Taken::default();
+        let ask = Ask { host: &host, limits: &limits, progress: &Progress::unheard(), taken: &taken };
+        let wanted = Wanted::new(&ask, &super::super::log_filter::Asked { lines: 1000, ..Default::default() }).unwrap();
+        let open = |path: &str| {
+            let opened = host.file(path)?;
+            change();
+            Ok(opened)
+        };
+        let log = Log { open: &open, files: vec!["var/log/syslog".to_owned()] };
+        let found = read(&ask, &log, &wanted, &Whole).unwrap();
+        let numbers: Vec<usize> = found.entries.iter().map(|entry| entry.parse().unwrap()).collect();
+        assert!(numbers.windows(2).all(|two| two[0] < two[1]), "{numbers:?}");
+        numbers
+    };
+    let size = |bytes: u64| File::options().write(true).open(&path).unwrap().set_len(bytes).unwrap();
+    assert_eq!(while_it(&|| {}).len(), 100);
+    let grown = || {
+        io::Write::write_all(&mut File::options().append(true).open(&path).unwrap(), lines(100, 200).as_bytes())
+            .unwrap()
+    };
+    assert!((100..=200).contains(&while_it(&grown).len()), "none that was there is lost");
+    let line = u64::try_from(lines(0, 1).len()).unwrap();
+    assert_eq!(while_it(&|| size(line * 7)), (0..7).collect::<Vec<_>>());
+    assert!(while_it(&|| size(0)).is_empty());
+    let replaced = || {
+        std::fs::remove_file(&path).unwrap();
+        std::fs::write(&path, lines(500, 510)).unwrap();
+    };
+    assert_eq!(while_it(&replaced).len(), 100, "what was opened is read, though another has its name");
 }

@@ -63,6 +63,19 @@ fn files_that_include_themselves_or_cannot_be_read_are_said() {
     let answer = ask::<Query>(&host, json!({})).unwrap();
     assert_eq!((&answer["truncated"], &answer["total"]), (&json!(true), &json!(1)));
     assert_eq!(answer["unreadable"], json!(["/etc/sudoers.d/folder"]));
+    assert_eq!(answer.get("remedy"), None);
+    // A folder in place of a file and a file in place of a folder stand for what is shut.
+    std::fs::create_dir_all(root.path().join("srv/sudo/rules")).unwrap();
+    put("srv/sudo/more", "");
+    put("etc/sudoers", "@include /srv/sudo/rules\n@includedir /srv/sudo/more\n@includedir /no/such/folder\n");
+    let answer = ask::<Query>(&host, json!({})).unwrap();
+    assert_eq!(answer["unreadable"], json!(["/srv/sudo/rules", "/srv/sudo/more"]));
+    assert!(
+        answer["remedy"]
+            .as_str()
+            .unwrap()
+            .ends_with("sandbox.read what is included from elsewhere: /srv/sudo/rules, /srv/sudo/more")
+    );
     put("etc/sudoers", &"x ALL = /bin/a, /bin/b\n".repeat(RULES));
     let answer = ask::<Query>(&host, json!({})).unwrap();
     assert_eq!((&answer["truncated"], &answer["rules"].as_array().unwrap().len()), (&json!(true), &100));
