@@ -4,6 +4,7 @@
 use std::borrow::Cow;
 use std::error::Error;
 use std::fmt;
+use std::time::Duration;
 
 /// What a failure means to the one who gets it.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -74,6 +75,8 @@ codes! {
     HandshakeFailed = "handshake_failed", 400, INVALID_REQUEST;
     /// Too many connections, in total or from one address.
     TooManyConnections = "too_many_connections", 503, INVALID_REQUEST;
+    /// Too many handshakes from one network were refused; no further one is made for a while.
+    TooManyHandshakes = "too_many_handshakes", 503, INVALID_REQUEST;
 
     // The HTTP request.
     /// `Host` (or `:authority`) is not one of the configured names.
@@ -158,6 +161,8 @@ codes! {
     TokenBinding = "token_binding", 401, UNAUTHENTICATED;
     /// The token is not bound to a certificate and must be.
     TokenUnbound = "token_unbound", 401, UNAUTHENTICATED;
+    /// Too many tokens of this source were refused; none is looked at for a while.
+    TooManyFailures = "too_many_failures", 429, INVALID_REQUEST;
     /// There are no keys to verify tokens with, or they are too old.
     KeysUnavailable = "keys_unavailable", 503, INVALID_REQUEST;
     /// The store of used tokens is full; a live entry is never forgotten to make room.
@@ -178,6 +183,10 @@ codes! {
     RateLimited = "rate_limited", 429, ToolError;
     /// Too many calls are running.
     TooManyCalls = "too_many_calls", 429, ToolError;
+    /// The caller has been with too many different targets.
+    TargetsUsedUp = "targets_used_up", 429, ToolError;
+    /// The caller was given too much in answers.
+    VolumeUsedUp = "volume_used_up", 429, ToolError;
     /// The tool did not end in its time.
     TimedOut = "timed_out", 504, ToolError;
     /// The caller went away or cancelled.
@@ -208,18 +217,45 @@ impl fmt::Display for Code {
     }
 }
 
+/// A limit that a refusal is about, as it may be told to whoever was refused.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Limit {
+    /// Its name.
+    pub name: String,
+    /// Calls in a window.
+    pub calls: u32,
+    /// The window.
+    pub window: Duration,
+}
+
 /// A refusal or a failure. `public` may be shown to the caller; `cause` is for the operator's log only.
 #[derive(Debug)]
 pub struct Failure {
     code: Code,
     public: Cow<'static, str>,
+    wait: Option<Duration>,
+    limit: Option<Box<Limit>>,
     cause: Option<Box<dyn Error + Send + Sync>>,
 }
 
 impl Failure {
     /// A failure with what the caller may read.
     pub fn new(code: Code, public: impl Into<Cow<'static, str>>) -> Self {
-        Self { code, public: public.into(), cause: None }
+        Self { code, public: public.into(), wait: None, limit: None, cause: None }
+    }
+
+    /// Says when it is worth trying again.
+    #[must_use]
+    pub fn until(mut self, wait: Duration) -> Self {
+        self.wait = Some(wait);
+        self
+    }
+
+    /// Says which limit it is about.
+    #[must_use]
+    pub fn about(mut self, limit: Limit) -> Self {
+        self.limit = Some(Box::new(limit));
+        self
     }
 
     /// Adds what only the operator may read.
@@ -233,6 +269,18 @@ impl Failure {
     #[must_use]
     pub fn code(&self) -> Code {
         self.code
+    }
+
+    /// For how long the same would fail again, where that is known.
+    #[must_use]
+    pub fn wait(&self) -> Option<Duration> {
+        self.wait
+    }
+
+    /// The limit that it is about.
+    #[must_use]
+    pub fn limit(&self) -> Option<&Limit> {
+        self.limit.as_deref()
     }
 
     /// What the caller may read.

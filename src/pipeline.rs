@@ -7,7 +7,7 @@ use std::time::Duration;
 use futures_util::FutureExt as _;
 use serde_json::{Map, Value};
 
-use crate::admission::{Gate, Leftover};
+use crate::admission::{Admission, Aim, Among, Gate, Leftover};
 use crate::audit::{Basis, Client, Entry, Event, Outcome, Receipt, Record, Trail, Verdict};
 use crate::authn::{Authenticator, Caller, Presented};
 use crate::call::{Arguments, Call, Output, Progress};
@@ -15,7 +15,7 @@ use crate::clock::Clock;
 use crate::error::{Code, Failure};
 use crate::guard::{Guard, Released};
 use crate::identity::PeerIdentity;
-use crate::policy::{Permit, Policy};
+use crate::policy::{Context, Permit, Policy};
 use crate::telemetry::{CallEnded, Refused};
 use crate::tools::{Catalog, Tool};
 
@@ -65,13 +65,14 @@ impl Door {
     /// # Errors
     /// The refusal, already recorded.
     pub async fn identify(&self, peer: &Arc<PeerIdentity>, presented: &Presented) -> Result<Arc<Caller>, Failure> {
-        let (caller, recorded) = self.identify_if_due(peer, presented, |_| true).await?;
+        let (caller, recorded) = self.identified(peer, presented, |_| true, |_| Ok(())).await?;
         recorded.kept().await.inspect_err(|failure| Refused { code: failure.code() }.emit())?;
         Ok(caller)
     }
 
-    /// The same for askers who may be many. Nothing may be answered to the caller before the record is kept. A refusal has
-    /// a record of its own if `due` says so; if not it is counted by who said so, and recorded by [`Door::turned_away`].
+    /// The same for askers who may be many: who has nothing left, or was refused too often, is refused before it costs more.
+    /// Nothing may be answered to the caller before the record is kept. A refusal has a record of its own if `due` says so;
+    /// if not it is counted by who said so, and recorded by [`Door::turned_away`].
     ///
     /// # Errors
     /// The refusal.
@@ -81,9 +82,32 @@ impl Door {
         presented: &Presented,
         due: impl FnOnce(Code) -> bool,
     ) -> Result<(Arc<Caller>, Receipt), Failure> {
+        if let Err(failure) = self.gate.listen(peer) {
+            match due(failure.code()) {
+                true => self.turn_away(Client::from(&**peer), &failure).await,
+                false => Refused { code: failure.code() }.emit(),
+            }
+            return Err(failure);
+        }
+        self.identified(peer, presented, due, |caller| self.gate.foresee(caller)).await
+    }
+
+    async fn identified(
+        &self,
+        peer: &Arc<PeerIdentity>,
+        presented: &Presented,
+        due: impl FnOnce(Code) -> bool,
+        foresee: impl FnOnce(&Caller) -> Result<(), Failure>,
+    ) -> Result<(Arc<Caller>, Receipt), Failure> {
         let now = self.clock.now();
         match self.authenticator.authenticate(peer, presented, now).await {
             Ok(caller) => {
+                self.gate.proved(peer);
+                let caller = Arc::new(caller);
+                if let Err(failure) = foresee(&caller) {
+                    self.deny_early(&caller, &failure).await;
+                    return Err(failure);
+                }
                 let record = self.bare(Event::AuthSuccess, Client::from(&**peer));
                 let record = record.by(caller.principal(), caller.scopes()).succeeded();
                 let recorded = match self.trail.healthy() {
@@ -92,9 +116,10 @@ impl Door {
                     false => self.trail.note(record).await.map(|()| Receipt::kept_already()),
                 };
                 let recorded = recorded.inspect_err(|failure| Refused { code: failure.code() }.emit())?;
-                Ok((Arc::new(caller), recorded))
+                Ok((caller, recorded))
             }
             Err(failure) => {
+                self.gate.failed(peer, failure.code());
                 if due(failure.code()) {
                     self.turn_away(Client::from(&**peer), &failure).await;
                 } else {
@@ -126,28 +151,42 @@ impl Door {
         record: &mut Option<Record>,
         progress: &Progress,
     ) -> Result<Released, Failure> {
-        let _place = self.gate.admit(&call.caller)?;
-        let offer = self.catalog.find(&call.tool, &self.policy, call.caller.scopes())?;
+        // Looked up first, for there are rules about tools; but a hidden one is told of only by who may have it at all.
+        let offer = self.catalog.find(&call.tool, &self.policy, call.caller.scopes());
+        let spec = offer.as_ref().ok().map(|offer| offer.tool().spec());
+        let aim = spec.map(|spec| Aim { spec, scope: self.policy.opener(spec, call.caller.scopes()) });
+        let mut place = self.gate.admit(&call.caller, aim).await?;
+        let offer = offer?;
         let arguments = offer.schema().parse(std::mem::take(&mut call.arguments))?;
         self.describe(record, &arguments);
         let resource = offer.tool().resource(&arguments)?;
-        let judged = self.policy.judge(call, offer.tool().spec(), arguments, resource).await?;
+        let contact = self.gate.reach(&mut place, &resource).await?;
+        let context = Context { first_contact: contact.first };
+        let judged = self.policy.judge(call, offer.tool().spec(), arguments, resource, context).await?;
         let recorded = judged.record(record, &self.trail).await;
         let (permit, entry) = recorded.inspect_err(|failure| Refused { code: failure.code() }.emit())?;
-        let released = self.answer(offer.tool(), &permit, progress).await;
+        let released = self.answer(offer.tool(), &permit, progress, &place).await;
         self.close(call, entry, &released).await?;
         released
     }
 
     /// A defect in a tool or in the guard ends the call and nothing else; without this the caller would wait for ever.
-    async fn answer(&self, tool: &dyn Tool, permit: &Permit, progress: &Progress) -> Result<Released, Failure> {
+    async fn answer(
+        &self,
+        tool: &dyn Tool,
+        permit: &Permit,
+        progress: &Progress,
+        place: &Admission,
+    ) -> Result<Released, Failure> {
         let answering = async {
             let began = self.clock.instant();
             let output = self.run(tool, permit, &progress.leasing(permit.leased())).await;
             let output = output.map_err(|failure| self.guard.release_failure(failure, permit))?;
             let took = || self.clock.instant().saturating_duration_since(began);
             let left = || self.limit(tool).unwrap_or_default().saturating_sub(took());
-            self.guard.release_within(output, permit, left).await
+            let released = self.guard.release_within(output, permit, left).await?;
+            self.gate.hand_out(place, released.bytes(), released.rows())?;
+            Ok(released)
         };
         let broken =
             |_| Err(Failure::new(Code::Internal, "the query broke off").because("a panic; see standard error"));
@@ -175,7 +214,7 @@ impl Door {
         CallEnded { tool: &call.tool, result: released.as_ref().err().map(Failure::code), took }.emit();
         match released {
             Ok(released) => self.note_changes(call, released).await?,
-            Err(failure) if matches!(failure.code(), Code::OverBudget | Code::TimedOut | Code::TooManyCalls) => {
+            Err(failure) if is_limit(failure.code()) => {
                 let cause = failure.cause().map(|cause| format!(": {cause}")).unwrap_or_default();
                 let said = format!("{}{cause}", failure.public());
                 self.trail.note(self.event(Event::LimitExceeded, call).saying(&said)).await?;
@@ -219,13 +258,14 @@ impl Door {
     /// Records that a request was refused before it became a call.
     pub async fn turn_away(&self, client: Client, failure: &Failure) {
         Refused { code: failure.code() }.emit();
-        let record = self.bare(Event::AuthFailure, client);
-        self.keep(record.refused(failure.code(), failure.cause())).await;
+        let record = self.bare(event_of(failure.code()).unwrap_or(Event::AuthFailure), client);
+        let detail = failure.cause().or_else(|| failure.wait().map(|_| failure.to_string()));
+        self.keep(record.refused(failure.code(), detail)).await;
     }
 
     /// Records that so many were refused for the same reason before there was a call; each was counted when it happened.
     pub async fn turned_away(&self, client: Client, event: Event, code: Code, count: u64) {
-        let record = self.bare(event, client);
+        let record = self.bare(event_of(code).unwrap_or(event), client);
         self.keep(record.refused(code, None).counted(count)).await;
     }
 
@@ -241,10 +281,12 @@ impl Door {
     async fn deny(&self, call: &Call, record: Record, failure: &Failure) {
         Refused { code: failure.code() }.emit();
         let record = match failure.code() {
-            Code::RateLimited | Code::TooManyCalls => match self.gate.due(&call.caller, &self.clock) {
-                Some(count) => record.of(Event::LimitExceeded).counted(count),
-                None => return,
-            },
+            Code::RateLimited | Code::TooManyCalls | Code::TargetsUsedUp | Code::VolumeUsedUp => {
+                match self.gate.due(&call.caller, failure, &self.clock) {
+                    Some(count) => record.of(Event::LimitExceeded).counted(count),
+                    None => return,
+                }
+            }
             // A name that no tool has is a stranger's text, and may be a secret that went astray.
             Code::UnknownTool => {
                 let name = self.guard.redact_params(Value::from(call.tool.as_str()));
@@ -255,11 +297,44 @@ impl Door {
         self.keep(record.refused(failure.code(), failure.cause().or_else(|| Some(failure.to_string())))).await;
     }
 
+    /// Takes a share of a caller's rates for a request that is no call.
+    ///
+    /// # Errors
+    /// The refusal, already recorded.
+    pub async fn spend(&self, caller: &Arc<Caller>) -> Result<(), Failure> {
+        match self.gate.spend(caller) {
+            Ok(()) => Ok(()),
+            Err(failure) => {
+                self.deny_early(caller, &failure).await;
+                Err(failure)
+            }
+        }
+    }
+
+    /// Records a refusal before there is a call. It stands in place of the record that a token was good, with which a flood could
+    /// fill the log.
+    async fn deny_early(&self, caller: &Arc<Caller>, failure: &Failure) {
+        Refused { code: failure.code() }.emit();
+        if let Some(count) = self.gate.due(caller, failure, &self.clock) {
+            let record = self.bare(Event::LimitExceeded, Client::from(&**caller.peer()));
+            let record = record.by(caller.principal(), caller.scopes());
+            self.keep(record.refused(failure.code(), Some(failure.to_string())).counted(count)).await;
+        }
+    }
+
     /// Records refusals by the gate that were counted and not yet recorded.
     pub async fn settle(&self, leftovers: Vec<Leftover>) {
-        for Leftover { caller, refusals } in leftovers {
-            let record = self.bare(Event::LimitExceeded, Client::from(&**caller.peer()));
-            self.keep(record.by(caller.principal(), caller.scopes()).counted(refusals)).await;
+        for Leftover { caller, among, refusals, code, detail } in leftovers {
+            let client = match among {
+                Among::Caller | Among::Channel => Client { ip: None, ..Client::from(&**caller.peer()) },
+                Among::All => Client::default(),
+            };
+            let record = self.bare(Event::LimitExceeded, client);
+            let record = match among {
+                Among::Caller => record.by(caller.principal(), caller.scopes()),
+                Among::Channel | Among::All => record,
+            };
+            self.keep(record.refused(code, Some(detail)).counted(refusals)).await;
         }
     }
 
@@ -303,4 +378,16 @@ impl Door {
             });
         }
     }
+}
+
+/// What a record of a refusal by a budget is about, whoever was refused.
+fn event_of(code: Code) -> Option<Event> {
+    let budget =
+        matches!(code, Code::RateLimited | Code::TooManyCalls | Code::TooManyFailures | Code::TooManyHandshakes);
+    budget.then_some(Event::LimitExceeded)
+}
+
+/// Whether a call that ran came to nothing because of a limit.
+fn is_limit(code: Code) -> bool {
+    matches!(code, Code::OverBudget | Code::TimedOut | Code::TooManyCalls | Code::VolumeUsedUp)
 }

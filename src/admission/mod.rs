@@ -1,208 +1,334 @@
-//! Before anything runs: a place among the running calls and a share of the rate, given back when the place is dropped.
+//! Before anything runs: a place among the running calls and a share of each rate, given back (the place) and used up (the
+//! share); and how far one caller gets. What is refused here takes nothing.
 
 mod fold;
-mod rate;
+mod keys;
+mod places;
+mod queue;
+mod refusal;
+mod rules;
 mod settings;
+mod sources;
+mod spread;
+mod unknown;
+mod view;
 
 use std::sync::Arc;
-
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use std::time::{Duration, Instant};
 
 use crate::authn::Caller;
+use crate::call::{Impact, Resource, ToolSpec};
 use crate::clock::Clock;
+use crate::cluster::{Cluster, Dry, Memory, Purpose};
 use crate::error::{Code, Failure};
+use crate::telemetry::{BudgetReached, BudgetsHeld};
 
 use fold::Fold;
-pub use fold::Leftover;
-use rate::Rates;
-pub use settings::{RateLimitSection, ResourcesSection};
+pub use fold::{Among, Leftover};
+use keys::{Keys, Who, short};
+use places::{Count, Held, Kind, Places, Room, Wish};
+pub use refusal::seconds;
+pub use rules::DEFAULT_RULE;
+use rules::{Draws, Known, Rules};
+pub use settings::{
+    BudgetsSection, Dimension, FailuresSection, ImpactPlaces, PlacesSection, RateLimitSection, RateRule,
+    ResourcesSection, SpreadSection, StrangersSection,
+};
+use sources::{Sources, Wariness};
+use spread::Ledger;
+pub use view::{CallerView, Overview, Quota, RateView};
 
-/// Lets calls in.
+/// Tokens that a gate of its own remembers; it is asked for rates only.
+const NO_TOKENS: usize = 0;
+
+/// Lets calls in, as one configuration says.
 pub struct Gate {
-    places: Arc<Semaphore>,
-    most: usize,
-    rates: Option<Rates>,
+    accounts: Arc<Accounts>,
+    rules: Rules,
+    budgets: BudgetsSection,
+    wariness: Wariness,
+    most: u32,
+    patience: Duration,
+}
+
+/// What was used up, and who runs; it outlives a reload.
+pub struct Accounts {
+    clock: Clock,
+    origin: Instant,
+    keys: Keys,
+    cluster: Arc<Cluster>,
+    places: Arc<Places>,
+    ledger: Ledger,
+    sources: Sources,
     fold: Fold,
+}
+
+/// What a call is aimed at: a tool that the caller may see.
+#[derive(Clone, Copy)]
+pub struct Aim<'a> {
+    /// The tool's declaration.
+    pub spec: &'a ToolSpec,
+    /// The scope by which it is open to the caller.
+    pub scope: Option<&'a str>,
 }
 
 /// A place among the running calls. Dropping it gives it back.
 #[derive(Debug)]
 pub struct Admission {
-    _place: OwnedSemaphorePermit,
+    held: Option<Held>,
+    who: Who,
 }
 
-impl Gate {
-    /// As configured.
+/// What the budgets know of a call and its target, for whoever judges it.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Contact {
+    /// The caller was not with this target within a day, as far as is remembered.
+    pub first: bool,
+}
+
+impl Accounts {
+    /// Nothing used up yet.
     #[must_use]
-    pub fn new(section: &ResourcesSection) -> Self {
-        let most = section.max_concurrent_queries.clamp(1, Semaphore::MAX_PERMITS);
+    pub fn new(cluster: Arc<Cluster>, clock: Clock) -> Self {
         Self {
-            places: Arc::new(Semaphore::new(most)),
-            most,
-            rates: section.rate_limit.as_ref().map(Rates::new),
+            origin: clock.instant(),
+            clock,
+            keys: Keys::new(),
+            cluster,
+            places: Arc::default(),
+            ledger: Ledger::default(),
+            sources: Sources::default(),
             fold: Fold::default(),
         }
     }
 
-    /// Takes a place and a share of the caller's rate. A call that finds no place has used its share all the same: who
-    /// hammers a full gate gets no more tries than anybody else.
+    /// Nanoseconds since the beginning; never zero.
+    fn nanos(&self, now: Instant) -> u64 {
+        let since = now.saturating_duration_since(self.origin);
+        u64::try_from(since.as_nanos()).unwrap_or(u64::MAX).saturating_add(1)
+    }
+}
+
+impl Gate {
+    /// A gate with accounts of its own.
+    #[must_use]
+    pub fn new(resources: &ResourcesSection) -> Self {
+        let cluster = Arc::new(Cluster::Memory(Memory::new(NO_TOKENS)));
+        Self::over(resources, &BudgetsSection::default(), Arc::new(Accounts::new(cluster, Clock::system())))
+    }
+
+    /// As configured, going on from what was used up.
+    #[must_use]
+    pub fn over(resources: &ResourcesSection, budgets: &BudgetsSection, accounts: Arc<Accounts>) -> Self {
+        let rules = Rules::new(resources, budgets, &accounts.keys);
+        for rule in rules.names() {
+            BudgetReached::begin(rule);
+        }
+        Self {
+            rules,
+            wariness: Wariness::new(&budgets.failures, &budgets.strangers, &accounts.clock),
+            most: u32::try_from(resources.max_concurrent_queries.max(1)).unwrap_or(u32::MAX),
+            patience: Duration::from_millis(budgets.places.queue_timeout),
+            budgets: budgets.clone(),
+            accounts,
+        }
+    }
+
+    /// What is used up.
+    #[must_use]
+    pub fn accounts(&self) -> &Arc<Accounts> {
+        &self.accounts
+    }
+
+    /// Takes a place, waiting for it a short while, and a share of every rate that holds for the call; all of them or none.
+    /// `aim` is none where there is no such tool for the caller: rules about tools then do not hold.
     ///
     /// # Errors
-    /// [`Code::TooManyCalls`], or [`Code::RateLimited`] with the time to wait in the message.
-    pub fn admit(&self, caller: &Caller) -> Result<Admission, Failure> {
-        if let Some(rates) = &self.rates {
-            rates.check(&key(caller))?;
+    /// [`Code::TooManyCalls`], [`Code::RateLimited`] or [`Code::VolumeUsedUp`], with the time to wait.
+    pub async fn admit(&self, caller: &Caller, aim: Option<Aim<'_>>) -> Result<Admission, Failure> {
+        let Accounts { clock, keys, places, ledger, .. } = &*self.accounts;
+        let (who, now) = (keys.who(caller), clock.instant());
+        let (nanos, room) = (self.accounts.nanos(now), self.budgets.max_keys);
+        let name = || caller.principal().to_string().into_boxed_str();
+        ledger.open(&who, &self.budgets.spread, room, nanos, name).map_err(|failure| reached("spread", failure))?;
+        let draws = self.rules.draws(Known::Call(caller, who, aim), keys);
+        let wish = self.wish(&who, aim);
+        let held = match places.at_once(&wish) {
+            Some(held) => held,
+            None => {
+                // Who has no share left is not to wait in the way of others.
+                self.draw(&draws, who.channel, now, Purpose::Look)?;
+                self.enter(wish).await?
+            }
+        };
+        self.draw(&draws, who.channel, clock.instant(), Purpose::Take)?;
+        if !draws.all().is_empty() {
+            let buckets = draws.with_rules().filter_map(|(rule, draw)| {
+                let rule = self.rules.get(rule)?;
+                Some((draw.key, &rule.name, aim.map(|aim| &aim.spec.name).filter(|_| rule.tells_tools())))
+            });
+            ledger.draws(&who, room, nanos, buckets);
         }
-        let place = Arc::clone(&self.places).try_acquire_owned().map_err(|_| {
-            Failure::new(Code::TooManyCalls, format!("{} calls are running, which is the limit; try again", self.most))
-        })?;
-        Ok(Admission { _place: place })
+        Ok(Admission { held: Some(held), who })
+    }
+
+    /// Takes a place on the target of an admitted call besides, and notes that the caller is with it. While there is none
+    /// the call gives its other places back, so that nobody else waits for this target.
+    ///
+    /// # Errors
+    /// [`Code::TooManyCalls`] or [`Code::TargetsUsedUp`].
+    pub async fn reach(&self, admission: &mut Admission, resource: &Resource) -> Result<Contact, Failure> {
+        let Accounts { clock, keys, places, ledger, .. } = &*self.accounts;
+        let target = keys.target(resource);
+        let now = self.accounts.nanos(clock.instant());
+        let met = ledger.meet(&admission.who, target, &self.budgets.spread, self.budgets.max_keys, now);
+        let first = met.map_err(|failure| reached("spread", failure))?;
+        if let Some(most) = self.budgets.places.per_target
+            && let Some(held) = admission.held.take()
+        {
+            let mut wish = *held.wish();
+            if let Some(place) = wish.counts.iter_mut().find(|count| count.is_none()) {
+                *place = Some(Count { kind: Kind::Target, key: target, most });
+            }
+            drop(held);
+            admission.held = match places.at_once(&wish) {
+                Some(held) => Some(held),
+                None => Some(self.enter(wish).await?),
+            };
+        }
+        Ok(Contact { first })
+    }
+
+    /// Notes what a call is about to be given.
+    ///
+    /// # Errors
+    /// [`Code::VolumeUsedUp`] when that is more than is left of the day; it must not be given then.
+    pub fn hand_out(&self, admission: &Admission, bytes: usize, rows: usize) -> Result<(), Failure> {
+        let amount = |count: usize| u64::try_from(count).unwrap_or(u64::MAX);
+        let now = self.accounts.nanos(self.accounts.clock.instant());
+        let given = (amount(bytes), amount(rows));
+        self.accounts
+            .ledger
+            .hand_out(&admission.who, given, &self.budgets.spread, self.budgets.max_keys, now)
+            .map_err(|failure| reached("spread", failure))
+    }
+
+    /// Whether a call of this caller would be refused whatever it asks for; nothing is taken.
+    ///
+    /// # Errors
+    /// [`Code::RateLimited`] with the time to wait.
+    pub fn foresee(&self, caller: &Caller) -> Result<(), Failure> {
+        if self.rules.is_empty() {
+            return Ok(());
+        }
+        let Accounts { clock, keys, .. } = &*self.accounts;
+        let who = keys.who(caller);
+        let draws = self.rules.draws(Known::Caller(caller, who), keys);
+        self.draw(&draws, who.channel, clock.instant(), Purpose::Look)
+    }
+
+    /// Takes a share of the caller's rates for a request that is no call: those that hold whatever the tool.
+    ///
+    /// # Errors
+    /// [`Code::RateLimited`] with the time to wait.
+    pub fn spend(&self, caller: &Caller) -> Result<(), Failure> {
+        if self.rules.is_empty() {
+            return Ok(());
+        }
+        let Accounts { clock, keys, .. } = &*self.accounts;
+        let who = keys.who(caller);
+        let draws = self.rules.draws(Known::Call(caller, who, None), keys);
+        self.draw(&draws, who.channel, clock.instant(), Purpose::Take)
     }
 
     /// Counts a refusal of this caller; how many refusals a record that is written now stands for, or `None` when none is
     /// to be written.
-    pub fn due(&self, caller: &Arc<Caller>, clock: &Clock) -> Option<u64> {
-        self.fold.count(key(caller), caller, clock.instant())
+    pub fn due(&self, caller: &Arc<Caller>, failure: &Failure, clock: &Clock) -> Option<u64> {
+        let who = self.accounts.keys.who(caller);
+        self.accounts.fold.count(&who, caller, failure, clock.instant())
     }
 
     /// The refusals of windows that are over and that no record stands for yet. Whoever calls this writes a record for each.
     #[must_use = "refusals that are taken out here and not recorded are lost"]
     pub fn settle(&self, clock: &Clock) -> Vec<Leftover> {
-        self.fold.settle(Some(clock.instant()))
+        self.accounts.fold.settle(Some(clock.instant()))
     }
 
     /// The same for all windows, over or not; for the end.
     #[must_use = "refusals that are taken out here and not recorded are lost"]
     pub fn settle_all(&self) -> Vec<Leftover> {
-        self.fold.settle(None)
+        self.accounts.fold.settle(None)
     }
 
-    /// Forgets callers whose share is whole again; to be called every few seconds, as [`Gate::settle`] is.
+    /// Forgets whoever's share is whole again; to be called every few seconds, as [`Gate::settle`] is.
     pub fn sweep(&self) {
-        if let Some(rates) = &self.rates {
-            rates.sweep();
+        let Accounts { clock, cluster, ledger, sources, places, .. } = &*self.accounts;
+        let now = clock.instant();
+        let nanos = self.accounts.nanos(now);
+        cluster.sweep(now);
+        ledger.sweep(nanos);
+        sources.sweep(now, nanos);
+        let (running, waiting) = places.taken();
+        BudgetsHeld {
+            buckets: cluster.buckets(),
+            callers: ledger.len(),
+            sources: sources.len(),
+            running: usize::try_from(running).unwrap_or(usize::MAX),
+            waiting,
         }
+        .emit();
+    }
+
+    async fn enter(&self, wish: Wish) -> Result<Held, Failure> {
+        let PlacesSection { queue, queue_per_caller, .. } = &self.budgets.places;
+        let size = |count: u32| usize::try_from(count).unwrap_or(usize::MAX);
+        let room = Room { all: size(*queue), line: size(*queue_per_caller) };
+        let entered = self.accounts.places.enter(wish, room, tokio::time::sleep(self.patience)).await;
+        entered.map_err(|lacking| reached("places", refusal::no_place(lacking)))
+    }
+
+    fn wish(&self, who: &Who, aim: Option<Aim<'_>>) -> Wish {
+        let section = &self.budgets.places;
+        let keys = &self.accounts.keys;
+        let impact = aim.and_then(|aim| match aim.spec.impact {
+            Impact::Minimal => section.per_impact.minimal.map(|most| (1, most)),
+            Impact::Low => section.per_impact.low.map(|most| (2, most)),
+            Impact::Medium => section.per_impact.medium.map(|most| (3, most)),
+            Impact::High => None,
+        });
+        let of = |kind, name: &str, most| Count { kind, key: keys.of([name.as_bytes()]), most };
+        let counts = [
+            section.per_caller.map(|most| Count { kind: Kind::Caller, key: who.caller, most }),
+            aim.zip(section.per_tool).map(|(aim, most)| of(Kind::Tool, &aim.spec.name, most)),
+            aim.zip(section.per_toolset).map(|(aim, most)| of(Kind::Toolset, aim.spec.toolset, most)),
+            impact.map(|(class, most)| Count { kind: Kind::Impact, key: class, most }),
+            None,
+        ];
+        Wish { most: self.most, line: who.caller, counts }
+    }
+
+    fn draw(&self, draws: &Draws, channel: u128, now: Instant, purpose: Purpose) -> Result<(), Failure> {
+        if draws.all().is_empty() {
+            return Ok(());
+        }
+        let drawn = self.accounts.cluster.draw(draws.all(), short(channel), self.budgets.max_keys, now, purpose);
+        drawn.map_err(|dry| match dry {
+            Dry::Used { draw, rate, wait } => match self.rules.get(draws.rule(draw)) {
+                Some(rule) => reached(&rule.name, refusal::used_up(rule, rate, wait)),
+                None => refusal::full(Code::RateLimited),
+            },
+            Dry::Full => reached("full", refusal::full(Code::RateLimited)),
+        })
     }
 }
 
-/// The same user through the same agent over the same channel. What stands in it is escaped, so that no name can pretend to
-/// be two.
-fn key(caller: &Caller) -> String {
-    let channel =
-        caller.peer().thumbprint().map_or_else(|| caller.peer().subject(), |thumbprint| thumbprint.to_string());
-    let principal = caller.principal();
-    let mut key = format!("{channel} {:?}", principal.subject);
-    for agent in principal.agents() {
-        key.push_str(&format!(" {agent:?}"));
-    }
-    key
+/// Counts by what somebody was refused; each name is one of the configuration's, or of this program's.
+fn reached(rule: &str, failure: Failure) -> Failure {
+    BudgetReached { rule }.emit();
+    failure
 }
 
 #[cfg(test)]
-mod tests {
-    #![expect(clippy::arithmetic_side_effects, reason = "sums of a few small numbers")]
-
-    use std::collections::HashMap;
-    use std::time::Duration;
-
-    use proptest::prelude::*;
-
-    use super::*;
-    use crate::clock::Timestamp;
-    use crate::identity::{Actor, PeerIdentity, Principal, Scopes};
-
-    fn caller(subject: &str, agent: Option<&str>) -> Arc<Caller> {
-        let actor = agent.map(|agent| Actor { subject: agent.to_owned(), prior: None });
-        let principal = Principal { subject: subject.to_owned(), actor };
-        Arc::new(Caller::for_test(principal, Scopes::default(), Arc::new(PeerIdentity::Stdio { uid: 1000 })))
-    }
-
-    fn gate(places: usize, rate_limit: Option<RateLimitSection>) -> Gate {
-        Gate::new(&ResourcesSection { max_concurrent_queries: places, rate_limit, ..ResourcesSection::default() })
-    }
-
-    fn clock() -> Clock {
-        Clock::manual(Timestamp::from_seconds(0))
-    }
-
-    #[test]
-    fn a_place_is_given_back_when_it_is_dropped() {
-        let gate = gate(2, None);
-        let alice = caller("alice", None);
-        let first = gate.admit(&alice).unwrap();
-        let _second = gate.admit(&alice).unwrap();
-        assert_eq!(gate.admit(&alice).unwrap_err().code(), Code::TooManyCalls);
-        drop(first);
-        assert!(gate.admit(&alice).is_ok());
-    }
-
-    #[test]
-    fn a_rate_belongs_to_user_agent_and_channel_together() {
-        let gate = gate(100, Some(RateLimitSection { requests_per_minute: 1, requests_per_hour: 10, burst: 1 }));
-        for who in [caller("alice", None), caller("alice", Some("bot")), caller("bob", Some("bot"))] {
-            assert!(gate.admit(&who).is_ok());
-            assert_eq!(gate.admit(&who).unwrap_err().code(), Code::RateLimited);
-        }
-    }
-
-    #[test]
-    fn no_name_can_pretend_to_be_two() {
-        assert_ne!(key(&caller("alice via bot", None)), key(&caller("alice", Some("bot"))));
-        assert_ne!(key(&caller("a\" \"b", None)), key(&caller("a", Some("b"))));
-    }
-
-    #[test]
-    fn a_flood_is_two_records() {
-        let (gate, clock, alice) = (gate(1, None), clock(), caller("alice", None));
-        assert_eq!(gate.due(&alice, &clock), Some(1));
-        assert!((0..99).all(|_| gate.due(&alice, &clock).is_none()));
-        assert!(gate.settle(&clock).is_empty(), "the window is not over");
-        clock.advance(fold::WINDOW);
-        let left = gate.settle(&clock);
-        assert_eq!((left.len(), left[0].refusals, left[0].caller.principal().subject.as_str()), (1, 99, "alice"));
-        assert!(gate.settle(&clock).is_empty());
-    }
-
-    #[test]
-    fn a_refusal_after_the_window_takes_the_leftover_with_it() {
-        let (gate, clock, alice) = (gate(1, None), clock(), caller("alice", None));
-        let counts: Vec<_> = [0, 1, 1, 10, 1]
-            .map(|wait| {
-                clock.advance(Duration::from_secs(wait));
-                gate.due(&alice, &clock)
-            })
-            .into();
-        assert_eq!(counts, [Some(1), None, None, Some(3), None]);
-        assert_eq!(gate.settle_all()[0].refusals, 1);
-    }
-
-    proptest! {
-        #[test]
-        fn every_refusal_is_in_exactly_one_record(
-            steps in proptest::collection::vec((0_u64..12_000, 0_usize..4, any::<bool>()), 0..200)
-        ) {
-            let (gate, clock) = (gate(1, None), clock());
-            let callers: Vec<_> = ["a", "b", "c", "d"].map(|name| caller(name, None)).into();
-            let mut refused: HashMap<String, u64> = HashMap::new();
-            let mut recorded: HashMap<String, u64> = HashMap::new();
-            let tell = |left: Vec<Leftover>, recorded: &mut HashMap<String, u64>| {
-                for left in left {
-                    *recorded.entry(left.caller.principal().subject.clone()).or_default() += left.refusals;
-                }
-            };
-            for (wait, who, settle) in steps {
-                clock.advance(Duration::from_millis(wait));
-                let name = callers[who].principal().subject.clone();
-                *refused.entry(name.clone()).or_default() += 1;
-                if let Some(count) = gate.due(&callers[who], &clock) {
-                    *recorded.entry(name).or_default() += count;
-                }
-                if settle {
-                    tell(gate.settle(&clock), &mut recorded);
-                }
-            }
-            tell(gate.settle_all(), &mut recorded);
-            prop_assert_eq!(refused, recorded);
-        }
-    }
-}
+mod examples;
+#[cfg(test)]
+mod tests;

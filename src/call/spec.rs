@@ -102,6 +102,8 @@ pub struct ToolSpec {
     pub output_schema: ToolSchema,
     /// Hints.
     pub annotations: Annotations,
+    /// The toolset that it is of.
+    pub toolset: &'static str,
     /// Cost class.
     pub impact: Impact,
     /// Can expose credentials or personal data: off unless the configuration opens it by name.
@@ -148,6 +150,7 @@ impl ToolSpec {
             input_schema: ToolSchema::of_arguments::<A>(),
             output_schema: ToolSchema::of_answer::<R>(),
             annotations: Annotations::QUERY,
+            toolset: "system",
             impact,
             sensitive: false,
             needs: Needs::default(),

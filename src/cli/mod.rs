@@ -1,6 +1,7 @@
 //! What a person types: one file per verb, each an argument struct and a function to an exit status.
 
 mod audit;
+mod budget;
 mod check;
 mod completions;
 mod connect;
@@ -51,6 +52,8 @@ enum Verb {
     Token(token::Args),
     #[command(subcommand_required = true, arg_required_else_help = true)]
     Audit(audit::Args),
+    #[command(subcommand_required = true, arg_required_else_help = true)]
+    Budget(budget::Args),
     Connect(connect::Args),
     Demo(demo::Args),
     Completions(completions::Args),
@@ -82,6 +85,7 @@ pub fn main() -> ExitCode {
         Verb::Pki(args) => pki::run(args, &clock),
         Verb::Token(args) => token::run(args, &clock),
         Verb::Audit(args) => audit::run(args, &clock),
+        Verb::Budget(args) => budget::run(args),
         Verb::Connect(args) => connect::run(args, clock),
         Verb::Demo(args) => demo::run(args, clock),
         Verb::Lookout(args) => lookout::run(&args),

@@ -1,11 +1,12 @@
-//! First use of tokens, in the memory of this process. When full it refuses: a live entry is never forgotten. And no sender
-//! can fill it for the others: each has a share.
+//! First use of tokens, in the memory of this process, beside the buckets of rates. When full it refuses: a live entry is never
+//! forgotten. And no sender can fill it for the others: each has a share.
 
 use std::collections::{BTreeMap, HashMap};
 use std::hash::{BuildHasherDefault, Hasher};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
+use super::buckets::Buckets;
 use super::{Sighting, Use};
 use crate::clock::Timestamp;
 
@@ -28,6 +29,7 @@ pub struct Memory {
     senders: Vec<Mutex<HashMap<Half, usize>>>,
     used: AtomicUsize,
     capacity: usize,
+    buckets: Buckets,
 }
 
 impl Memory {
@@ -36,7 +38,12 @@ impl Memory {
     pub fn new(capacity: usize) -> Self {
         let shards = std::iter::repeat_with(Mutex::default).take(SHARDS).collect();
         let senders = std::iter::repeat_with(Mutex::default).take(SHARDS).collect();
-        Self { shards, senders, used: AtomicUsize::new(0), capacity }
+        Self { shards, senders, used: AtomicUsize::new(0), capacity, buckets: Buckets::default() }
+    }
+
+    /// What was used up of rates.
+    pub(super) fn buckets(&self) -> &Buckets {
+        &self.buckets
     }
 
     /// How many tokens are remembered.

@@ -1,10 +1,18 @@
 //! What replicas must agree on. One process needs no server: everything is in its memory.
 
+mod bucket;
+mod buckets;
 mod memory;
+mod shelf;
+
+use std::time::Instant;
 
 use crate::clock::Timestamp;
 
+pub use bucket::{Rate, Standing};
+pub use buckets::{Draw, Dry, MOST_DRAWS, Purpose, Rates};
 pub use memory::Memory;
+pub use shelf::{Claim, Fades, Full, Shelf};
 
 /// What the first-use register says about a token id.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -48,6 +56,40 @@ impl Cluster {
     pub fn first_use(&self, sighting: &Sighting, now: Timestamp) -> Use {
         match self {
             Self::Memory(memory) => memory.first_use(sighting, now),
+        }
+    }
+
+    /// Draws one from each of these buckets, or from none; at most [`MOST_DRAWS`] of them are asked. `owner` is a digest of
+    /// whoever has caused what must be remembered for it, `room` how many buckets there may be.
+    ///
+    /// # Errors
+    /// Which bucket is empty, or that there is no room for a new one.
+    pub fn draw(&self, draws: &[Draw], owner: u64, room: usize, now: Instant, purpose: Purpose) -> Result<(), Dry> {
+        match self {
+            Self::Memory(memory) => memory.buckets().draw(draws, owner, room, now, purpose),
+        }
+    }
+
+    /// How the rates of a bucket stand.
+    #[must_use]
+    pub fn standing(&self, draw: &Draw, now: Instant) -> [Option<Standing>; 2] {
+        match self {
+            Self::Memory(memory) => memory.buckets().standing(draw, now),
+        }
+    }
+
+    /// Forgets buckets that are whole again.
+    pub fn sweep(&self, now: Instant) {
+        match self {
+            Self::Memory(memory) => memory.buckets().sweep(now),
+        }
+    }
+
+    /// How many buckets are remembered.
+    #[must_use]
+    pub fn buckets(&self) -> usize {
+        match self {
+            Self::Memory(memory) => memory.buckets().len(),
         }
     }
 }

@@ -136,6 +136,18 @@ pub fn load(path: &Path, environment: &Environment, tools: &[&str], now: Timesta
 /// # Errors
 /// When the file cannot be read or is not YAML.
 pub fn audit_path(path: Option<&Path>, environment: &Environment) -> Result<PathBuf, Failure> {
+    Ok(path_at(path, environment, "/audit/path")?.unwrap_or_else(|| Config::default().audit.path))
+}
+
+/// Where a configuration puts the socket for operators, whatever else is wrong with it; none if it does not say.
+///
+/// # Errors
+/// When the file cannot be read or is not YAML.
+pub fn operator_socket(path: Option<&Path>, environment: &Environment) -> Result<Option<PathBuf>, Failure> {
+    path_at(path, environment, "/operator/socket")
+}
+
+fn path_at(path: Option<&Path>, environment: &Environment, pointer: &str) -> Result<Option<PathBuf>, Failure> {
     let (text, source) = match path {
         Some(path) => {
             let source = Source::File(path.display().to_string().into());
@@ -148,8 +160,7 @@ pub fn audit_path(path: Option<&Path>, environment: &Environment) -> Result<Path
     let (mut tree, _) = yaml::parse(&text, &source).map_err(|findings| Refused::Found(Report::new(findings)))?;
     environment::overlay(&mut tree, shape, environment);
     let fitted = fit(&tree, shape, environment).value;
-    let written = fitted.pointer("/audit/path").and_then(serde_json::Value::as_str);
-    Ok(written.map_or_else(|| Config::default().audit.path, PathBuf::from))
+    Ok(fitted.pointer(pointer).and_then(serde_json::Value::as_str).map(PathBuf::from))
 }
 
 /// The beginning of a file, one byte more than it may have.

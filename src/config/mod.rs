@@ -29,7 +29,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::admission::ResourcesSection;
+use crate::admission::{BudgetsSection, ResourcesSection};
 use crate::audit::AuditSection;
 use crate::authn::AuthSection;
 use crate::guard::{LimitsSection, RedactionSection};
@@ -38,11 +38,11 @@ use crate::sandbox::SandboxSection;
 use crate::telemetry::LogSection;
 use crate::toolsets::ToolsetsSection;
 use crate::transport::{
-    HttpSection, MetricsSection, PipeSection, SocketSection, TlsSection, TransportKind, Transports,
+    HttpSection, MetricsSection, OperatorSection, PipeSection, SocketSection, TlsSection, TransportKind, Transports,
 };
 
 pub use environment::Environment;
-pub use load::{Loaded, Refused, audit_path, defaults, load};
+pub use load::{Loaded, Refused, audit_path, defaults, load, operator_socket};
 pub use place::{Place, Source};
 pub use report::{Finding, Report, Severity};
 pub use schema::schema;
@@ -77,12 +77,16 @@ pub struct Config {
     pub limits: LimitsSection,
     /// What one query and all queries may take.
     pub resources: ResourcesSection,
+    /// What one caller may take beside others.
+    pub budgets: BudgetsSection,
     /// The walls around the daemon.
     pub sandbox: SandboxSection,
     /// The audit log.
     pub audit: AuditSection,
     /// `/health`, `/ready` and `/metrics` for this machine.
     pub metrics: MetricsSection,
+    /// For operators of this machine.
+    pub operator: OperatorSection,
     /// The operational log.
     pub log: LogSection,
 }

@@ -3,7 +3,7 @@
 use crate::config::Config;
 
 /// Keys, or sections, that are looked at only when the daemon starts.
-const AT_START: [&str; 21] = [
+const AT_START: [&str; 22] = [
     "audit.checkpoint",
     "audit.compress",
     "audit.durability",
@@ -19,6 +19,7 @@ const AT_START: [&str; 21] = [
     "http.max_header_bytes",
     "log",
     "metrics",
+    "operator",
     "sandbox",
     "socket.group",
     "socket.mode",

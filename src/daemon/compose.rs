@@ -51,7 +51,7 @@ pub(super) fn door(loaded: &Loaded, draft: &mut Draft) -> Result<Door, Failure> 
     let redactor = Arc::new(Redactor::new(&config.redaction)?);
     Ok(Door {
         authenticator: Authenticator::new(schemes(loaded, draft)?),
-        gate: draft.gate(&config.resources),
+        gate: draft.gate(&config.resources, &config.budgets),
         catalog: Catalog::new(every_tool(config, Some(&redactor), draft.threads()))?,
         policy: Policy::new(ScopeMap::new(&config.scopes.0), SensitiveList::new(&config.queries.sensitive), Vec::new()),
         guard: Guard::new(redactor, Caps::new(&config.limits)),

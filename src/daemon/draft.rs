@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::state::State;
-use crate::admission::{Gate, ResourcesSection};
+use crate::admission::{BudgetsSection, Gate, ResourcesSection};
 use crate::authn::{Jwks, JwtSection};
 use crate::error::Failure;
 use crate::net::{Options, Outbound};
@@ -23,7 +23,7 @@ const AUTHORITIES_BYTES: usize = 1024 * 1024;
 /// What stays over a reload for as long as its own part of the configuration stays.
 #[derive(Clone, Default)]
 pub(super) struct Held {
-    pub(super) gate: Option<(ResourcesSection, Arc<Gate>)>,
+    pub(super) gate: Option<(ResourcesSection, BudgetsSection, Arc<Gate>)>,
     keys: Option<Fetched>,
     threads: Threads,
     /// The newest revocation lists that were ever in force.
@@ -57,13 +57,14 @@ impl Draft {
         Self { state: Arc::clone(state), held: state.held() }
     }
 
-    /// The gate in force; a new one only when its own section has changed, so that a reload forgives nothing.
-    pub(super) fn gate(&mut self, section: &ResourcesSection) -> Arc<Gate> {
+    /// The gate in force; a new one only when its own sections have changed. It goes on with the same accounts, so that a
+    /// reload forgives nothing.
+    pub(super) fn gate(&mut self, resources: &ResourcesSection, budgets: &BudgetsSection) -> Arc<Gate> {
         match &self.held.gate {
-            Some((known, gate)) if known == section => Arc::clone(gate),
+            Some((known, known_budgets, gate)) if known == resources && known_budgets == budgets => Arc::clone(gate),
             _ => {
-                let gate = Arc::new(Gate::new(section));
-                self.held.gate = Some((section.clone(), Arc::clone(&gate)));
+                let gate = Arc::new(Gate::over(resources, budgets, Arc::clone(self.state.accounts())));
+                self.held.gate = Some((resources.clone(), budgets.clone(), Arc::clone(&gate)));
                 gate
             }
         }

@@ -167,12 +167,8 @@ impl Daemon {
     /// What was found; it is recorded as well.
     pub async fn reload(&self) -> Result<(), Failure> {
         self.state.trail().reopen();
-        let door = self.door();
         let result = match self.replace().await {
             Ok(config) => {
-                if !Arc::ptr_eq(&door.gate, &self.door().gate) {
-                    door.settle(door.gate.settle_all()).await;
-                }
                 self.state.trail().alert_at(&config.audit.alerts);
                 self.tell_ends();
                 self.state.trail().alert_at(&config.audit.alerts);

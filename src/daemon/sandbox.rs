@@ -185,6 +185,10 @@ fn plan(loaded: &Loaded, specs: &[ToolSpec]) -> Plan {
     if uses(config, TransportKind::Unix) {
         unix(&mut plan, config);
     }
+    if let Some(socket) = config.operator.socket.as_deref().filter(|_| !uses(config, TransportKind::Stdio)) {
+        plan.families.unix = true;
+        plan.write_file(socket);
+    }
     if config.probes() {
         probes(&mut plan, config);
     }

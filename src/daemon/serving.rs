@@ -15,6 +15,7 @@ use crate::config::Config;
 use crate::error::{Code, Failure};
 use crate::pipeline::Door;
 use crate::telemetry::FilesLast;
+use crate::transport::admin::Admin;
 use crate::transport::socket::{self, Made};
 use crate::transport::{Front, Probes, Readiness, Server, TransportKind};
 
@@ -60,6 +61,7 @@ pub(super) struct Sockets {
     /// The file of the unix socket, unless somebody else has made it.
     made: Option<Made>,
     probes: Option<Probes>,
+    admin: Option<Admin>,
     /// The first of the fronts, for what is one and the same behind all.
     first: Arc<ArcSwap<Front>>,
 }
@@ -95,6 +97,10 @@ impl Sockets {
                 (Some((listener, front)), Some(made))
             }
         };
+        let admin = match config.operator.socket.clone() {
+            Some(path) => Some(aside(move || Admin::make(&path)).await?),
+            None => None,
+        };
         if let Some((listener, _)) = &unix {
             let address = listener
                 .local_addr()
@@ -103,9 +109,12 @@ impl Sockets {
         }
         let ready: Arc<dyn Readiness> = Arc::new(InForce(every));
         let probes = probes.map(|listener| Probes::start(listener, ready)).transpose()?;
+        let in_force = Arc::clone(&first);
+        let admin = admin.map(|made| Admin::start(made, Arc::new(move || Arc::clone(&in_force.load().door.gate))));
+        let admin = admin.transpose()?;
         let https = https.map(|(listener, front)| Server::start(listener, front)).transpose()?;
         let unix = unix.map(|(listener, front)| Server::start_local(listener, front)).transpose()?;
-        Ok(Self { https, unix, made, probes, first })
+        Ok(Self { https, unix, made, probes, admin, first })
     }
 
     /// Where callers reach it over https.
@@ -197,6 +206,9 @@ impl Sockets {
         tokio::join!(https, unix);
         if let Some(probes) = self.probes {
             probes.stop();
+        }
+        if let Some(admin) = self.admin {
+            admin.stop();
         }
     }
 }

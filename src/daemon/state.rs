@@ -7,6 +7,7 @@ use arc_swap::ArcSwapOption;
 
 use super::draft::Held;
 use super::readiness::Ready;
+use crate::admission::Accounts;
 use crate::audit::{Journal, Sink, Trail};
 use crate::clock::Clock;
 use crate::cluster::{Cluster, Memory};
@@ -18,6 +19,7 @@ use crate::transport::Readiness;
 pub(super) struct State {
     clock: Clock,
     cluster: Arc<Cluster>,
+    accounts: Arc<Accounts>,
     ready: Arc<Ready>,
     held: Mutex<Held>,
     generation: AtomicU64,
@@ -33,9 +35,11 @@ impl State {
         };
         let trail = Trail::new(sink, clock.clone());
         let ready = Ready { trail, keys: ArcSwapOption::empty(), stopping: AtomicBool::new(false) };
+        let cluster = Arc::new(Cluster::Memory(Memory::new(config.auth.jwt.jti_cache_size)));
         Ok(Self {
+            accounts: Arc::new(Accounts::new(Arc::clone(&cluster), clock.clone())),
             clock,
-            cluster: Arc::new(Cluster::Memory(Memory::new(config.auth.jwt.jti_cache_size))),
+            cluster,
             ready: Arc::new(ready),
             held: Mutex::default(),
             generation: AtomicU64::new(0),
@@ -52,6 +56,10 @@ impl State {
 
     pub(super) fn cluster(&self) -> &Arc<Cluster> {
         &self.cluster
+    }
+
+    pub(super) fn accounts(&self) -> &Arc<Accounts> {
+        &self.accounts
     }
 
     pub(super) fn readiness(&self) -> Arc<dyn Readiness> {

@@ -149,6 +149,16 @@ impl Released {
         self.text.len()
     }
 
+    /// How many rows it has: the items of the lists that are members of the answer, or of the answer itself.
+    #[must_use]
+    pub fn rows(&self) -> usize {
+        let items = |value: &Value| value.as_array().map_or(0, Vec::len);
+        match &self.structured {
+            Value::Object(members) => members.values().map(items).fold(0, usize::saturating_add),
+            other => items(other),
+        }
+    }
+
     /// What was taken out, by pattern and field; never the value.
     #[must_use]
     pub fn redactions(&self) -> &[Redacted] {

@@ -14,7 +14,7 @@ use crate::identity::Scopes;
 
 pub use decision::{Decision, DecisionPoint};
 pub use permit::{Judged, Permit, SHORTEST_LEASE};
-pub use request::Request;
+pub use request::{Context, Request};
 pub use scopes::ScopeMap;
 pub use sensitive::{SENSITIVE, SensitiveList};
 pub use settings::{QueriesSection, ScopesSection, SensitiveSection};
@@ -37,6 +37,12 @@ impl Policy {
     #[must_use]
     pub fn shows(&self, spec: &ToolSpec, scopes: &Scopes) -> bool {
         self.visibility(spec, scopes).is_ok()
+    }
+
+    /// The scope, of those of a caller, by which a tool is open to it.
+    #[must_use]
+    pub fn opener(&self, spec: &ToolSpec, scopes: &Scopes) -> Option<&str> {
+        self.scopes.opener(&spec.name, scopes)
     }
 
     /// Whether `scopes` open anything at all.
@@ -72,9 +78,16 @@ impl Policy {
         spec: &ToolSpec,
         arguments: Arguments,
         resource: Resource,
+        context: Context,
     ) -> Result<Judged, Failure> {
-        let request =
-            Request { caller: &call.caller, action: &spec.name, resource: &resource, arguments: &arguments, spec };
+        let request = Request {
+            caller: &call.caller,
+            action: &spec.name,
+            resource: &resource,
+            arguments: &arguments,
+            spec,
+            context,
+        };
         let by = self.decide(&request).await?;
         Ok(Judged { arguments, resource, by })
     }

@@ -16,4 +16,13 @@ pub struct Request<'a> {
     pub arguments: &'a Arguments,
     /// The tool's declaration.
     pub spec: &'a ToolSpec,
+    /// What else is known of the moment.
+    pub context: Context,
+}
+
+/// What is known of a call besides who, what and with what.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Context {
+    /// The caller was not with this resource within a day, as far as is remembered: what is forgotten is new again.
+    pub first_contact: bool,
 }

@@ -41,7 +41,7 @@ impl ScopeMap {
         scopes.iter().any(|scope| self.names.contains(scope.as_str()))
     }
 
-    fn opener(&self, tool: &str, scopes: &Scopes) -> Option<&str> {
+    pub(super) fn opener(&self, tool: &str, scopes: &Scopes) -> Option<&str> {
         self.by_tool.get(tool)?.iter().map(String::as_str).find(|scope| scopes.contains(scope))
     }
 }

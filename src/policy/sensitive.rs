@@ -66,7 +66,9 @@ mod tests {
     use crate::call::{ArgumentSchema, Impact, Resource};
     use crate::clock::Timestamp;
     use crate::identity::{PeerIdentity, Scope, Scopes};
-    use crate::policy::{Policy, ScopeMap};
+    use crate::policy::{Context, Policy, ScopeMap};
+
+    const CONTEXT: Context = Context { first_contact: false };
 
     #[derive(schemars::JsonSchema)]
     struct Nothing {}
@@ -151,8 +153,14 @@ mod tests {
         let resource = Resource::this_host();
         let decide = async |section: &SensitiveSection, spec: &ToolSpec| {
             let arguments = ArgumentSchema::of(spec).parse(serde_json::Map::new()).unwrap();
-            let request =
-                Request { caller: &caller, action: &spec.name, resource: &resource, arguments: &arguments, spec };
+            let request = Request {
+                caller: &caller,
+                action: &spec.name,
+                resource: &resource,
+                arguments: &arguments,
+                spec,
+                context: CONTEXT,
+            };
             SensitiveList::new(section).decide(&request).await.unwrap()
         };
         let files = spec("get_files", true);

@@ -12,6 +12,7 @@ use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::Registry;
 
+use super::budgets::Budgets;
 use super::forwarding::Forwarding;
 use crate::clock::Timestamp;
 use crate::error::Code;
@@ -42,6 +43,7 @@ pub(super) struct Metrics {
     audit_writable: Gauge,
     alarms: Family<AlarmLabel, Counter>,
     pub(super) forwarding: Forwarding,
+    pub(super) budgets: Budgets,
 }
 
 type ToolLabel = [(&'static str, String); 1];
@@ -75,6 +77,7 @@ impl Metrics {
             audit_writable: Gauge::default(),
             alarms: Family::default(),
             forwarding: Forwarding::default(),
+            budgets: Budgets::default(),
         };
         // A series that begins with its first increment hides that increment from `rate`, so they all begin with zero.
         for code in Code::ALL {
@@ -109,6 +112,7 @@ impl Metrics {
         registry.register("not_after_seconds", help, self.not_after.clone());
         registry.register("alarms", "Warnings about what an operator should look at", self.alarms.clone());
         self.forwarding.register(registry);
+        self.budgets.register(registry);
     }
 
     pub(super) fn refused(&self, code: Code) {

@@ -1,6 +1,7 @@
 //! Operational logs and metrics. One struct per fact; `emit` logs and counts together.
 
 mod alarms;
+mod budgets;
 mod facts;
 mod forwarding;
 mod journal;
@@ -10,6 +11,7 @@ mod metrics;
 mod settings;
 
 pub use alarms::ManyAuthFailures;
+pub use budgets::{BudgetReached, BudgetsHeld};
 pub use facts::{
     AuditFailed, AuditLost, AuditRecovered, AuditWritten, CallEnded, ConnectionClosed, ConnectionCut, ConnectionOpened,
     FilesLast, HandshakeRefused, KeysFetched, LookoutLost, Refused, RunsOut, ToolOffered,

@@ -4,3 +4,6 @@ mod settings;
 pub mod system;
 
 pub use settings::ToolsetsSection;
+
+/// The names of all toolsets.
+pub const NAMES: [&str; 1] = ["system"];

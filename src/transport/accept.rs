@@ -63,6 +63,9 @@ impl<S: Send + 'static> Accept<TcpStream, S> for Acceptor {
                     Ok((stream, connection.layer(service)))
                 }
                 Err(failure) => {
+                    if !matches!(failure.code(), Code::TooManyConnections | Code::TooManyHandshakes) {
+                        front.door.gate.stumbled(Network::of(address));
+                    }
                     let cause = failure.cause().unwrap_or_default();
                     let refusal = Reason { code: failure.code(), known: false };
                     let (stranger, client) = (Stranger::at(address), || Client::at(Network::of(address).address()));
@@ -89,6 +92,7 @@ async fn shake_hands(
 ) -> Result<Stream<TlsStream<TcpStream>>, Failure> {
     let http = &front.http;
     let slot = slots.take(address, http.max_connections, http.max_connections_per_address)?;
+    front.door.gate.greet(Network::of(address))?;
     let failed = |cause: io::Error| Failure::new(Code::HandshakeFailed, "the TLS handshake failed").because(cause);
     tcp.set_nodelay(true).map_err(failed)?;
     let tls = front.tls.as_ref().ok_or_else(|| Failure::new(Code::Internal, "this listener has no certificate"))?;

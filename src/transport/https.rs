@@ -35,12 +35,12 @@ use super::bodies::{Room, Share};
 use super::body::Held;
 use super::connection::Connection;
 use super::hygiene::{self, Names};
-use super::message::{self, Refused};
+use super::message::{self, Asks, Refused};
 use super::probe::{self, Readiness};
 use super::strangers::{Folded, Strangers};
 use super::tls::Material;
 use super::turned::{Inside, Outside};
-use super::{HttpSection, reply};
+use super::{HttpSection, allowance, reply};
 use crate::audit::Event;
 use crate::error::{Code, Failure};
 use crate::mcp::{Endpoint, Passage};
@@ -273,9 +273,11 @@ async fn call(outside: Outside<'_>, parts: &mut http::request::Parts, body: Body
     }
     // Held until there is an answer: what was read of it may be with the protocol layer until then.
     let mut share = outside.connection.bodies().share(Room::from(&front.http));
-    let body = match read_message(front, parts, body, &mut share).await {
-        Ok(body) => body,
+    let (body, asks) = match read_message(front, parts, body, &mut share).await {
+        Ok(message) => message,
         Err(refused) => {
+            // It has cost what a request costs; that it is refused stands already.
+            let _ = front.door.gate.spend(&caller);
             let mut answer = inside.refuse(&refused.failure, refused.id).await;
             if refused.in_band {
                 *answer.status_mut() = StatusCode::OK;
@@ -283,6 +285,11 @@ async fn call(outside: Outside<'_>, parts: &mut http::request::Parts, body: Body
             return Err(answer);
         }
     };
+    if asks == Asks::Other
+        && let Err(failure) = front.door.spend(&caller).await
+    {
+        return Err(Box::new(reply::refusal(&failure, Value::Null, &front.challenge)));
+    }
     hygiene::strip(&mut parts.headers, front.endpoint.protocol());
     let mut request = Request::new(Full::new(body));
     *request.method_mut() = parts.method.clone();
@@ -295,7 +302,9 @@ async fn call(outside: Outside<'_>, parts: &mut http::request::Parts, body: Body
     if let Err(failure) = recorded.kept().await {
         return Err(inside.refuse(&failure, Value::Null).await);
     }
-    Ok(inside.watch(response.map(Body::new)).await)
+    let mut response = inside.watch(response.map(Body::new)).await;
+    allowance::tell(response.headers_mut(), &front.door.gate.quotas(&caller));
+    Ok(response)
 }
 
 /// The message in a POST: media types, body, content. Other methods, where they are served at all, have none.
@@ -304,15 +313,15 @@ async fn read_message(
     parts: &http::request::Parts,
     body: Body,
     share: &mut Share<'_>,
-) -> Result<Bytes, Refused> {
+) -> Result<(Bytes, Asks), Refused> {
     if parts.method != Method::POST {
-        return Ok(Bytes::new());
+        return Ok((Bytes::new(), Asks::Other));
     }
     hygiene::check_media(&parts.headers)?;
     let limit = Duration::from_secs(front.http.body_timeout);
     let body = hygiene::read(body, front.http.max_body_bytes, limit, share).await?;
-    message::check(&body, &parts.headers, front.endpoint.protocol())?;
-    Ok(body)
+    let asks = message::check(&body, &parts.headers, front.endpoint.protocol())?;
+    Ok((body, asks))
 }
 
 /// What a page of a configured origin may send: the headers of the protocol and no others. Those of a tool's parameters have

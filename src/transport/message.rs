@@ -60,12 +60,21 @@ fn present<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Option<V
     Value::deserialize(deserializer).map(Some)
 }
 
+/// What a message asks for, as far as budgets tell it apart.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Asks {
+    /// A call, which the pipeline counts.
+    Call,
+    /// Anything else.
+    Other,
+}
+
 /// Judges a body and its headers.
-pub(super) fn check(body: &[u8], headers: &HeaderMap, protocol: Protocol) -> Result<(), Refused> {
+pub(super) fn check(body: &[u8], headers: &HeaderMap, protocol: Protocol) -> Result<Asks, Refused> {
     check_strict(body, MAX_DEPTH).map_err(|error| strict(&error))?;
     check_single(body)?;
     if protocol.is_answer(body) {
-        return Ok(());
+        return Ok(Asks::Other);
     }
     let envelope = read_envelope(body)?;
     // What is no id is not repeated either.
@@ -77,7 +86,9 @@ pub(super) fn check(body: &[u8], headers: &HeaderMap, protocol: Protocol) -> Res
     envelope.check_method(version.as_deref(), protocol).map_err(|failure| {
         let modern = version.as_deref().is_some_and(|version| version >= MODERN);
         Refused { id, failure, in_band: !modern }
-    })
+    })?;
+    let calls = envelope.method == "tools/call" && envelope.id.is_some();
+    Ok(if calls { Asks::Call } else { Asks::Other })
 }
 
 /// Judges a line of a local caller, who has no headers. Versions are the protocol layer's to judge there, which knows what
@@ -281,7 +292,7 @@ mod tests {
         };
         headers.insert(METHOD_HEADER, "tools/call".parse().unwrap());
         headers.insert(NAME_HEADER, "=?base64?w6k=?=".parse().unwrap());
-        assert_eq!(judge(&headers), Ok(()));
+        assert_eq!(judge(&headers), Ok(Asks::Call));
         for (name, value) in [(METHOD_HEADER, "tools/list"), (NAME_HEADER, "e"), (NAME_HEADER, "=?base64?w6k?=")] {
             let mut headers = headers.clone();
             headers.insert(&name, value.parse().unwrap());

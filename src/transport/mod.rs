@@ -3,6 +3,8 @@
 mod accept;
 pub mod activation;
 mod activity;
+pub mod admin;
+mod allowance;
 mod bearer;
 mod bodies;
 mod body;
@@ -36,6 +38,6 @@ pub use hygiene::Names;
 pub use probe::{Probes, Readiness};
 pub use publish::Published;
 pub use settings::{
-    HttpSection, MetricsSection, PipeSection, SocketMode, SocketSection, TlsSection, TlsVersion, TransportKind,
-    Transports,
+    HttpSection, MetricsSection, OperatorSection, PipeSection, SocketMode, SocketSection, TlsSection, TlsVersion,
+    TransportKind, Transports,
 };

@@ -6,6 +6,7 @@ use http::header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTI
 use http::{HeaderValue, StatusCode};
 use serde_json::Value;
 
+use super::allowance;
 use super::bearer::Challenge;
 use crate::error::{Code, Failure, JsonRpc};
 use crate::mcp;
@@ -39,6 +40,7 @@ pub(super) fn refusal(failure: &Failure, id: Value, challenge: &Challenge) -> Re
         headers.insert(WWW_AUTHENTICATE, challenge);
     }
     match response.status() {
+        _ if failure.wait().is_some() => allowance::tell_refusal(response.headers_mut(), failure),
         StatusCode::METHOD_NOT_ALLOWED => {
             response.headers_mut().insert(ALLOW, HeaderValue::from_static("POST, OPTIONS"));
         }

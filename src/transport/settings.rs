@@ -242,6 +242,15 @@ impl Default for HttpSection {
     }
 }
 
+/// For operators of this machine.
+#[derive(Clone, Default, PartialEq, Eq, Debug, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct OperatorSection {
+    /// A unix socket for `doorward budget`: absolute, in a directory that only root and the user of the daemon can write to. Root
+    /// and that user may ask. None when absent.
+    pub socket: Option<PathBuf>,
+}
+
 /// `/health`, `/ready` and `/metrics` on a listener of their own, without certificate or token; over https and a unix socket there
 /// are only the first two.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, JsonSchema)]

@@ -12,6 +12,7 @@
 )]
 
 mod access;
+mod admin;
 mod alarm;
 mod audit_commands;
 mod audit_page;
@@ -22,6 +23,7 @@ mod coverage;
 mod cve;
 mod doctor;
 mod documents;
+mod floods;
 mod forge;
 mod hardening;
 mod host_apart;
@@ -40,6 +42,7 @@ mod oauth;
 mod principal;
 mod process;
 mod properties;
+mod rates;
 mod redaction;
 mod refusals;
 mod reload;

@@ -2,6 +2,7 @@
 //! Contradictions are always findings; what must exist is asked for the transport that uses it.
 
 mod auth;
+mod budgets;
 mod files;
 mod hosts;
 mod queries;
@@ -42,6 +43,8 @@ pub(super) fn check(given: &Given<'_>) -> Vec<Finding> {
     check.transport();
     check.auth();
     check.queries();
+    check.budgets();
+    check.operator();
     check.sandbox();
     check.toolsets();
     check.findings

@@ -237,6 +237,9 @@ fn configuration(root: &Path, port: u16, keys_port: u16, choice: &Choice) -> Str
     let more = choice.more.replace("{root}", &root.to_string());
     let transport = choice.transport.as_deref().unwrap_or("https");
     let audience = format!("https://localhost:{port}/mcp");
+    // Tests are refused over and over, all from one address.
+    let patient = "budgets: {failures: {free: 1000000}, strangers: {handshakes_per_minute: 1000000, burst: 1000000}}";
+    let patient = if more.contains("budgets:") { "" } else { patient };
     let key_source = choice.key_source.clone().unwrap_or_else(|| {
         format!("    jwks_uri: https://localhost:{keys_port}/jwks.json\n    jwks_ca: {{root}}/ca/ca.crt")
     });
@@ -277,6 +280,7 @@ audit:
 metrics:
 {metrics}
 {more}
+{patient}
 "
     )
 }
