@@ -160,8 +160,11 @@ impl Sources {
         let count = |source: &mut Failing| {
             source.times = source.times.saturating_add(1);
             let wait = wait_after(source.times, section);
-            source.deaf = now.saturating_add(wait);
-            source.forget = source.deaf.saturating_add(nanos(section.longest_wait));
+            // Without a wait it stays as it is: requests at the same time have read the clock before this one, too.
+            if wait > 0 {
+                source.deaf = now.saturating_add(wait);
+            }
+            source.forget = now.saturating_add(wait).saturating_add(nanos(section.longest_wait));
         };
         self.any.store(true, Ordering::Relaxed);
         if self.failing.change(&claim, now, || Failing { times: 0, deaf: 0, forget: 0 }, count) == Err(Full) {
@@ -237,6 +240,7 @@ mod tests {
         for _ in 0..3 {
             sources.failed(&bad, &keys, &wary, now);
             assert!(sources.listen(&bad, &keys, &wary, now).is_ok(), "so many are free");
+            assert!(sources.listen(&bad, &keys, &wary, now - 1).is_ok(), "also for those who came just before");
         }
         let mut waits = Vec::new();
         for _ in 0..9 {
