@@ -68,6 +68,10 @@ scopes:
   core: [get_uptime]
 resources:
   max_concurrent_queries: 64
+budgets:
+  # Callers and attackers have one address; what is looked at is what holds without the waits of those who fail.
+  failures: {{free: 1000000}}
+  strangers: {{handshakes_per_minute: 1000000, burst: 1000000}}
 http:
   # All 200 slow clients get in, so that it is time that ends them and not their number.
   max_connections_per_address: 256
