@@ -155,7 +155,12 @@ impl Door {
         let offer = self.catalog.find(&call.tool, &self.policy, call.caller.scopes());
         let spec = offer.as_ref().ok().map(|offer| offer.tool().spec());
         let aim = spec.map(|spec| Aim { spec, scope: self.policy.opener(spec, call.caller.scopes()) });
-        let mut place = self.gate.admit(&call.caller, aim).await?;
+        let mut place = self.gate.admit(&call.caller, aim).await.inspect_err(|failure| {
+            // It has taken no share, and has cost a record that its token was good.
+            if matches!(failure.code(), Code::TooManyCalls | Code::VolumeUsedUp) {
+                let _ = self.gate.spend(&call.caller);
+            }
+        })?;
         let offer = offer?;
         let arguments = offer.schema().parse(std::mem::take(&mut call.arguments))?;
         self.describe(record, &arguments);

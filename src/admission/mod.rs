@@ -79,6 +79,9 @@ pub struct Admission {
     who: Who,
 }
 
+/// Bytes of a caller's name that are remembered to show it to operators.
+const LONGEST_NAME: usize = 128;
+
 /// What the budgets know of a call and its target, for whoever judges it.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Contact {
@@ -149,7 +152,11 @@ impl Gate {
         let Accounts { clock, keys, places, ledger, .. } = &*self.accounts;
         let (who, now) = (keys.who(caller), clock.instant());
         let (nanos, room) = (self.accounts.nanos(now), self.budgets.max_keys);
-        let name = || caller.principal().to_string().into_boxed_str();
+        let name = || {
+            let mut name = caller.principal().to_string();
+            name.truncate(name.floor_char_boundary(LONGEST_NAME));
+            name.into_boxed_str()
+        };
         ledger.open(&who, &self.budgets.spread, room, nanos, name).map_err(|failure| reached("spread", failure))?;
         let draws = self.rules.draws(Known::Call(caller, who, aim), keys);
         let wish = self.wish(&who, aim);
@@ -304,7 +311,7 @@ impl Gate {
             impact.map(|(class, most)| Count { kind: Kind::Impact, key: class, most }),
             None,
         ];
-        Wish { most: self.most, line: who.caller, counts }
+        Wish { most: self.most, line: who.caller, channel: who.channel, counts }
     }
 
     fn draw(&self, draws: &Draws, channel: u128, now: Instant, purpose: Purpose) -> Result<(), Failure> {

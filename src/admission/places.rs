@@ -54,6 +54,8 @@ pub(super) struct Wish {
     pub(super) most: u32,
     /// Whose line it waits in.
     pub(super) line: u128,
+    /// Over which channel it came: the lines of one together have a share of the queue.
+    pub(super) channel: u128,
     pub(super) counts: [Option<Count>; 5],
 }
 
@@ -133,7 +135,10 @@ impl Places {
         room: Room,
         patience: impl Future<Output = ()>,
     ) -> Result<Held, NoPlace> {
-        let (waiting, mut given) = self.stand_in_line(wish, room)?;
+        let (waiting, mut given) = match self.stand_in_line(wish, room)? {
+            Stood::Served(held) => return Ok(held),
+            Stood::Waits(waiting, given) => (waiting, given),
+        };
         tokio::select! {
             biased;
             held = &mut given => if let Ok(held) = held { return Ok(held) },
@@ -154,19 +159,28 @@ impl Places {
         self.part(key).and_then(|counts| counts.get(&(kind, key)).copied()).unwrap_or(0)
     }
 
-    fn stand_in_line(self: &Arc<Self>, wish: Wish, room: Room) -> Result<(Waiting, oneshot::Receiver<Held>), NoPlace> {
+    fn stand_in_line(self: &Arc<Self>, wish: Wish, room: Room) -> Result<Stood, NoPlace> {
         let (sender, given) = oneshot::channel();
         let mut queue = self.queue();
-        let Some(number) = queue.join(wish.line, room, Waiter { number: 0, wish, sender }) else {
-            drop(queue);
-            return Err(self.lacking(&wish));
+        // First those who wait already, for a place that was given back just before nobody has told of. What none of them can
+        // use is for whoever comes, however long the lines are.
+        let mut unsent = self.serve(&mut queue);
+        let stood = if self.take(&wish).is_ok() {
+            Ok(Stood::Served(Held { places: Arc::clone(self), wish }))
+        } else {
+            match queue.join(&wish, room, Waiter { number: 0, wish, sender }) {
+                Some(number) => {
+                    self.waiting.fetch_add(1, Ordering::SeqCst);
+                    // Once more: what is given back from now on sees that somebody waits.
+                    unsent.extend(self.serve(&mut queue));
+                    Ok(Stood::Waits(Waiting { places: Arc::clone(self), line: wish.line, number }, given))
+                }
+                None => Err(()),
+            }
         };
-        self.waiting.fetch_add(1, Ordering::SeqCst);
-        // A place that was given back just before nobody has told of.
-        let unsent = self.serve(&mut queue);
         drop(queue);
         drop(unsent);
-        Ok((Waiting { places: Arc::clone(self), line: wish.line, number }, given))
+        stood.map_err(|()| self.lacking(&wish))
     }
 
     /// Gives places to those who wait, a caller at a time. What somebody does not want any more is to be dropped when the
@@ -250,6 +264,12 @@ impl Places {
     fn queue(&self) -> MutexGuard<'_, Queue> {
         self.queue.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// What comes of standing in line.
+enum Stood {
+    Served(Held),
+    Waits(Waiting, oneshot::Receiver<Held>),
 }
 
 /// Somebody in a line; dropping it leaves the line.

@@ -1,5 +1,5 @@
 //! Who waits for a place: a line for each caller, and the lines in turn, so that nobody gets ahead by coming often. Both the
-//! lines together and each of them are bounded.
+//! lines together and each of them are bounded, and those of one channel hold no more than are free beside them.
 
 use std::collections::VecDeque;
 
@@ -18,6 +18,7 @@ pub(super) struct Queue {
 /// Those of one caller, in the order in which they came.
 pub(super) struct Line {
     caller: u128,
+    channel: u128,
     pub(super) waiters: VecDeque<Waiter>,
 }
 
@@ -30,7 +31,14 @@ pub(super) struct Waiter {
 
 impl Queue {
     /// Puts somebody at the end of a line; the number to leave it by, or `None` when there is no room.
-    pub(super) fn join(&mut self, caller: u128, room: Room, mut waiter: Waiter) -> Option<u64> {
+    pub(super) fn join(&mut self, wish: &Wish, room: Room, mut waiter: Waiter) -> Option<u64> {
+        let (caller, channel) = (wish.line, wish.channel);
+        let of_channel: usize =
+            self.lines.iter().filter(|line| line.channel == channel).map(|line| line.waiters.len()).sum();
+        // A certificate may have as many callers as it likes. What one of them may have it may have, too.
+        if of_channel >= room.line && of_channel >= room.all.saturating_sub(self.waiting) {
+            return None;
+        }
         let known = self.lines.iter().position(|line| line.caller == caller);
         let in_line = known.and_then(|index| self.lines.get(index)).map_or(0, |line| line.waiters.len());
         if self.waiting >= room.all || in_line >= room.line {
@@ -41,7 +49,7 @@ impl Queue {
         self.waiting = self.waiting.saturating_add(1);
         match known.and_then(|index| self.lines.get_mut(index)) {
             Some(line) => line.waiters.push_back(waiter),
-            None => self.lines.push_back(Line { caller, waiters: VecDeque::from([waiter]) }),
+            None => self.lines.push_back(Line { caller, channel, waiters: VecDeque::from([waiter]) }),
         }
         Some(self.next)
     }

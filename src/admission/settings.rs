@@ -241,7 +241,7 @@ impl Default for FailuresSection {
     }
 }
 
-/// Connections that end without a request, of each IPv4 address and each IPv6 /64.
+/// Refused handshakes of each IPv4 address and each IPv6 /64.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct StrangersSection {
@@ -251,7 +251,7 @@ pub struct StrangersSection {
     /// Refused handshakes that may come at once. Default: 400.
     #[schemars(range(min = 1))]
     pub burst: u32,
-    /// Networks and certificates that are told apart. When full, all others share one rate. Default: 16384.
+    /// Networks and certificates that are told apart. Who has no room there shares one rate with all others. Default: 16384.
     #[schemars(range(min = 1024))]
     pub max_sources: usize,
 }

@@ -1,6 +1,6 @@
 //! Those who are not known yet. Who fails to say who it is, over and over, is not listened to for a while, longer each time;
 //! who comes to no request is not shaken hands with. A refusal here costs a look into a table: nobody waits for it, and
-//! nothing is held. Where those who are told apart have filled the table, all others share one rate.
+//! nothing is held. Who has no room in the table of those who are told apart shares one rate with all others like that.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
@@ -25,9 +25,11 @@ pub(super) struct Sources {
     failing: Shelf<Failing>,
     /// Whether there is any, so that nobody looks for nothing.
     any: AtomicBool,
-    /// Whether somebody could not be told apart since the last sweep.
+    /// Whether a source could not be told apart since the last sweep.
     crowded: AtomicBool,
     handshakes: Cluster,
+    /// The same of a network.
+    thronged: AtomicBool,
 }
 
 impl Default for Sources {
@@ -38,6 +40,7 @@ impl Default for Sources {
             crowded: AtomicBool::new(false),
             // Apart from the buckets of callers, which no stranger may fill.
             handshakes: Cluster::Memory(Memory::new(0)),
+            thronged: AtomicBool::new(false),
         }
     }
 }
@@ -61,7 +64,9 @@ pub(super) struct Wariness {
     failures: FailuresSection,
     strangers: StrangersSection,
     handshakes: Rate,
-    others: Others,
+    /// One rate for all sources that cannot be told apart, and one for all such networks.
+    unheard: Others,
+    ungreeted: Others,
 }
 
 type Others = RateLimiter<NotKeyed, InMemoryState, Ticking, NoOpMiddleware<Instant>>;
@@ -82,21 +87,23 @@ impl Wariness {
     pub(super) fn new(failures: &FailuresSection, strangers: &StrangersSection, clock: &Clock) -> Self {
         let per = |count: u32| std::num::NonZeroU32::new(count).unwrap_or(std::num::NonZeroU32::MIN);
         let quota = Quota::per_minute(per(strangers.handshakes_per_minute)).allow_burst(per(strangers.burst));
+        let others = || RateLimiter::direct_with_clock(quota, Ticking(clock.clone()));
         Self {
             failures: failures.clone(),
             strangers: strangers.clone(),
             handshakes: Rate::new(strangers.handshakes_per_minute, MINUTE, strangers.burst),
-            others: RateLimiter::direct_with_clock(quota, Ticking(clock.clone())),
+            unheard: others(),
+            ungreeted: others(),
         }
     }
+}
 
-    /// Whether one of those who are not told apart may go on.
-    fn others(&self, code: Code) -> Result<(), Failure> {
-        self.others.check().map_err(|until| {
-            let wait = until.wait_time_from(self.others.clock().now());
-            Failure::new(code, "too many strangers at a time; try again later").until(wait)
-        })
-    }
+/// Whether one of those who are not told apart may go on.
+fn one_of(others: &Others, code: Code) -> Result<(), Failure> {
+    others.check().map_err(|until| {
+        let wait = until.wait_time_from(others.clock().now());
+        Failure::new(code, "too many strangers at a time; try again later").until(wait)
+    })
 }
 
 impl Sources {
@@ -109,12 +116,16 @@ impl Sources {
                     format!("too many handshakes from there were refused; the next is possible in {}", told(wait));
                 Err(Failure::new(Code::TooManyHandshakes, text).until(wait))
             }
-            Ok(()) if self.crowded.load(Ordering::Relaxed) => {
-                let [standing, _] = self.handshakes.standing(&draw, now);
-                match standing.is_some_and(|standing| standing.left == wariness.strangers.burst) {
-                    true => wariness.others(Code::TooManyHandshakes),
-                    false => Ok(()),
-                }
+            // Who has a place in the table, or could have one, is judged by what itself does.
+            Ok(())
+                if self.thronged.load(Ordering::Relaxed)
+                    && !self.handshakes.has_room(
+                        draw.key,
+                        of_neighbours(from, keys),
+                        wariness.strangers.max_sources,
+                    ) =>
+            {
+                one_of(&wariness.ungreeted, Code::TooManyHandshakes)
             }
             Ok(()) | Err(Dry::Full) => Ok(()),
         }
@@ -123,10 +134,9 @@ impl Sources {
     /// A handshake was refused.
     pub(super) fn stumbled(&self, from: Network, keys: &Keys, wariness: &Wariness, now: Instant) {
         let draw = Draw { key: keys.network(from), rates: [Some(wariness.handshakes), None] };
-        let owner = short(keys.of([b"neighbours".as_slice(), &neighbours(from)]));
-        let room = wariness.strangers.max_sources;
+        let (owner, room) = (of_neighbours(from, keys), wariness.strangers.max_sources);
         if self.handshakes.draw(&[draw], owner, room, now, Purpose::Take) == Err(Dry::Full) {
-            self.crowded.store(true, Ordering::Relaxed);
+            self.thronged.store(true, Ordering::Relaxed);
         }
     }
 
@@ -148,15 +158,17 @@ impl Sources {
                 let text = format!("too many tokens from there were refused; the next is looked at in {}", told(wait));
                 Err(Failure::new(Code::TooManyFailures, text).until(wait))
             }
-            None if self.crowded.load(Ordering::Relaxed) => wariness.others(Code::TooManyFailures),
+            // Who could be told apart is: what one certificate has filled is its own share of the table.
+            None if self.crowded.load(Ordering::Relaxed) && !self.failing.has_room(&claim(peer, keys, wariness)) => {
+                one_of(&wariness.unheard, Code::TooManyFailures)
+            }
             None => Ok(()),
         }
     }
 
     /// What it presented was refused.
     pub(super) fn failed(&self, peer: &PeerIdentity, keys: &Keys, wariness: &Wariness, now: u64) {
-        let (section, room) = (&wariness.failures, wariness.strangers.max_sources);
-        let claim = Claim { key: keys.source(peer), owner: short(keys.channel(peer)), room };
+        let (section, claim) = (&wariness.failures, claim(peer, keys, wariness));
         let count = |source: &mut Failing| {
             source.times = source.times.saturating_add(1);
             let wait = wait_after(source.times, section);
@@ -181,6 +193,7 @@ impl Sources {
 
     pub(super) fn sweep(&self, now: Instant, nanos: u64) {
         self.crowded.store(false, Ordering::Relaxed);
+        self.thronged.store(false, Ordering::Relaxed);
         self.handshakes.sweep(now);
         self.failing.sweep(nanos);
         if self.failing.is_empty() {
@@ -192,6 +205,14 @@ impl Sources {
     pub(super) fn len(&self) -> usize {
         self.failing.len().saturating_add(self.handshakes.buckets())
     }
+}
+
+fn claim(peer: &PeerIdentity, keys: &Keys, wariness: &Wariness) -> Claim {
+    Claim { key: keys.source(peer), owner: short(keys.channel(peer)), room: wariness.strangers.max_sources }
+}
+
+fn of_neighbours(from: Network, keys: &Keys) -> u64 {
+    short(keys.of([b"neighbours".as_slice(), &neighbours(from)]))
 }
 
 /// Nanoseconds of refusal after so many refusals in a row.
@@ -299,5 +320,28 @@ mod tests {
             (0..100).filter(|n| sources.greet(at(*n + 200), &keys, &wary, clock.instant()).is_ok()).count(),
             100
         );
+    }
+
+    #[test]
+    fn what_one_certificate_fills_of_the_table_keeps_nobody_else_out() {
+        let (sources, keys, clock) = (Sources::default(), Keys::new(), clock());
+        let wary = wariness(20, 1024, &clock);
+        let at = |uid: u32| PeerIdentity::Unix { uid, gid: 1, pid: None };
+        let channel = keys.channel(&at(1));
+        // As one certificate that comes from everywhere does: many sources, one owner.
+        for number in 0..100_000_u128 {
+            let key = number.wrapping_mul(0x9e37_79b9_7f4a_7c15_f39c_c060_5ced_c834);
+            let claim = Claim { key, owner: short(channel), room: wary.strangers.max_sources };
+            let made =
+                sources.failing.change(&claim, SECOND, || Failing { times: 0, deaf: 0, forget: 99 * SECOND }, |_| ());
+            if made.is_err() {
+                sources.crowded.store(true, Ordering::Relaxed);
+            }
+        }
+        sources.any.store(true, Ordering::Relaxed);
+        assert!(sources.crowded.load(Ordering::Relaxed) && sources.len() < 1024);
+        for uid in 2..1000 {
+            assert!(sources.listen(&at(uid), &keys, &wary, SECOND).is_ok(), "{uid}");
+        }
     }
 }

@@ -114,6 +114,11 @@ impl Buckets {
         Ok(())
     }
 
+    /// Whether a bucket is remembered, or could be.
+    pub(super) fn has_room(&self, key: u128, owner: u64, room: usize) -> bool {
+        self.cells.has_room(&Claim { key, owner, room })
+    }
+
     /// How the rates of one bucket stand.
     pub(super) fn standing(&self, draw: &Draw, now: Instant) -> [Option<Standing>; 2] {
         let now = self.nanos(now);

@@ -70,6 +70,14 @@ impl Cluster {
         }
     }
 
+    /// Whether the bucket of this key is remembered, or could be; `owner` and `room` as in [`Cluster::draw`].
+    #[must_use]
+    pub fn has_room(&self, key: u128, owner: u64, room: usize) -> bool {
+        match self {
+            Self::Memory(memory) => memory.buckets().has_room(key, owner, room),
+        }
+    }
+
     /// How the rates of a bucket stand.
     #[must_use]
     pub fn standing(&self, draw: &Draw, now: Instant) -> [Option<Standing>; 2] {

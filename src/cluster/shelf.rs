@@ -63,6 +63,11 @@ impl<V: Fades> Shelf<V> {
         self.shard(key)?.get(key).map(look)
     }
 
+    /// Whether there is an entry of this key, or room for one.
+    pub fn has_room(&self, claim: &Claim) -> bool {
+        self.shard(claim.key).is_some_and(|shard| shard.held.contains_key(&claim.key) || shard.fits(claim))
+    }
+
     /// Looks at every entry, a part at a time.
     pub fn each(&self, mut look: impl FnMut(u128, &V)) {
         for shard in &self.0 {

@@ -175,11 +175,19 @@ impl ServerHandler for Handler {
             "initialize" => !modern(&context),
             method => matches!(method, "server/discover" | "tools/list" | "tools/call"),
         };
+        // What could not be read as a call takes the share that a call would have taken. Of other requests the transport sees
+        // to it, where there is one.
+        let local = matches!(self.entrance, Entrance::Local { .. });
+        if (local || request.method == "tools/call")
+            && let Err(failure) = door.spend(&caller).await
+        {
+            return Err(errors::refused(&failure));
+        }
         if known {
             return Err(refuse(&door, &caller, "the parameters are not those of the method").await);
         }
         let failure = Failure::new(Code::MethodUnknown, "there is no such method here");
-        if let Entrance::Local { .. } = self.entrance {
+        if local {
             door.turn_caller_away(&caller, &failure).await;
             return Err(errors::refused(&failure));
         }

@@ -17,7 +17,7 @@ use super::{LogFormat, LogLevel, LogSection};
 use crate::error::{Code, Failure};
 
 /// Lines that may wait for a slow disk or terminal.
-const WAITING: usize = 16_384;
+const WAITING: usize = 4096;
 /// Days that a log file is kept.
 const DAYS: usize = 14;
 

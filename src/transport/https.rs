@@ -269,6 +269,7 @@ async fn call(outside: Outside<'_>, parts: &mut http::request::Parts, body: Body
     let inside = Inside { outside, caller: &caller };
     if !front.door.policy.knows(caller.scopes()) {
         let failure = Failure::new(Code::InsufficientScope, "the token has no scope that opens anything here");
+        let _ = front.door.gate.spend(&caller);
         return Err(inside.refuse(&failure, Value::Null).await);
     }
     // Held until there is an answer: what was read of it may be with the protocol layer until then.
@@ -302,7 +303,11 @@ async fn call(outside: Outside<'_>, parts: &mut http::request::Parts, body: Body
     if let Err(failure) = recorded.kept().await {
         return Err(inside.refuse(&failure, Value::Null).await);
     }
-    let mut response = inside.watch(response.map(Body::new)).await;
+    let (mut response, refused) = inside.watch(response.map(Body::new)).await;
+    if refused && asks == Asks::Call {
+        // It never became a call, which would have taken a share.
+        let _ = front.door.gate.spend(&caller);
+    }
     allowance::tell(response.headers_mut(), &front.door.gate.quotas(&caller));
     Ok(response)
 }

@@ -60,12 +60,12 @@ impl Inside<'_> {
     }
 
     /// The protocol layer has refusals of its own; they get their record here. In the older era they are answered with
-    /// 200 like everything else.
-    pub(super) async fn watch(&self, mut response: Response) -> Response {
+    /// 200 like everything else. Whether it was such a refusal is said.
+    pub(super) async fn watch(&self, mut response: Response) -> (Response, bool) {
         response.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
         if response.status().is_success() {
             response = match body::look_into(response).await {
-                Looked::Answer(answer) => return answer,
+                Looked::Answer(answer) => return (answer, false),
                 Looked::Refusal(refusal) => refusal,
             };
         }
@@ -73,7 +73,7 @@ impl Inside<'_> {
         let Explained { answer, code, text } = body::explain(response).await;
         let failure = Failure::new(code, "the protocol layer refused the message").because(text);
         self.record(&failure).await;
-        match answer {
+        let answer = match answer {
             Some(answer) if !status.is_server_error() => answer,
             // Not in the words of the protocol, or a defect; what it says is for the operator.
             _ => {
@@ -83,6 +83,7 @@ impl Inside<'_> {
                 }
                 answer
             }
-        }
+        };
+        (answer, true)
     }
 }

@@ -76,6 +76,25 @@ async fn who_has_nothing_left_is_told_for_how_long_before_anything_is_done() {
 }
 
 #[tokio::test]
+async fn what_never_becomes_a_call_takes_a_share_all_the_same() {
+    let calls = [json!({}), json!({"name": 7}), json!({"name": "get_uptime", "arguments": []})];
+    let calls = calls.map(|params| json!({"jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": params}));
+    for body in calls.into_iter().chain([json!({"jsonrpc": "2.0", "id": 1, "method": "tools/list"})]) {
+        let world =
+            world("resources: {rate_limit: {requests_per_minute: 60, requests_per_hour: 1000, burst: 3}}\n").await;
+        let mut answers = Vec::new();
+        for _ in 0..10 {
+            let mut stream = wire::connect(&world.path(""), world.port, Some("good")).await.unwrap();
+            let request = wire::post(world.port, &world.token(&["core"]), &body);
+            answers.push(wire::exchange(&mut stream, &request).await.unwrap().status);
+        }
+        assert_eq!(answers.iter().filter(|status| **status == 429).count(), 7, "{body}: {answers:?}");
+        let good = world.audit().iter().filter(|record| record["event"] == "auth_success").count();
+        assert_eq!(good, 3, "{body}");
+    }
+}
+
+#[tokio::test]
 async fn a_rule_about_a_tool_is_told_to_the_agent_and_other_tools_go_on() {
     let world = world(
         "budgets:\n  rates:\n    - {name: load, per: [user, tool], tool: get_memory_info, requests_per_minute: 2, burst: 2}\n",

@@ -16,7 +16,7 @@ fn key(number: u64) -> u128 {
 fn wish(most: u32, caller: u64, counts: &[Count]) -> Wish {
     let mut all = [None; 5];
     all.iter_mut().zip(counts).for_each(|(place, count)| *place = Some(*count));
-    Wish { most, line: key(caller), counts: all }
+    Wish { most, line: key(caller), channel: key(caller), counts: all }
 }
 
 fn tool(number: u64, most: u32) -> Count {
@@ -95,6 +95,40 @@ fn callers_are_served_in_turn_and_lines_are_bounded() {
         assert_eq!(all.len(), before - 1, "one at a time");
     }
     assert_eq!(served, [1, 2, 3, 1, 1, 1, 1, 1, 1, 1]);
+}
+
+#[test]
+fn a_full_queue_keeps_nobody_from_a_place_that_is_free() {
+    let places = Arc::new(Places::default());
+    let _running = places.at_once(&wish(9, 0, &[tool(1, 1)])).unwrap();
+    let mut crowd: Vec<Entering> = (1..=8)
+        .flat_map(|who| (0..8).map(move |_| who))
+        .map(|who| wish(9, who, &[tool(1, 1)]))
+        .map(|wish| {
+            let mut entering = enter(&places, wish, std::future::pending());
+            let _ = poll(&mut entering);
+            entering
+        })
+        .collect();
+    assert!(places.taken().1 > 40, "{:?}", places.taken());
+    let mut quiet = enter(&places, wish(9, 100, &[tool(2, 1)]), std::future::pending());
+    assert!(poll(&mut quiet).unwrap().is_ok(), "another tool has places, and none of the crowd wants one");
+    crowd.clear();
+}
+
+#[test]
+fn the_callers_of_one_channel_leave_room_in_the_queue() {
+    let places = Arc::new(Places::default());
+    let _running = places.at_once(&wish(1, 0, &[])).unwrap();
+    let over = |caller: u64, channel: u64| Wish { channel: key(channel), ..wish(1, caller, &[]) };
+    let mut crowd = Vec::new();
+    for who in 1..=64 {
+        let mut entering = enter(&places, over(who, 7), std::future::pending());
+        let refused = poll(&mut entering).is_some();
+        assert_eq!(refused, who > 32, "{who}");
+        crowd.push(entering);
+    }
+    assert!(poll(&mut enter(&places, over(100, 8), std::future::pending())).is_none(), "another channel may wait");
 }
 
 /// What somebody who came does next.
