@@ -19,11 +19,17 @@ use hyper_util::rt::TokioTimer;
 use rustix::process::geteuid;
 use tokio::net::UnixStream;
 
+use super::brief::{Brief, Places};
 use super::socket::{self, Made};
 use super::{SocketSection, reply};
 use crate::admission::Gate;
 use crate::error::{Code, Failure};
 use crate::secret::hex;
+
+/// Operators that ask at the same time.
+const MOST: usize = 16;
+/// How long one may take, with its answer.
+const TIME: Duration = Duration::from_secs(30);
 
 /// The gate that is in force.
 pub type InForce = Arc<dyn Fn() -> Arc<Gate> + Send + Sync>;
@@ -55,7 +61,10 @@ impl Admin {
         let handle = Handle::new();
         let ours = geteuid().as_raw();
         let server = axum_server::from_unix(listener).map_err(failed)?;
-        let mut server = server.acceptor(OnlyOurs { uid: ours }).handle(handle.clone()).http1_only();
+        let mut server = server
+            .acceptor(OnlyOurs { uid: ours, places: Places::new(MOST, TIME) })
+            .handle(handle.clone())
+            .http1_only();
         server
             .http_builder()
             .http1()
@@ -93,17 +102,18 @@ pub fn budgets_at(wanted: Option<&str>) -> String {
 #[derive(Clone)]
 struct OnlyOurs {
     uid: u32,
+    places: Places,
 }
 
 impl<S: Send + 'static> Accept<UnixStream, S> for OnlyOurs {
-    type Stream = UnixStream;
+    type Stream = Brief<UnixStream>;
     type Service = S;
-    type Future = Ready<io::Result<(UnixStream, S)>>;
+    type Future = Ready<io::Result<(Brief<UnixStream>, S)>>;
 
     fn accept(&self, stream: UnixStream, service: S) -> Self::Future {
         let peer = stream.peer_cred().map(|peer| peer.uid());
         ready(peer.and_then(|uid| match may_ask(uid, self.uid) {
-            true => Ok((stream, service)),
+            true => self.places.take(stream).map(|stream| (stream, service)),
             false => {
                 tracing::warn!(uid, "another user tried to use the socket for operators");
                 Err(io::Error::from(io::ErrorKind::PermissionDenied))

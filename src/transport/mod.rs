@@ -8,6 +8,7 @@ mod allowance;
 mod bearer;
 mod bodies;
 mod body;
+mod brief;
 mod connection;
 #[cfg(any(test, fuzzing))]
 pub mod fuzzing;
