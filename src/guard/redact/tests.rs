@@ -337,7 +337,8 @@ proptest! {
         let line = words.concat();
         let (rules, concerned) = (&builtin().builtin.rules, builtin().builtin.concerned(&line));
         for (slot, known) in rules.iter().enumerate() {
-            if known.rule().unwrap().regex.is_match(&line) {
+            // What has the form and is innocent, as a key's number outside a JWK, needs no look.
+            if known.rule().unwrap().apply(&line).is_some() {
                 prop_assert!(!builtin().builtin.prefilter.lines(&line).is_empty(), "{}", line);
                 prop_assert!(concerned.contains(&slot), "{} {}", known.name(), line);
             }

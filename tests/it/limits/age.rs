@@ -1,14 +1,19 @@
 //! The greatest age of a connection: nothing new is begun after it, and what was begun is answered.
 
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::convert::Infallible;
 use std::time::{Duration, Instant};
 
-use serde_json::json;
-use tokio::io::AsyncReadExt as _;
+use bytes::Bytes;
+use futures_util::{StreamExt as _, stream};
+use http_body::Frame;
+use http_body_util::{BodyExt as _, StreamBody};
+use serde_json::{Value, json};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::sync::oneshot;
 
-use super::{assert_about, health, world};
-use crate::world::ask::{Ask, Era};
-use crate::world::{World, h2, wire};
+use super::{assert_about, health, recorded, world};
+use crate::world::ask::{Ask, Body, Era};
+use crate::world::{h2, wire};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_quiet_connection_ends_at_its_age() {
@@ -36,9 +41,11 @@ async fn an_answer_after_the_age_says_close_and_is_whole() {
     let mut stream = wire::connect(&world.path(""), world.port, Some("good")).await.unwrap();
     let answer = wire::exchange(&mut stream, &Ask::get("/health").bytes(world.port)).await.unwrap();
     assert_eq!((answer.status, answer.header("connection")), (200, None));
-    tokio::time::sleep(Duration::from_millis(700)).await;
-    let ask = Ask::call(Era::Stateful, "get_cpu_info", json!({ "sample_ms": 500 })).good(&world);
-    let answer = wire::exchange(&mut stream, &ask.bytes(world.port)).await.unwrap();
+    let bytes = Ask::call(Era::Stateful, "get_uptime", json!({})).good(&world).bytes(world.port);
+    let (first, rest) = bytes.split_at(bytes.len() - 10);
+    stream.write_all(first).await.unwrap();
+    tokio::time::sleep(Duration::from_millis(1500)).await;
+    let answer = wire::exchange(&mut stream, rest).await.unwrap();
     assert_eq!((answer.status, answer.header("connection")), (200, Some("close")));
     assert!(answer.json().pointer("/result/structuredContent").is_some());
     let mut rest = Vec::new();
@@ -46,58 +53,59 @@ async fn an_answer_after_the_age_says_close_and_is_whole() {
     assert!(end.is_ok() && rest.is_empty(), "the connection goes on");
 }
 
-/// Calls without a pause and counts the answers, until the connection has ended.
-async fn busy(world: &World, connection: &h2::Connection, expired: &AtomicBool) -> (usize, Vec<String>) {
-    let (mut answered, mut refused) = (0, Vec::new());
-    let start = Instant::now();
-    loop {
-        assert!(start.elapsed() < Duration::from_secs(15), "a busy connection lives for ever");
-        let token = world.token(&["core"]);
-        let ask = Ask::call(Era::Modern, "get_cpu_info", json!({ "sample_ms": 300 })).token(&token);
-        match h2::ask(&connection.send, ask.request(world.port)).await {
-            Ok(answer) if answer.status == 200 => answered += 1,
-            Ok(answer) => {
-                assert_eq!((answer.status, answer.reason().as_deref()), (503, Some("connection_expired")));
-                assert!(answer.header("retry-after").is_some());
-                expired.store(true, Ordering::Relaxed);
-                refused.push(token);
-                tokio::time::sleep(Duration::from_millis(50)).await;
-            }
-            Err(error) => {
-                assert!(expired.load(Ordering::Relaxed), "cut before its age: {error:?}");
-                return (answered, refused);
-            }
-        }
-    }
+/// The body of a call, whose end comes when the other half is sent or dropped.
+fn held(body: &str) -> (oneshot::Sender<()>, Body) {
+    let (release, released) = oneshot::channel();
+    let (first, rest) = body.split_at(10);
+    let [first, rest] = [first, rest].map(|part| Ok::<_, Infallible>(Frame::data(Bytes::from(part.to_owned()))));
+    let rest = stream::once(async move {
+        let _ = released.await;
+        rest
+    });
+    (release, StreamBody::new(stream::iter([first]).chain(rest)).boxed_unsync())
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_busy_http2_connection_begins_nothing_after_its_age_and_then_ends() {
-    let world = world("  max_connection_age: 2").await;
+    let world = world("  max_connection_age: 2\n  body_timeout: 60").await;
     let connection = h2::open(&world.path(""), world.port, |_| {}).await;
     let start = Instant::now();
-    let expired = AtomicBool::new(false);
-    let later = |millis| {
-        let (world, connection, expired) = (&world, &connection, &expired);
-        async move {
-            tokio::time::sleep(Duration::from_millis(millis)).await;
-            busy(world, connection, expired).await
+    let call = |token: &str| Ask::call(Era::Modern, "get_uptime", json!({})).token(token);
+    let begun = call(&world.token(&["core"]));
+    let (release, body) = held(&begun.body);
+    let request = begun.carrying(world.port, body);
+    let answering = tokio::spawn({
+        let send = connection.send.clone();
+        async move { h2::ask(&send, request).await }
+    });
+    let (mut answered, mut refused) = (0, Vec::new());
+    while refused.len() < 3 {
+        assert!(start.elapsed() < Duration::from_secs(30), "a busy connection lives for ever");
+        let token = world.token(&["core"]);
+        // What is under way keeps the connection open, so every call has an answer.
+        let answer = h2::ask(&connection.send, call(&token).request(world.port)).await.unwrap();
+        if answer.status == 200 {
+            assert!(refused.is_empty(), "a call was begun after the age");
+            answered += 1;
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        } else {
+            assert_eq!((answer.status, answer.reason().as_deref()), (503, Some("connection_expired")));
+            assert!(answer.header("retry-after").is_some());
+            assert!(start.elapsed() + Duration::from_millis(100) >= Duration::from_secs(2), "refused before its age");
+            refused.push(token);
         }
-    };
-    let (one, two, three) = tokio::join!(later(0), later(100), later(200));
-    assert_about(start.elapsed(), 2, "a busy connection");
-    for (answered, _) in [&one, &two, &three] {
-        assert!(*answered >= 3, "only {answered} answered");
     }
-    let ran = world.audit().iter().filter(|record| record["result"] == "success" && record["event"] == "query").count();
-    assert_eq!(ran, one.0 + two.0 + three.0, "a call that ran was not answered");
+    assert!(answered > 0 && !connection.ended.is_finished() && !answering.is_finished());
+    release.send(()).unwrap();
+    assert_eq!(answering.await.unwrap().unwrap().status, 200, "what was begun is answered");
+    let ended = tokio::time::timeout(Duration::from_secs(10), connection.ended).await;
+    assert!(ended.is_ok(), "the connection goes on");
+    let ran = |record: &Value| record["result"] == "success" && record["event"] == "query";
+    assert_eq!(recorded(&world, answered + 1, ran).await.len(), answered + 1);
     // What was refused is not used up.
-    let refused = [one.1, two.1, three.1].concat();
-    let token = &refused[0];
     let mut stream = wire::connect(&world.path(""), world.port, Some("good")).await.unwrap();
-    let ask = Ask::call(Era::Modern, "get_uptime", json!({})).token(token);
-    let answer = wire::exchange(&mut stream, &ask.bytes(world.port)).await.unwrap();
+    let answer = wire::exchange(&mut stream, &call(&refused[0]).bytes(world.port)).await.unwrap();
     assert_eq!(answer.status, 200, "{}", answer.body);
-    let recorded = world.audit().iter().filter(|record| record["reason"] == "connection_expired").count();
-    assert_eq!(recorded, refused.len());
+    let expired = |record: &Value| record["reason"] == "connection_expired";
+    assert_eq!(recorded(&world, refused.len(), expired).await.len(), refused.len());
 }
