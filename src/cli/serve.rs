@@ -52,7 +52,7 @@ pub(super) fn run(args: Args, clock: Clock) -> Outcome {
     sandbox::note_needs(&mut loaded);
     let _logs = telemetry::start_logs(&loaded.config.log)?;
     lookout::watch();
-    loaded.notes().findings().iter().for_each(|note| tracing::warn!("{note}"));
+    loaded.notes().findings().iter().for_each(|note| tracing::info!("{note}"));
     match sandbox {
         Some(sandbox) => {
             sandbox.lacking().for_each(|what| tracing::warn!("the sandbox is not whole: {what}"));
