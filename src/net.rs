@@ -175,8 +175,12 @@ fn unreachable(error: &reqwest::Error) -> &'static str {
             None => {}
         }
         let system = error.downcast_ref::<io::Error>();
-        if system.is_some_and(|error| error.kind() == io::ErrorKind::ConnectionRefused) {
-            return "the remote party refuses the connection at this port";
+        match system.map(io::Error::kind) {
+            Some(io::ErrorKind::ConnectionRefused) => return "the remote party refuses the connection",
+            // These two a unix socket alone can say.
+            Some(io::ErrorKind::PermissionDenied) => return "permission denied: the daemon may not connect to it",
+            Some(io::ErrorKind::NotFound) => return "there is no socket at this path",
+            _ => {}
         }
         if error.to_string().contains("dns error") {
             return "the remote party's name is not known";

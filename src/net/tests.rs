@@ -130,6 +130,14 @@ async fn why_there_is_no_connection_is_said() {
     assert!(plain.contains("does not speak TLS"), "{plain}");
     let unknown = said(world.outbound(false), "https://no-such-host.invalid/").await;
     assert!(unknown.contains("name is not known"), "{unknown}");
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("engine.sock");
+    let local = || Outbound::local(&path, SECOND).unwrap();
+    let absent = said(local(), "http://engine/").await;
+    assert!(absent.contains("there is no socket"), "{absent}");
+    drop(std::os::unix::net::UnixListener::bind(&path).unwrap());
+    let deserted = said(local(), "http://engine/").await;
+    assert!(deserted.contains("refuses the connection"), "{deserted}");
 }
 
 #[tokio::test]
