@@ -32,7 +32,8 @@ pub(super) struct Args {
     name: Option<String>,
     /// Only units of this kind.
     kind: Option<Kind>,
-    /// Only units in this state. `failed` needs systemd itself to be asked; see states_from in the answer.
+    /// Only units in this state, without other names of theirs unless name asks for one. `failed` needs systemd itself to be asked;
+    /// see states_from in the answer.
     active: Option<Activity>,
     /// Only units that are enabled in this way.
     enablement: Option<Enablement>,
@@ -228,6 +229,10 @@ impl HostQuery for Query {
                 continue;
             }
             let counts = tree.target(name).unwrap_or(name);
+            // systemctl(1) lists what runs once, too.
+            if args.active.is_some() && wanted_name.is_none() && counts != name {
+                continue;
+            }
             let live = loaded.as_ref().and_then(|units| units.get(counts));
             let active = live.map(|unit| unit.active).or_else(|| {
                 let runs = || if systemd_state::runs(ask.host, counts) { Activity::Active } else { Activity::Inactive };
@@ -332,6 +337,16 @@ mod tests {
         std::fs::create_dir_all(&group).unwrap();
         std::fs::write(group.join("cgroup.procs"), "7\n8\n9\n").unwrap();
         let host = Host::folder(root.path());
+        symlink("a.service", units.join("other.service")).unwrap();
+        let named = |arguments| {
+            let answer = ask::<Query>(&host, arguments).unwrap();
+            let units = answer["units"].as_array().unwrap().iter();
+            units.map(|unit| unit["name"].as_str().unwrap().to_owned()).collect::<Vec<_>>()
+        };
+        assert_eq!(named(json!({"active": "active"})), ["a.service"]);
+        assert_eq!(named(json!({"active": "active", "name": "other"})), ["other.service"]);
+        assert_eq!(named(json!({})), ["a.service", "b.service", "other.service", "t@.service"]);
+        std::fs::remove_file(units.join("other.service")).unwrap();
         let answer = ask::<Query>(&host, json!({})).unwrap();
         assert_eq!((&answer["states_from"], answer.get("failed")), (&json!("files"), None));
         assert_eq!((&answer["units"][0]["active"], &answer["units"][0]["processes"]), (&json!("active"), &json!(3)));
