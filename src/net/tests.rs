@@ -4,16 +4,19 @@ use super::*;
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
 use rustls::ServerConfig;
 use rustls::server::WebPkiClientVerifier;
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use std::sync::Mutex;
+use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpListener;
+use tokio_rustls::TlsAcceptor;
 
 const SECOND: Duration = Duration::from_secs(1);
 
-struct World {
+pub(super) struct World {
     ca: CertifiedIssuer<'static, KeyPair>,
 }
 
 impl World {
-    fn new() -> Self {
+    pub(super) fn new() -> Self {
         let mut params = CertificateParams::new(vec![]).unwrap();
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
         Self { ca: CertifiedIssuer::self_signed(params, KeyPair::generate().unwrap()).unwrap() }
@@ -29,19 +32,21 @@ impl World {
         roots(Some(self.ca.pem().as_bytes())).unwrap()
     }
 
-    fn outbound(&self, with_identity: bool) -> Outbound {
+    pub(super) fn options(&self, with_identity: bool) -> Options {
         let (chain, key) = self.issue();
         let identity = (chain.into_bytes(), Secret::new(key.serialize_pem().into_bytes()));
-        Outbound::new(Options {
+        Options {
             ca_pem: Some(self.ca.pem().into_bytes()),
             identity: with_identity.then_some(identity),
             connect_timeout: SECOND,
-        })
-        .unwrap()
+        }
     }
 
-    /// Says `answer` to every connection, and nothing if it is empty; gives its own address.
-    async fn serve(&self, answer: &'static str, wants_certificate: bool) -> String {
+    fn outbound(&self, with_identity: bool) -> Outbound {
+        Outbound::new(self.options(with_identity)).unwrap()
+    }
+
+    fn acceptor(&self, wants_certificate: bool) -> TlsAcceptor {
         let (chain, key) = self.issue();
         let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
         let config = ServerConfig::builder_with_provider(Arc::clone(&provider)).with_safe_default_protocol_versions();
@@ -52,8 +57,42 @@ impl World {
         };
         let key = PrivateKeyDer::from_pem_slice(key.serialize_pem().as_bytes()).unwrap();
         let config = config.with_single_cert(certificates(chain.as_bytes()).unwrap(), key).unwrap();
-        let acceptor = tokio_rustls::TlsAcceptor::from(Arc::new(config));
-        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        TlsAcceptor::from(Arc::new(config))
+    }
+
+    /// Answers one connection after another: its requests with the texts in turn, then it is ended. An empty text ends it
+    /// without an answer, "cut" without even an end of TLS, and "silence" is what it says. Gives the address, and the bodies
+    /// that came, by connection.
+    pub(super) async fn play(&self, connections: Vec<Vec<&'static str>>) -> (String, Arc<Mutex<Vec<Vec<String>>>>) {
+        let acceptor = self.acceptor(false);
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let port = listener.local_addr().unwrap().port();
+        let bodies = Arc::new(Mutex::new(Vec::new()));
+        let came = Arc::clone(&bodies);
+        tokio::spawn(async move {
+            for (number, answers) in connections.into_iter().enumerate() {
+                let mut tls = acceptor.accept(listener.accept().await.unwrap().0).await.unwrap();
+                came.lock().unwrap().push(Vec::new());
+                for answer in answers {
+                    let Some(body) = body(&mut tls).await else { break };
+                    came.lock().unwrap()[number].push(body);
+                    match answer {
+                        "" => drop(tls.shutdown().await),
+                        "cut" => break,
+                        "silence" => std::future::pending().await,
+                        answer => tls.write_all(answer.as_bytes()).await.unwrap(),
+                    }
+                }
+                let _ = tls.get_mut().0.shutdown().await;
+            }
+        });
+        (format!("https://localhost:{port}/"), bodies)
+    }
+
+    /// Says `answer` to every connection, and nothing if it is empty; gives its own address.
+    async fn serve(&self, answer: &'static str, wants_certificate: bool) -> String {
+        let acceptor = self.acceptor(wants_certificate);
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let port = listener.local_addr().unwrap().port();
         tokio::spawn(async move {
             while let Ok((tcp, _)) = listener.accept().await {
@@ -69,6 +108,19 @@ impl World {
         });
         format!("https://localhost:{port}/")
     }
+}
+
+/// The body of the next request.
+async fn body(stream: &mut (impl AsyncRead + Unpin)) -> Option<String> {
+    let mut head = Vec::new();
+    while !head.ends_with(b"\r\n\r\n") {
+        head.push(stream.read_u8().await.ok()?);
+    }
+    let head = String::from_utf8(head).unwrap();
+    let length = head.lines().find_map(|line| line.strip_prefix("content-length: ")).unwrap();
+    let mut body = vec![0; length.parse().unwrap()];
+    stream.read_exact(&mut body).await.ok()?;
+    Some(String::from_utf8(body).unwrap())
 }
 
 #[tokio::test]
@@ -118,7 +170,7 @@ async fn why_there_is_no_connection_is_said() {
     drop(listener);
     let refused = said(world.outbound(false), &format!("https://localhost:{port}/")).await;
     assert!(refused.contains("refuses the connection"), "{refused}");
-    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let port = listener.local_addr().unwrap().port();
     tokio::spawn(async move {
         let (mut tcp, _) = listener.accept().await.unwrap();
