@@ -9,6 +9,7 @@ use serde_json::json;
 use super::super::walk::DEEPEST;
 use super::super::{FieldPattern, Pattern};
 use super::*;
+use crate::clock::thread_time;
 
 static BUILTIN: LazyLock<Redactor> = LazyLock::new(|| Redactor::new(&RedactionSection::default()).unwrap());
 
@@ -360,7 +361,6 @@ proptest! {
 
 #[test]
 fn no_text_takes_long() {
-    let clock = crate::clock::Clock::system();
     for piece in [
         "token:no,",
         "password=\" ",
@@ -391,12 +391,12 @@ fn no_text_takes_long() {
         "password=none,a",
         "\"password\\\":\\\"",
     ] {
-        let begun = clock.instant();
+        let begun = thread_time();
         let text = piece.repeat(40_000 / piece.len());
         let mut value = json!({ "one": text, "many": (vec![piece; 1000]) });
         builtin().redact(&mut value, None);
-        // Linear work is less than a second even without optimisation.
-        assert!(clock.instant().duration_since(begun).as_secs() < 10, "{piece:?}");
+        // Linear work is less than a second even without optimisation. Others on the machine do not count.
+        assert!(thread_time().saturating_sub(begun).as_secs() < 10, "{piece:?}");
     }
 }
 

@@ -17,10 +17,40 @@ struct Done {
     done: bool,
 }
 
-/// Hangs as a read of a dead mount does, until the test lets go.
+/// What queries of a test hang on, until the test lets go.
+struct Hold {
+    let_go: Mutex<bool>,
+    changed: Condvar,
+}
+
+impl Hold {
+    const fn new() -> Self {
+        Self { let_go: Mutex::new(false), changed: Condvar::new() }
+    }
+
+    fn wait(&self) {
+        drop(self.changed.wait_while(self.let_go.lock().unwrap(), |let_go| !*let_go));
+    }
+
+    fn set(&self, let_go: bool) {
+        *self.let_go.lock().unwrap() = let_go;
+        self.changed.notify_all();
+    }
+}
+
+/// A runtime does not end before its threads do, nor does a test that fails.
+struct LetGo(&'static Hold);
+
+impl Drop for LetGo {
+    fn drop(&mut self) {
+        self.0.set(true);
+    }
+}
+
+/// Hangs as a read of a dead mount does.
 struct Hanging;
 
-static LET_GO: (Mutex<bool>, Condvar) = (Mutex::new(false), Condvar::new());
+static HANGING: Hold = Hold::new();
 
 impl HostQuery for Hanging {
     type Args = Nothing;
@@ -31,8 +61,8 @@ impl HostQuery for Hanging {
     }
 
     fn answer(_ask: &Ask<'_>, _args: Nothing) -> Result<Done, Failure> {
-        let guard = LET_GO.1.wait_while(LET_GO.0.lock().unwrap(), |let_go| !*let_go).unwrap();
-        Ok(Done { done: *guard })
+        HANGING.wait();
+        Ok(Done { done: true })
     }
 }
 
@@ -75,6 +105,9 @@ fn burst() -> Done {
     panic!("a secret detail");
 }
 
+/// For what comes soon on any machine.
+const LONG: Duration = Duration::from_secs(60);
+
 fn made<Q: HostQuery>() -> (HostTool<Q>, Arguments) {
     made_within(&Host::this(), &ResourcesSection::default(), &Threads::default())
 }
@@ -87,8 +120,8 @@ fn made_within<Q: HostQuery>(host: &Host, resources: &ResourcesSection, threads:
 
 #[tokio::test]
 async fn a_query_that_hangs_holds_few_threads_and_no_other_query() {
-    let (hanging, arguments) = made::<Hanging>();
-    let unheard = Progress::unheard();
+    let (mut hanging, arguments) = made::<Hanging>();
+    let (unheard, _end) = (Progress::unheard(), LetGo(&HANGING));
     for _ in 0..THREADS + 2 {
         let wait = Duration::from_millis(20);
         assert!(tokio::time::timeout(wait, hanging.answer(&arguments, &unheard)).await.is_err());
@@ -100,8 +133,8 @@ async fn a_query_that_hangs_holds_few_threads_and_no_other_query() {
     let (uptime, none) = made::<super::super::uptime::Query>();
     assert!(uptime.answer(&none, &unheard).await.is_ok());
 
-    *LET_GO.0.lock().unwrap() = true;
-    LET_GO.1.notify_all();
+    HANGING.set(true);
+    hanging.patience = LONG;
     let output = hanging.answer(&arguments, &unheard).await.unwrap();
     assert_eq!(output.into_structured(), json!({"done": true}));
 }
@@ -124,7 +157,7 @@ async fn a_query_nobody_waits_for_stops() {
     let wait = Duration::from_millis(20);
     assert!(tokio::time::timeout(wait, endless.answer(&arguments, &unheard)).await.is_err());
     let all = u32::try_from(THREADS).unwrap();
-    let given_back = tokio::time::timeout(Duration::from_secs(10), endless.threads.acquire_many(all)).await;
+    let given_back = tokio::time::timeout(LONG, endless.threads.acquire_many(all)).await;
     assert!(given_back.is_ok());
 }
 
@@ -190,12 +223,14 @@ async fn a_class_has_so_many_places_and_gives_them_back_when_nobody_waits() {
     let wait = Duration::from_millis(20);
     assert!(tokio::time::timeout(wait, endless.answer(&arguments, &unheard)).await.is_err());
     let low = threads.places(Impact::Low).unwrap();
-    let given_back = tokio::time::timeout(Duration::from_secs(10), low.acquire_many(10)).await;
+    let given_back = tokio::time::timeout(LONG, low.acquire_many(10)).await;
     assert!(given_back.is_ok());
 }
 
-/// Does not ask whether it may go on.
+/// Does not ask whether it may go on, and goes on until the test lets go.
 struct Deaf;
+
+static DEAF: Hold = Hold::new();
 
 impl HostQuery for Deaf {
     type Args = Nothing;
@@ -206,16 +241,17 @@ impl HostQuery for Deaf {
     }
 
     fn answer(_ask: &Ask<'_>, _args: Nothing) -> Result<Done, Failure> {
-        std::thread::sleep(Duration::from_millis(600));
+        DEAF.wait();
         Ok(Done { done: true })
     }
 }
 
 #[tokio::test]
 async fn a_query_that_runs_on_keeps_its_place_until_it_is_taken_for_one_that_hangs() {
-    let (threads, unheard) = (Threads::default(), Progress::unheard());
+    let (threads, unheard, _end) = (Threads::default(), Progress::unheard(), LetGo(&DEAF));
     let section = ResourcesSection::default();
     let (mut deaf, arguments) = made_within::<Deaf>(&Host::this(), &section, &threads);
+    deaf.hangs = LONG * 60;
     let places = threads.places(Impact::Medium).unwrap();
     let free = || (places.available_permits(), deaf.threads.available_permits());
     assert_eq!(free(), (3, 2), "one query never has all places of its class");
@@ -226,13 +262,14 @@ async fn a_query_that_runs_on_keeps_its_place_until_it_is_taken_for_one_that_han
     assert_eq!(free(), (1, 0), "nobody waits, and they run");
     let (reader, none) = made_within::<Reader>(&Host::this(), &section, &threads);
     assert!(reader.answer(&none, &unheard).await.is_ok(), "others of the class have a place left");
-    tokio::time::timeout(Duration::from_secs(10), places.acquire_many(3)).await.unwrap().unwrap().forget();
-    places.add_permits(3);
+    DEAF.set(true);
+    drop(tokio::time::timeout(LONG, places.acquire_many(3)).await.unwrap());
     assert_eq!(deaf.threads.available_permits(), 2, "it has ended");
 
+    DEAF.set(false);
     deaf.hangs = Duration::from_millis(100);
     assert!(tokio::time::timeout(wait, deaf.answer(&arguments, &unheard)).await.is_err());
-    tokio::time::timeout(Duration::from_millis(400), places.acquire_many(3)).await.unwrap().unwrap().forget();
+    drop(tokio::time::timeout(LONG, places.acquire_many(3)).await.unwrap());
     assert_eq!(deaf.threads.available_permits(), 1, "it has not ended");
 }
 
@@ -240,16 +277,20 @@ async fn a_query_that_runs_on_keeps_its_place_until_it_is_taken_for_one_that_han
 async fn who_waits_for_a_thread_of_one_query_keeps_no_place_of_another() {
     let (threads, unheard) = (Threads::default(), Progress::unheard());
     let section = ResourcesSection::default();
-    let (deaf, arguments) = made_within::<Deaf>(&Host::this(), &section, &threads);
+    let (mut deaf, arguments) = made_within::<Deaf>(&Host::this(), &section, &threads);
+    deaf.patience = LONG;
     let _hang = deaf.threads.try_acquire_many(2).unwrap();
     let (reader, none) = made_within::<Reader>(&Host::this(), &section, &threads);
-    let waiting =
-        [deaf.answer(&arguments, &unheard), deaf.answer(&arguments, &unheard), deaf.answer(&arguments, &unheard)];
-    let waiting = futures_util::future::join_all(waiting);
-    let other = tokio::time::timeout(Duration::from_millis(500), reader.answer(&none, &unheard));
-    let (waited, other) = tokio::join!(waiting, other);
-    assert!(other.unwrap().is_ok());
-    assert!(waited.into_iter().all(|asked| asked.unwrap_err().code() == Code::TooManyCalls));
+    {
+        let waiting = (0..3).map(|_| deaf.answer(&arguments, &unheard));
+        tokio::select! {
+            biased;
+            _ = futures_util::future::select_all(waiting.map(Box::pin)) => panic!("nobody lets go"),
+            other = reader.answer(&none, &unheard) => assert!(other.is_ok()),
+        }
+    }
+    deaf.patience = Duration::from_millis(20);
+    assert_eq!(deaf.answer(&arguments, &unheard).await.unwrap_err().code(), Code::TooManyCalls);
 }
 
 #[test]
