@@ -1,7 +1,9 @@
 //! The adapter: threads, places, and queries that hang, run away or break.
 
 use std::sync::Condvar;
+use std::sync::atomic::AtomicUsize;
 
+use futures_util::FutureExt as _;
 use serde::Deserialize;
 use serde_json::{Map, json};
 
@@ -10,31 +12,69 @@ use crate::call::ArgumentSchema;
 
 #[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-struct Nothing {}
+pub(in crate::toolsets::system) struct Nothing {}
 
 #[derive(Serialize, JsonSchema)]
-struct Done {
+pub(in crate::toolsets::system) struct Done {
     done: bool,
+}
+
+/// What a query of these tests does.
+trait Deed: Send + Sync + 'static {
+    const NAME: &'static str;
+    const IMPACT: Impact;
+
+    fn done(ask: &Ask<'_>) -> Result<bool, Failure>;
+}
+
+impl<D: Deed> HostQuery for D {
+    type Args = Nothing;
+    type Answer = Done;
+
+    fn spec() -> ToolSpec {
+        ToolSpec::query::<Nothing, Done>(D::NAME, "Test", "Tests.", D::IMPACT)
+    }
+
+    fn answer(ask: &Ask<'_>, _args: Nothing) -> Result<Done, Failure> {
+        Ok(Done { done: D::done(ask)? })
+    }
 }
 
 /// What queries of a test hang on, until the test lets go.
 struct Hold {
     let_go: Mutex<bool>,
     changed: Condvar,
+    /// How many have come to hang.
+    came: AtomicUsize,
 }
 
 impl Hold {
     const fn new() -> Self {
-        Self { let_go: Mutex::new(false), changed: Condvar::new() }
+        Self { let_go: Mutex::new(false), changed: Condvar::new(), came: AtomicUsize::new(0) }
     }
 
     fn wait(&self) {
+        self.came.fetch_add(1, Ordering::SeqCst);
         drop(self.changed.wait_while(self.let_go.lock().unwrap(), |let_go| !*let_go));
     }
 
     fn set(&self, let_go: bool) {
         *self.let_go.lock().unwrap() = let_go;
         self.changed.notify_all();
+    }
+
+    /// Asks `tool`, and goes away when it hangs here.
+    async fn left_by<Q: HostQuery>(&self, tool: &HostTool<Q>, arguments: &Arguments) {
+        let (before, unheard) = (self.came.load(Ordering::SeqCst), Progress::unheard());
+        let hangs = async {
+            while self.came.load(Ordering::SeqCst) == before {
+                tokio::time::sleep(Duration::from_millis(1)).await;
+            }
+        };
+        tokio::select! {
+            _ = tool.answer(arguments, &unheard) => panic!("nobody lets go"),
+            () = hangs => {}
+        }
     }
 }
 
@@ -52,32 +92,24 @@ struct Hanging;
 
 static HANGING: Hold = Hold::new();
 
-impl HostQuery for Hanging {
-    type Args = Nothing;
-    type Answer = Done;
+impl Deed for Hanging {
+    const NAME: &'static str = "hang";
+    const IMPACT: Impact = Impact::Low;
 
-    fn spec() -> ToolSpec {
-        ToolSpec::query::<Nothing, Done>("hang", "Hang", "Hangs.", Impact::Low)
-    }
-
-    fn answer(_ask: &Ask<'_>, _args: Nothing) -> Result<Done, Failure> {
+    fn done(_ask: &Ask<'_>) -> Result<bool, Failure> {
         HANGING.wait();
-        Ok(Done { done: true })
+        Ok(true)
     }
 }
 
 /// Runs until it is called off.
 struct Endless;
 
-impl HostQuery for Endless {
-    type Args = Nothing;
-    type Answer = Done;
+impl Deed for Endless {
+    const NAME: &'static str = "run";
+    const IMPACT: Impact = Impact::Low;
 
-    fn spec() -> ToolSpec {
-        ToolSpec::query::<Nothing, Done>("run", "Run", "Runs.", Impact::Low)
-    }
-
-    fn answer(ask: &Ask<'_>, _args: Nothing) -> Result<Done, Failure> {
+    fn done(ask: &Ask<'_>) -> Result<bool, Failure> {
         loop {
             ask.go_on()?;
             std::thread::sleep(Duration::from_millis(1));
@@ -88,20 +120,16 @@ impl HostQuery for Endless {
 /// Fails the way a bug does.
 struct Broken;
 
-impl HostQuery for Broken {
-    type Args = Nothing;
-    type Answer = Done;
+impl Deed for Broken {
+    const NAME: &'static str = "break";
+    const IMPACT: Impact = Impact::Low;
 
-    fn spec() -> ToolSpec {
-        ToolSpec::query::<Nothing, Done>("break", "Break", "Breaks.", Impact::Low)
-    }
-
-    fn answer(_ask: &Ask<'_>, _args: Nothing) -> Result<Done, Failure> {
+    fn done(_ask: &Ask<'_>) -> Result<bool, Failure> {
         Ok(burst())
     }
 }
 
-fn burst() -> Done {
+fn burst() -> bool {
     panic!("a secret detail");
 }
 
@@ -122,10 +150,10 @@ fn made_within<Q: HostQuery>(host: &Host, resources: &ResourcesSection, threads:
 async fn a_query_that_hangs_holds_few_threads_and_no_other_query() {
     let (mut hanging, arguments) = made::<Hanging>();
     let (unheard, _end) = (Progress::unheard(), LetGo(&HANGING));
-    for _ in 0..THREADS + 2 {
-        let wait = Duration::from_millis(20);
-        assert!(tokio::time::timeout(wait, hanging.answer(&arguments, &unheard)).await.is_err());
+    for _ in 0..THREADS {
+        HANGING.left_by(&hanging, &arguments).await;
     }
+    assert!(hanging.answer(&arguments, &unheard).now_or_never().is_none(), "it waits for a thread");
     assert_eq!(hanging.threads.available_permits(), 0);
     let failure = hanging.answer(&arguments, &unheard).await.unwrap_err();
     assert_eq!(failure.code(), Code::TooManyCalls);
@@ -172,18 +200,14 @@ async fn a_query_that_breaks_is_a_failure_that_says_nothing() {
 /// Reads one file twice.
 struct Reader;
 
-impl HostQuery for Reader {
-    type Args = Nothing;
-    type Answer = Done;
+impl Deed for Reader {
+    const NAME: &'static str = "read";
+    const IMPACT: Impact = Impact::Medium;
 
-    fn spec() -> ToolSpec {
-        ToolSpec::query::<Nothing, Done>("read", "Read", "Reads.", Impact::Medium)
-    }
-
-    fn answer(ask: &Ask<'_>, _args: Nothing) -> Result<Done, Failure> {
+    fn done(ask: &Ask<'_>) -> Result<bool, Failure> {
         // What a query makes of a read that failed does not matter.
         let (first, second) = (ask.host.find("file"), ask.host.find("file"));
-        Ok(Done { done: first.is_some() && second.is_some() })
+        Ok(first.is_some() && second.is_some())
     }
 }
 
@@ -232,17 +256,13 @@ struct Deaf;
 
 static DEAF: Hold = Hold::new();
 
-impl HostQuery for Deaf {
-    type Args = Nothing;
-    type Answer = Done;
+impl Deed for Deaf {
+    const NAME: &'static str = "deaf";
+    const IMPACT: Impact = Impact::Medium;
 
-    fn spec() -> ToolSpec {
-        ToolSpec::query::<Nothing, Done>("deaf", "Deaf", "Goes on.", Impact::Medium)
-    }
-
-    fn answer(_ask: &Ask<'_>, _args: Nothing) -> Result<Done, Failure> {
+    fn done(_ask: &Ask<'_>) -> Result<bool, Failure> {
         DEAF.wait();
-        Ok(Done { done: true })
+        Ok(true)
     }
 }
 
@@ -255,9 +275,8 @@ async fn a_query_that_runs_on_keeps_its_place_until_it_is_taken_for_one_that_han
     let places = threads.places(Impact::Medium).unwrap();
     let free = || (places.available_permits(), deaf.threads.available_permits());
     assert_eq!(free(), (3, 2), "one query never has all places of its class");
-    let wait = Duration::from_millis(20);
     for _ in 0..2 {
-        assert!(tokio::time::timeout(wait, deaf.answer(&arguments, &unheard)).await.is_err());
+        DEAF.left_by(&deaf, &arguments).await;
     }
     assert_eq!(free(), (1, 0), "nobody waits, and they run");
     let (reader, none) = made_within::<Reader>(&Host::this(), &section, &threads);
@@ -268,7 +287,7 @@ async fn a_query_that_runs_on_keeps_its_place_until_it_is_taken_for_one_that_han
 
     DEAF.set(false);
     deaf.hangs = Duration::from_millis(100);
-    assert!(tokio::time::timeout(wait, deaf.answer(&arguments, &unheard)).await.is_err());
+    DEAF.left_by(&deaf, &arguments).await;
     drop(tokio::time::timeout(LONG, places.acquire_many(3)).await.unwrap());
     assert_eq!(deaf.threads.available_permits(), 1, "it has not ended");
 }
