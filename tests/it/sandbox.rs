@@ -405,8 +405,8 @@ fn within_no_tool_says_less_but_those_that_the_check_names() {
     for _ in 0..3 {
         let before = answers(home.path(), "off");
         let within = answers(home.path(), "enabled");
-        let after = answers(home.path(), "off");
         let noted = doorward(home.path(), &["check", "--config", "doorward.yaml"]).well();
+        let after = answers(home.path(), "off");
         let mut lost = BTreeSet::new();
         for (((tool, before), (_, within)), (_, after)) in before.iter().zip(&within).zip(&after) {
             if !noted.lines().any(|line| line.contains("sandbox.") && line.contains(&format!(" {tool} "))) {
