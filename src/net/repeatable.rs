@@ -4,7 +4,7 @@
 
 use std::cell::Cell;
 use std::error::Error;
-use std::io;
+use std::io::{self, ErrorKind};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -19,6 +19,10 @@ tokio::task_local! {
     /// Whether a new connection was begun for the request that this task sends.
     static BEGUN: Cell<bool>;
 }
+
+/// What the system says of a connection that the other side ended.
+const ENDED: [ErrorKind; 4] =
+    [ErrorKind::UnexpectedEof, ErrorKind::ConnectionReset, ErrorKind::ConnectionAborted, ErrorKind::BrokenPipe];
 
 /// A client for one remote party that repeats what is lost with a connection that was kept.
 #[derive(Clone, Debug)]
@@ -74,11 +78,13 @@ impl Repeatable {
     }
 }
 
-/// Whether the connection ended before there was an answer. An answer that is not HTTP is one.
+/// Whether the connection ended before there was an answer. What is not HTTP, or an alert of TLS, is one; part of a status
+/// line is not, for the library does not tell it from nothing.
 fn is_ended(error: &reqwest::Error) -> bool {
-    let ends = |error: &(dyn Error + 'static)| match error.downcast_ref::<hyper::Error>() {
-        Some(error) => error.is_incomplete_message() || error.is_canceled() || error.is_closed(),
-        None => error.is::<io::Error>(),
+    let ends = |error: &(dyn Error + 'static)| {
+        let http = error.downcast_ref::<hyper::Error>();
+        http.is_some_and(|error| error.is_incomplete_message() || error.is_canceled() || error.is_closed())
+            || error.downcast_ref::<io::Error>().is_some_and(|error| ENDED.contains(&error.kind()))
     };
     let mut causes = std::iter::successors(error.source(), |&error| error.source());
     !error.is_timeout() && !error.is_connect() && causes.any(ends)
