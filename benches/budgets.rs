@@ -14,6 +14,7 @@ use doorward::cluster::{Cluster, Memory};
 use doorward::error::Failure;
 use doorward::identity::{PeerIdentity, Scope};
 use futures_util::FutureExt as _;
+use serde_json::json;
 
 fn main() -> Result<(), Box<dyn Error>> {
     let mut criterion = Criterion::default().configure_from_args();
@@ -41,24 +42,21 @@ const KINDS: [&[Dimension]; 15] = [
     &[Dimension::Caller, Dimension::Toolset],
 ];
 
-fn gate(kinds: &[&[Dimension]]) -> Arc<Gate> {
-    let rule = |(number, per): (usize, &&[Dimension])| RateRule {
-        name: format!("rule-{number}"),
-        per: per.to_vec(),
-        user: None,
-        agent: None,
-        certificate: None,
-        tool: None,
-        toolset: None,
-        scope: None,
-        requests_per_minute: Some(u32::MAX),
-        requests_per_hour: Some(u32::MAX),
-        burst: Some(u32::MAX),
+fn gate(kinds: &[&[Dimension]]) -> Result<Arc<Gate>, serde_json::Error> {
+    let rule = |(number, per): (usize, &&[Dimension])| {
+        serde_json::from_value::<RateRule>(json!({
+            "name": format!("rule-{number}"),
+            "per": per,
+            "requests_per_minute": u32::MAX,
+            "requests_per_hour": u32::MAX,
+            "burst": u32::MAX,
+        }))
     };
-    let budgets = BudgetsSection { rates: kinds.iter().enumerate().map(rule).collect(), ..BudgetsSection::default() };
+    let rates = kinds.iter().enumerate().map(rule).collect::<Result<_, _>>()?;
+    let budgets = BudgetsSection { rates, ..BudgetsSection::default() };
     let resources = ResourcesSection { max_concurrent_queries: 100_000, ..ResourcesSection::default() };
     let accounts = Accounts::new(Arc::new(Cluster::Memory(Memory::new(0))), Clock::system());
-    Arc::new(Gate::over(&resources, &budgets, Arc::new(accounts)))
+    Ok(Arc::new(Gate::over(&resources, &budgets, Arc::new(accounts))))
 }
 
 fn caller(uid: u32) -> Result<Arc<Caller>, Box<dyn Error>> {
@@ -81,7 +79,7 @@ fn rules(criterion: &mut Criterion) -> Result<(), Box<dyn Error>> {
     let (caller, spec) = (caller(1)?, spec());
     let mut group = criterion.benchmark_group("admission");
     for count in [0, 1, 2, 4, 8, 15] {
-        let gate = gate(KINDS.get(..count).unwrap_or_default());
+        let gate = gate(KINDS.get(..count).unwrap_or_default())?;
         if !matches!(admit(&gate, &caller, &spec), Some(Ok(_))) {
             return Err("it is refused".into());
         }
@@ -101,7 +99,7 @@ fn threads(criterion: &mut Criterion) -> Result<(), Box<dyn Error>> {
     let shared: &[&[Dimension]] = &[&[Dimension::Caller], &[Dimension::Tool], &[]];
     for (name, kinds) in [("buckets of their own", own), ("buckets shared", shared)] {
         for count in [1_u32, 2, 4] {
-            let gate = gate(kinds);
+            let gate = gate(kinds)?;
             let callers = (0..count).map(|uid| caller(uid.saturating_mul(7919))).collect::<Result<Vec<_>, _>>()?;
             group.bench_function(format!("{count} threads, {name}"), |bencher| {
                 bencher.iter_custom(|times| spread(&gate, &callers, &spec, times));

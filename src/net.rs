@@ -1,8 +1,9 @@
-//! Outbound HTTPS: own roots, no proxies, no redirects, no second tries, time limits, size caps; below it, plain streams
-//! and datagrams. No other module connects to anything.
+//! Outbound HTTPS: own roots, no proxies, no redirects, no second tries but where they are asked for, time limits, size
+//! caps; below it, plain streams and datagrams. No other module connects to anything.
 
 pub mod datagram;
 mod local;
+pub mod repeatable;
 pub mod served;
 pub mod stream;
 
@@ -48,20 +49,7 @@ impl Outbound {
     /// # Errors
     /// [`Code::Config`] when a certificate or key cannot be used, or there is no authority to trust.
     pub fn new(options: Options) -> Result<Self, Failure> {
-        let tls = tls(&options)?;
-        #[expect(clippy::disallowed_methods, reason = "this module is where outbound connections are made")]
-        let client = reqwest::Client::builder()
-            .tls_backend_preconfigured(tls)
-            .https_only(true)
-            .no_proxy()
-            .redirect(reqwest::redirect::Policy::none())
-            .retry(reqwest::retry::never())
-            .referer(false)
-            .connect_timeout(options.connect_timeout)
-            .pool_idle_timeout(IDLE)
-            .build()
-            .map_err(|error| Failure::new(Code::Config, "outbound TLS cannot be set up").because(error))?;
-        Ok(Self { client })
+        built(builder(tls(&options)?, options.connect_timeout).https_only(true))
     }
 
     /// For whoever serves on the unix socket at `path`, over plain HTTP: what goes through it leaves this machine nowhere.
@@ -71,19 +59,7 @@ impl Outbound {
     pub fn local(path: &Path, connect_timeout: Duration) -> Result<Self, Failure> {
         // Never used, as no address of https is asked for; the library wants one all the same.
         let tls = client_config(RootCertStore::empty())?.with_no_client_auth();
-        #[expect(clippy::disallowed_methods, reason = "this module is where outbound connections are made")]
-        let client = reqwest::Client::builder()
-            .tls_backend_preconfigured(tls)
-            .unix_socket(path.to_owned())
-            .no_proxy()
-            .redirect(reqwest::redirect::Policy::none())
-            .retry(reqwest::retry::never())
-            .referer(false)
-            .connect_timeout(connect_timeout)
-            .pool_idle_timeout(IDLE)
-            .build()
-            .map_err(|error| Failure::new(Code::Config, "the client cannot be set up").because(error))?;
-        Ok(Self { client })
+        built(builder(tls, connect_timeout).unix_socket(path.to_owned()))
     }
 
     /// GET. The answer must be 200, at most `cap` bytes long, and complete within `limit`.
@@ -143,8 +119,30 @@ impl Reply {
     }
 }
 
+/// What all clients have in common.
+fn builder(tls: ClientConfig, connect_timeout: Duration) -> reqwest::ClientBuilder {
+    #[expect(clippy::disallowed_methods, reason = "this module is where outbound connections are made")]
+    reqwest::Client::builder()
+        .tls_backend_preconfigured(tls)
+        .no_proxy()
+        .redirect(reqwest::redirect::Policy::none())
+        .retry(reqwest::retry::never())
+        .referer(false)
+        .connect_timeout(connect_timeout)
+        .pool_idle_timeout(IDLE)
+}
+
+fn built(builder: reqwest::ClientBuilder) -> Result<Outbound, Failure> {
+    let client = builder.build().map_err(|error| config("the outbound client cannot be set up").because(error))?;
+    Ok(Outbound { client })
+}
+
 async fn send(request: reqwest::RequestBuilder) -> Result<Reply, Failure> {
-    let mut body = request.send().await.map_err(broken)?;
+    answered(request.send().await)
+}
+
+fn answered(answer: reqwest::Result<reqwest::Response>) -> Result<Reply, Failure> {
+    let mut body = answer.map_err(broken)?;
     let headers = std::mem::take(body.headers_mut());
     Ok(Reply { status: body.status(), headers, body })
 }

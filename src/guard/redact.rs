@@ -334,4 +334,6 @@ mod search;
 
 pub use before::Before;
 #[cfg(test)]
+mod properties;
+#[cfg(test)]
 mod tests;

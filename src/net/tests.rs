@@ -4,16 +4,20 @@ use super::*;
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
 use rustls::ServerConfig;
 use rustls::server::WebPkiClientVerifier;
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use std::sync::Mutex;
+use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpListener;
+use tokio_rustls::TlsAcceptor;
 
-const SECOND: Duration = Duration::from_secs(1);
+/// For what comes at once, however busy the machine is.
+const LONG: Duration = Duration::from_secs(30);
 
-struct World {
+pub(super) struct World {
     ca: CertifiedIssuer<'static, KeyPair>,
 }
 
 impl World {
-    fn new() -> Self {
+    pub(super) fn new() -> Self {
         let mut params = CertificateParams::new(vec![]).unwrap();
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
         Self { ca: CertifiedIssuer::self_signed(params, KeyPair::generate().unwrap()).unwrap() }
@@ -29,19 +33,21 @@ impl World {
         roots(Some(self.ca.pem().as_bytes())).unwrap()
     }
 
-    fn outbound(&self, with_identity: bool) -> Outbound {
+    pub(super) fn options(&self, with_identity: bool) -> Options {
         let (chain, key) = self.issue();
         let identity = (chain.into_bytes(), Secret::new(key.serialize_pem().into_bytes()));
-        Outbound::new(Options {
+        Options {
             ca_pem: Some(self.ca.pem().into_bytes()),
             identity: with_identity.then_some(identity),
-            connect_timeout: SECOND,
-        })
-        .unwrap()
+            connect_timeout: LONG,
+        }
     }
 
-    /// Says `answer` to every connection, and nothing if it is empty; gives its own address.
-    async fn serve(&self, answer: &'static str, wants_certificate: bool) -> String {
+    fn outbound(&self, with_identity: bool) -> Outbound {
+        Outbound::new(self.options(with_identity)).unwrap()
+    }
+
+    fn acceptor(&self, wants_certificate: bool) -> TlsAcceptor {
         let (chain, key) = self.issue();
         let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
         let config = ServerConfig::builder_with_provider(Arc::clone(&provider)).with_safe_default_protocol_versions();
@@ -52,8 +58,42 @@ impl World {
         };
         let key = PrivateKeyDer::from_pem_slice(key.serialize_pem().as_bytes()).unwrap();
         let config = config.with_single_cert(certificates(chain.as_bytes()).unwrap(), key).unwrap();
-        let acceptor = tokio_rustls::TlsAcceptor::from(Arc::new(config));
-        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        TlsAcceptor::from(Arc::new(config))
+    }
+
+    /// Answers one connection after another: its requests with the texts in turn, then it is ended. An empty text ends it
+    /// without an answer, "cut" without even an end of TLS, and "silence" is what it says. Gives the address, and the bodies
+    /// that came, by connection.
+    pub(super) async fn play(&self, connections: Vec<Vec<&'static str>>) -> (String, Arc<Mutex<Vec<Vec<String>>>>) {
+        let acceptor = self.acceptor(false);
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let port = listener.local_addr().unwrap().port();
+        let bodies = Arc::new(Mutex::new(Vec::new()));
+        let came = Arc::clone(&bodies);
+        tokio::spawn(async move {
+            for (number, answers) in connections.into_iter().enumerate() {
+                let mut tls = acceptor.accept(listener.accept().await.unwrap().0).await.unwrap();
+                came.lock().unwrap().push(Vec::new());
+                for answer in answers {
+                    let Some(body) = body(&mut tls).await else { break };
+                    came.lock().unwrap()[number].push(body);
+                    match answer {
+                        "" => drop(tls.shutdown().await),
+                        "cut" => break,
+                        "silence" => std::future::pending().await,
+                        answer => tls.write_all(answer.as_bytes()).await.unwrap(),
+                    }
+                }
+                let _ = tls.get_mut().0.shutdown().await;
+            }
+        });
+        (format!("https://localhost:{port}/"), bodies)
+    }
+
+    /// Says `answer` to every connection, and nothing if it is empty; gives its own address.
+    async fn serve(&self, answer: &'static str, wants_certificate: bool) -> String {
+        let acceptor = self.acceptor(wants_certificate);
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let port = listener.local_addr().unwrap().port();
         tokio::spawn(async move {
             while let Ok((tcp, _)) = listener.accept().await {
@@ -61,7 +101,7 @@ impl World {
                 let mut request = [0; 2048];
                 let _ = tls.read(&mut request).await;
                 if answer.is_empty() {
-                    tokio::time::sleep(Duration::from_secs(10)).await;
+                    std::future::pending::<()>().await;
                 }
                 let _ = tls.write_all(answer.as_bytes()).await;
                 let _ = tls.shutdown().await;
@@ -71,12 +111,25 @@ impl World {
     }
 }
 
+/// The body of the next request.
+async fn body(stream: &mut (impl AsyncRead + Unpin)) -> Option<String> {
+    let mut head = Vec::new();
+    while !head.ends_with(b"\r\n\r\n") {
+        head.push(stream.read_u8().await.ok()?);
+    }
+    let head = String::from_utf8(head).unwrap();
+    let length = head.lines().find_map(|line| line.strip_prefix("content-length: ")).unwrap();
+    let mut body = vec![0; length.parse().unwrap()];
+    stream.read_exact(&mut body).await.ok()?;
+    Some(String::from_utf8(body).unwrap())
+}
+
 #[tokio::test]
 async fn a_whole_answer_within_the_limits_is_given_back() {
     let world = World::new();
     let url = world.serve("HTTP/1.1 200 OK\r\ncontent-length: 5\r\n\r\nhello", false).await;
-    assert_eq!(world.outbound(false).get(&url, SECOND, 5).await.unwrap(), b"hello");
-    assert_eq!(world.outbound(false).get(&url, SECOND, 4).await.unwrap_err().code(), Code::Upstream);
+    assert_eq!(world.outbound(false).get(&url, LONG, 5).await.unwrap(), b"hello");
+    assert_eq!(world.outbound(false).get(&url, LONG, 4).await.unwrap_err().code(), Code::Upstream);
 }
 
 #[tokio::test]
@@ -91,7 +144,8 @@ async fn an_answer_that_is_not_200_or_not_whole_or_late_or_endless_is_refused() 
         "",
     ] {
         let url = world.serve(answer, false).await;
-        let result = world.outbound(false).get(&url, SECOND / 2, 5).await;
+        let limit = if answer.is_empty() { Duration::from_millis(500) } else { LONG };
+        let result = world.outbound(false).get(&url, limit, 5).await;
         assert_eq!(result.unwrap_err().code(), Code::Upstream, "{answer}");
     }
 }
@@ -100,16 +154,16 @@ async fn an_answer_that_is_not_200_or_not_whole_or_late_or_endless_is_refused() 
 async fn only_the_given_authority_is_trusted_and_only_https_is_spoken() {
     let (world, other) = (World::new(), World::new());
     let url = world.serve("HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n", false).await;
-    assert!(other.outbound(false).get(&url, SECOND, 5).await.is_err());
+    assert!(other.outbound(false).get(&url, LONG, 5).await.is_err());
     for url in [url.replace("https", "http"), url.replace("localhost", "127.0.0.1"), "file:///etc/passwd".to_owned()] {
-        assert!(world.outbound(false).get(&url, SECOND, 5).await.is_err(), "{url}");
+        assert!(world.outbound(false).get(&url, LONG, 5).await.is_err(), "{url}");
     }
 }
 
 #[tokio::test]
 async fn why_there_is_no_connection_is_said() {
     let (world, other) = (World::new(), World::new());
-    let said = async |outbound: Outbound, url: &str| outbound.get(url, SECOND, 5).await.unwrap_err().to_string();
+    let said = async |outbound: Outbound, url: &str| outbound.get(url, LONG, 5).await.unwrap_err().to_string();
     let url = world.serve("HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n", false).await;
     let untrusted = said(other.outbound(false), &url).await;
     assert!(untrusted.contains("certificate is not trusted"), "{untrusted}");
@@ -118,7 +172,7 @@ async fn why_there_is_no_connection_is_said() {
     drop(listener);
     let refused = said(world.outbound(false), &format!("https://localhost:{port}/")).await;
     assert!(refused.contains("refuses the connection"), "{refused}");
-    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let port = listener.local_addr().unwrap().port();
     tokio::spawn(async move {
         let (mut tcp, _) = listener.accept().await.unwrap();
@@ -146,7 +200,7 @@ async fn the_client_certificate_is_shown_and_an_answer_of_any_status_is_streamed
     let url = world.serve("HTTP/1.1 403 No\r\nx-why: y\r\ncontent-length: 2\r\n\r\nno", true).await;
     let post = |outbound: Outbound| {
         let url = url.clone();
-        async move { outbound.post(&url, HeaderMap::new(), Bytes::from_static(b"{}"), SECOND).await }
+        async move { outbound.post(&url, HeaderMap::new(), Bytes::from_static(b"{}"), LONG).await }
     };
     assert!(post(world.outbound(false)).await.is_err());
     let mut reply = post(world.outbound(true)).await.unwrap();
@@ -162,7 +216,7 @@ fn what_is_not_a_certificate_or_key_is_a_finding() {
     let stranger = KeyPair::generate().unwrap().serialize_pem();
     let build = |ca: &str, chain: &str, key: &str| {
         let identity = Some((chain.as_bytes().to_vec(), Secret::new(key.as_bytes().to_vec())));
-        Outbound::new(Options { ca_pem: Some(ca.as_bytes().to_vec()), identity, connect_timeout: SECOND })
+        Outbound::new(Options { ca_pem: Some(ca.as_bytes().to_vec()), identity, connect_timeout: LONG })
             .map(|_| ())
             .map_err(|failure| failure.code())
     };

@@ -56,7 +56,7 @@ pub fn confine() -> Vec<Wall> {
 /// # Errors
 /// When one cannot be read or answered, or is none: whoever asks so is not to be answered again.
 pub fn serve(input: impl Read, output: impl Write, environments: bool) -> io::Result<()> {
-    serve_by(look, input, output, environments)
+    serve_by((look, |_| LOOK), input, output, environments)
 }
 
 /// A question that was understood: what is wanted, of which process, and how many bytes at most.
@@ -68,8 +68,15 @@ struct Question {
 }
 
 type Look = fn(Question) -> io::Result<Vec<u8>>;
+/// How long a question is looked after.
+type Patience = fn(Question) -> Duration;
 
-fn serve_by(look: Look, input: impl Read, mut output: impl Write, environments: bool) -> io::Result<()> {
+fn serve_by(
+    (look, patience): (Look, Patience),
+    input: impl Read,
+    mut output: impl Write,
+    environments: bool,
+) -> io::Result<()> {
     let mut input = BufReader::new(input);
     let mut looker = Looker::start(look)?;
     let mut hanging = 0_usize;
@@ -89,7 +96,8 @@ fn serve_by(look: Look, input: impl Read, mut output: impl Write, environments: 
             "descriptors" => false,
             _ => return Err(io::ErrorKind::InvalidData.into()),
         };
-        let found = looker.look(Question { environment, pid, most }).unwrap_or_else(|| {
+        let question = Question { environment, pid, most };
+        let found = looker.look(question, patience(question)).unwrap_or_else(|| {
             hanging = hanging.saturating_add(1);
             looker = Looker::start(look)?;
             Err(Errno::TIMEDOUT.into())
@@ -129,10 +137,10 @@ impl Looker {
         Ok(Self { questions, found })
     }
 
-    /// `None` when it takes too long; then this one is not to be asked any more.
-    fn look(&self, question: Question) -> Option<io::Result<Vec<u8>>> {
+    /// `None` when it takes longer than `patience`; then this one is not to be asked any more.
+    fn look(&self, question: Question, patience: Duration) -> Option<io::Result<Vec<u8>>> {
         self.questions.send(question).ok()?;
-        self.found.recv_timeout(LOOK).ok()
+        self.found.recv_timeout(patience).ok()
     }
 }
 
@@ -309,9 +317,11 @@ mod tests {
             }
             Ok(question.pid.to_string().into_bytes())
         };
+        // However busy the machine is, the others are answered.
+        let patience: Patience = |question| Duration::from_secs(if question.pid == 1 { 1 } else { 60 });
         let mut output = Vec::new();
         let questions = "descriptors 2 9\ndescriptors 1 9\ndescriptors 3 9\n";
-        serve_by(hangs, questions.as_bytes(), &mut output, true).unwrap();
+        serve_by((hangs, patience), questions.as_bytes(), &mut output, true).unwrap();
         assert_eq!(String::from_utf8(output).unwrap(), "found 1\n2not 110\nfound 1\n3");
     }
 

@@ -15,7 +15,7 @@ async fn knock(world: &World, times: u32) {
 }
 
 async fn failures(world: &World, count: usize) {
-    for _ in 0..500 {
+    for _ in 0..5000 {
         if events(world, "auth_failure").len() >= count {
             return;
         }

@@ -67,7 +67,7 @@ async fn log() -> Vec<String> {
     fs::remove_dir_all(world.path("log")).unwrap();
     assert_eq!(world.call(&as_user("alice", "core")).await.reason().as_deref(), Some("audit_unavailable"));
     fs::create_dir(world.path("log")).unwrap();
-    for _ in 0..500 {
+    for _ in 0..2000 {
         if world.audit().iter().any(|record| record["event"] == "audit_gap") {
             break;
         }

@@ -34,7 +34,7 @@ const HOMES: &[(&str, &[&str])] = &[
     ("rmcp", &["mcp"]),
     ("axum", &["transport"]),
     ("axum_server", &["transport"]),
-    ("hyper", &["transport"]),
+    ("hyper", &["net", "transport"]),
     ("hyper_util", &["transport"]),
     ("rustls", &["transport", "net", "pki"]),
     ("tokio_rustls", &["transport"]),

@@ -26,16 +26,16 @@ async fn world(http: &str) -> World {
     World::with(Choice { tls: TLS.to_owned(), http, ..Choice::default() }).await
 }
 
-/// It ended when it should, give or take what a busy machine needs.
-fn assert_about(took: Duration, seconds: u64, what: &str) {
-    let due = Duration::from_secs(seconds);
+/// What began after `start` ended when it should, give or take what a busy machine needs: less than the next longer limit.
+fn assert_about(start: Instant, seconds: u64, what: &str) {
+    let (took, due) = (start.elapsed(), Duration::from_secs(seconds));
     assert!(took + Duration::from_millis(100) >= due, "{what}: ended after {took:?}, before {due:?}");
-    assert!(took < due + Duration::from_secs(4), "{what}: ended after {took:?}, long after {due:?}");
+    assert!(took < due + Duration::from_secs(20), "{what}: ended after {took:?}, long after {due:?}");
 }
 
 /// Waits until the audit log has `count` such records.
 pub async fn recorded(world: &World, count: usize, wanted: impl Fn(&Value) -> bool) -> Vec<Value> {
-    for _ in 0..400 {
+    for _ in 0..6000 {
         let found: Vec<Value> = world.audit().into_iter().filter(|record| wanted(record)).collect();
         if found.len() >= count {
             return found;
@@ -51,14 +51,16 @@ async fn health(stream: &mut tokio_rustls::client::TlsStream<TcpStream>, port: u
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn who_does_not_shake_hands_in_time_is_closed_and_recorded() {
-    let world = world("  header_timeout: 20").await;
+    let world = world("  header_timeout: 60").await;
+    let start = Instant::now();
     let hello = [0x16, 3, 1, 2, 0, 1, 0, 1, 0xfc, 3, 3];
-    let (silent, dripping) = tokio::join!(
-        async { wire::endure(TcpStream::connect(("127.0.0.1", world.port)).await.unwrap(), b"", b"").await },
-        async { wire::endure(TcpStream::connect(("127.0.0.1", world.port)).await.unwrap(), &hello, &[7]).await },
-    );
-    assert_about(silent.0, 1, "silence");
-    assert_about(dripping.0, 1, "a dripped ClientHello");
+    let clients: [(&str, &[u8], &[u8]); 2] = [("silence", b"", b""), ("a dripped ClientHello", &hello, &[7])];
+    let port = world.port;
+    let all = clients.map(|(what, first, drip)| async move {
+        wire::endure(TcpStream::connect(("127.0.0.1", port)).await.unwrap(), first, drip).await;
+        assert_about(start, 1, what);
+    });
+    futures_util::future::join_all(all).await;
     let records = recorded(&world, 2, |record| record["reason"] == "handshake_failed").await;
     assert!(records.iter().all(|record| record["event"] == "auth_failure" && record["client"]["ip"] == "127.0.0.1"));
 }
@@ -83,9 +85,10 @@ async fn who_does_not_come_to_a_request_in_time_is_closed() {
     ];
     let world = &world;
     let all = clients.map(|(what, first, drip)| async move {
+        let start = Instant::now();
         let stream = wire::connect(&world.path(""), world.port, Some("good")).await.unwrap();
-        let (took, read) = wire::endure(stream, first, drip).await;
-        assert_about(took, 1, what);
+        let (_, read) = wire::endure(stream, first, drip).await;
+        assert_about(start, 1, what);
         assert!(!String::from_utf8_lossy(&read).contains("200"), "{what} was answered");
     });
     futures_util::future::join_all(all).await;
@@ -103,17 +106,19 @@ async fn an_idle_connection_is_closed_and_a_next_request_has_the_time_for_header
     let world = &world;
     let all = clients.map(|(what, first, drip, seconds)| async move {
         let mut stream = wire::connect(&world.path(""), world.port, Some("good")).await.unwrap();
+        let start = Instant::now();
         assert_eq!(health(&mut stream, world.port).await.unwrap(), 200);
-        assert_about(wire::endure(stream, first, drip).await.0, seconds, what);
+        wire::endure(stream, first, drip).await;
+        assert_about(start, seconds, what);
     });
     let multiplexed = async {
         let connection = h2::open(&world.path(""), world.port, |_| {}).await;
+        let start = Instant::now();
         let answer = h2::ask(&connection.send, Ask::get("/health").request(world.port)).await.unwrap();
         assert_eq!(answer.status, 200);
-        let start = Instant::now();
-        let ended = tokio::time::timeout(Duration::from_secs(10), connection.ended).await;
+        let ended = tokio::time::timeout(Duration::from_secs(40), connection.ended).await;
         assert!(ended.is_ok(), "HTTP/2: still open");
-        assert_about(start.elapsed(), 3, "HTTP/2");
+        assert_about(start, 3, "HTTP/2");
     };
     tokio::join!(futures_util::future::join_all(all), multiplexed);
 }
@@ -138,9 +143,10 @@ async fn a_body_that_does_not_arrive_in_time_is_answered_408_and_recorded() {
         let head = ask().head(world.port, framing);
         let world = &world;
         async move {
+            let start = Instant::now();
             let stream = wire::connect(&world.path(""), world.port, Some("good")).await.unwrap();
-            let (took, read) = wire::endure(stream, format!("{head}{first}").as_bytes(), drip).await;
-            assert_about(took, 1, what);
+            let (_, read) = wire::endure(stream, format!("{head}{first}").as_bytes(), drip).await;
+            assert_about(start, 1, what);
             let read = String::from_utf8(read).unwrap();
             assert!(read.starts_with("HTTP/1.1 408 ") && read.contains("\"body_timeout\""), "{what}: {read}");
         }
@@ -179,14 +185,14 @@ async fn a_request_may_take_longer_than_a_connection_may_be_idle() {
     }
 }
 
-/// Connects when there is a place again, and gives how long that took.
-async fn freed(world: &World) -> Duration {
+/// Connects until there is a place again: before any other limit than that of idleness.
+async fn freed(world: &World) {
     let start = Instant::now();
-    while start.elapsed() < Duration::from_secs(12) {
+    while start.elapsed() < Duration::from_secs(40) {
         if let Ok(mut stream) = wire::connect(&world.path(""), world.port, Some("good")).await
             && let Ok(200) = health(&mut stream, world.port).await
         {
-            return start.elapsed();
+            return;
         }
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
@@ -195,7 +201,8 @@ async fn freed(world: &World) -> Duration {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn who_does_not_read_the_answers_is_given_up() {
-    let http = "  max_connections_per_address: 1\n  idle_timeout: 2".to_owned();
+    let http =
+        "  max_connections_per_address: 1\n  idle_timeout: 2\n  header_timeout: 60\n  body_timeout: 60".to_owned();
     let world = World::with(Choice { http, ..Choice::default() }).await;
     let socket = TcpSocket::new_v4().unwrap();
     socket.set_recv_buffer_size(4096).unwrap();
@@ -203,29 +210,31 @@ async fn who_does_not_read_the_answers_is_given_up() {
     let stream = wire::shake_hands(wire::tls(&world.path(""), Some("good")), tcp).await.unwrap();
     let (_reader, mut writer) = split(stream);
     let flood = Ask::get("/.well-known/oauth-protected-resource").bytes(world.port).repeat(64);
-    let mut sent = 0;
+    let (mut sent, mut last) = (0, Instant::now());
     // The door stops to read when it cannot write, so the flood comes to a halt.
     while let Ok(Ok(())) = tokio::time::timeout(Duration::from_millis(500), writer.write_all(&flood)).await {
-        sent += flood.len();
+        (sent, last) = (sent + flood.len(), Instant::now());
         assert!(sent < 64 << 20, "the door reads on and on");
     }
-    let took = freed(&world).await;
-    assert!(took > Duration::from_secs(1) && took < Duration::from_secs(8), "freed after {took:?}");
+    freed(&world).await;
+    assert!(last.elapsed() > Duration::from_secs(1), "given up at once");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn who_gives_an_answer_no_room_over_http2_is_given_up() {
-    let http = "  max_connections_per_address: 1\n  idle_timeout: 2".to_owned();
+    let http =
+        "  max_connections_per_address: 1\n  idle_timeout: 2\n  header_timeout: 60\n  body_timeout: 60".to_owned();
     let world = World::with(Choice { http, ..Choice::default() }).await;
     let connection = h2::open(&world.path(""), world.port, |builder| {
         builder.initial_stream_window_size(1);
     })
     .await;
     let mut send = connection.send.clone();
+    let start = Instant::now();
     let request = Ask::sampling(Era::Modern, 300).good(&world).request(world.port);
     let response = send.send_request(request).await.unwrap();
     assert_eq!(response.headers()["content-type"], "text/event-stream");
-    let took = freed(&world).await;
-    assert!(took > Duration::from_secs(1) && took < Duration::from_secs(8), "freed after {took:?}");
+    freed(&world).await;
+    assert!(start.elapsed() > Duration::from_secs(1), "given up at once");
     drop(response);
 }

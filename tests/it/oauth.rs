@@ -1,6 +1,7 @@
 //! `doorward connect` and an authorization server: client credentials by key and by certificate, over real TLS, to a door
 //! that wants tokens bound to the certificate.
 
+use std::collections::HashSet;
 use std::process::Stdio;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -26,9 +27,18 @@ struct Server {
     asked: Arc<Mutex<Vec<String>>>,
 }
 
+/// How it treats who asks it.
+#[derive(Clone)]
+enum Manner {
+    Grants,
+    /// With this error.
+    Refuses(Value),
+    /// It grants, but ends each connection when the second request has come over it.
+    Leaves,
+}
+
 impl Server {
-    /// `refuses` is the error that it answers with instead.
-    async fn open(world: &Arc<World>, refuses: Option<Value>) -> Self {
+    async fn open(world: &Arc<World>, manner: Manner) -> Self {
         let root = store::authorities(&world.path("ca/ca.crt")).unwrap();
         let provider = doorward::transport::tls::provider();
         let verifier = WebPkiClientVerifier::builder_with_provider(Arc::new(root), provider.clone())
@@ -49,13 +59,19 @@ impl Server {
         let (kept, world) = (asked.clone(), world.clone());
         tokio::spawn(async move {
             while let Ok((tcp, _)) = listener.accept().await {
-                let (acceptor, kept, world, refuses) = (acceptor.clone(), kept.clone(), world.clone(), refuses.clone());
+                let (acceptor, kept, world, manner) = (acceptor.clone(), kept.clone(), world.clone(), manner.clone());
                 tokio::spawn(async move {
                     let Ok(mut stream) = acceptor.accept(tcp).await else { return };
                     let shown = stream.get_ref().1.peer_certificates().map(|chain| Thumbprint::of(&chain[0]));
+                    let mut before = 0;
                     while let Some((target, body)) = request(&mut stream).await {
                         kept.lock().unwrap().push(format!("{target} {body}"));
-                        let (status, answer) = answer(&world, port, &target, shown, refuses.as_ref());
+                        if before > 0 && matches!(manner, Manner::Leaves) {
+                            let _ = stream.shutdown().await;
+                            return;
+                        }
+                        before += 1;
+                        let (status, answer) = answer(&world, port, &target, shown, &manner);
                         let text = answer.to_string();
                         let head = format!("HTTP/1.1 {status} X\r\ncontent-length: {}\r\n\r\n", text.len());
                         if stream.write_all(format!("{head}{text}").as_bytes()).await.is_err() {
@@ -96,14 +112,14 @@ async fn request(stream: &mut (impl tokio::io::AsyncRead + Unpin)) -> Option<(St
     Some((format!("{} {path}", method.to_ascii_uppercase()), String::from_utf8(body).unwrap()))
 }
 
-fn answer(world: &World, port: u16, target: &str, shown: Option<Thumbprint>, refuses: Option<&Value>) -> (u16, Value) {
+fn answer(world: &World, port: u16, target: &str, shown: Option<Thumbprint>, manner: &Manner) -> (u16, Value) {
     let issuer = format!("https://localhost:{port}");
-    match (target, shown, refuses) {
+    match (target, shown, manner) {
         ("GET /.well-known/oauth-authorization-server", ..) => {
             (200, json!({ "issuer": issuer, "token_endpoint": format!("{issuer}/token") }))
         }
-        ("POST /token", _, Some(error)) => (401, error.clone()),
-        ("POST /token", Some(shown), None) => {
+        ("POST /token", _, Manner::Refuses(error)) => (401, error.clone()),
+        ("POST /token", Some(shown), _) => {
             let mut claims = tokens::claims(ISSUER, &world.audience(), &["core"], tokens::now());
             claims["cnf"] = json!({ "x5t#S256": shown.base64url() });
             let token = world.signer.sign(&claims);
@@ -111,6 +127,14 @@ fn answer(world: &World, port: u16, target: &str, shown: Option<Thumbprint>, ref
         }
         _ => (404, json!({})),
     }
+}
+
+fn assertion(form: &str) -> &str {
+    form.rsplit_once("&client_assertion=").unwrap().1
+}
+
+fn part(assertion: &str, index: usize) -> Value {
+    serde_json::from_slice(&B64.decode(assertion.split('.').nth(index).unwrap()).unwrap()).unwrap()
 }
 
 async fn world() -> Arc<World> {
@@ -151,7 +175,7 @@ async fn bridge(world: &World, server: &Server, more: &[&str]) -> (Vec<Value>, S
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_client_known_by_its_certificate_gets_a_new_bound_token_for_each_request() {
     let world = world().await;
-    let server = Server::open(&world, None).await;
+    let server = Server::open(&world, Manner::Grants).await;
     let (answers, complaints) = bridge(&world, &server, &[]).await;
     assert_eq!(answers[1]["result"]["isError"], false, "{answers:?} {complaints}");
     let resource = world.audience().replace(':', "%3A").replace('/', "%2F");
@@ -162,27 +186,23 @@ async fn a_client_known_by_its_certificate_gets_a_new_bound_token_for_each_reque
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_client_with_a_key_signs_who_it_is_each_time_anew() {
     let world = world().await;
-    let server = Server::open(&world, None).await;
+    let server = Server::open(&world, Manner::Grants).await;
     let key = world.path("second.key").display().to_string();
     let (answers, complaints) =
         bridge(&world, &server, &["--oauth-client-key", &key, "--oauth-client-kid", "k1"]).await;
     assert_eq!(answers[1]["result"]["isError"], false, "{answers:?} {complaints}");
     let forms = server.forms();
-    let assertion = |form: &str| form.rsplit_once("&client_assertion=").unwrap().1.to_owned();
-    let part = |text: &str, index: usize| -> Value {
-        serde_json::from_slice(&B64.decode(text.split('.').nth(index).unwrap()).unwrap()).unwrap()
-    };
     let (one, two) = (assertion(&forms[0]), assertion(&forms[1]));
-    assert_eq!((&part(&one, 0)["kid"], &part(&one, 1)["aud"]), (&json!("k1"), &json!(server.issuer())));
-    assert_ne!(part(&one, 1)["jti"], part(&two, 1)["jti"]);
-    assert!(part(&one, 1)["exp"].as_i64().unwrap() - tokens::now() <= 60);
+    assert_eq!((&part(one, 0)["kid"], &part(one, 1)["aud"]), (&json!("k1"), &json!(server.issuer())));
+    assert_ne!(part(one, 1)["jti"], part(two, 1)["jti"]);
+    assert!(part(one, 1)["exp"].as_i64().unwrap() - tokens::now() <= 60);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_refusal_reaches_the_client_with_advice_and_without_a_secret() {
     let world = world().await;
     let error = json!({ "error": "invalid_client", "error_description": "no \u{1b}[31m eyJhbGciOiJFUzI1NiJ9.e30.AA" });
-    let server = Server::open(&world, Some(error)).await;
+    let server = Server::open(&world, Manner::Refuses(error)).await;
     let key = world.path("second.key").display().to_string();
     let (answers, complaints) = bridge(&world, &server, &["--oauth-client-key", &key]).await;
     let message = answers[1]["error"]["message"].as_str().unwrap();
@@ -192,4 +212,17 @@ async fn a_refusal_reaches_the_client_with_advice_and_without_a_secret() {
         assert!(!said.contains("eyJ") && !said.contains('\u{1b}'), "{said}");
     }
     assert_eq!(server.forms().len(), 2, "a refusal is not tried again by itself");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_kept_connection_that_the_server_ends_costs_no_call() {
+    let world = world().await;
+    let server = Server::open(&world, Manner::Leaves).await;
+    let key = world.path("second.key").display().to_string();
+    let (answers, complaints) = bridge(&world, &server, &["--oauth-client-key", &key]).await;
+    assert_eq!(answers[1]["result"]["isError"], false, "{answers:?} {complaints}");
+    // Metadata and the first form went over one connection; the form was sent again over another, which is not kept.
+    let forms = server.forms();
+    let words: HashSet<_> = forms.iter().map(|form| part(assertion(form), 1)["jti"].to_string()).collect();
+    assert_eq!((forms.len(), words.len()), (3, 3), "each form has a word of its own");
 }

@@ -174,7 +174,7 @@ async fn a_client_that_hangs_up_gives_its_place_back_and_is_recorded() {
         stream.write_all(&wire::post(world.port, &world.token(&["core"]), &message)).await.unwrap();
         let said = |what: &str, from: usize| world.audit().iter().skip(from).any(|record| record["result"] == what);
         let until = async |what: &str| {
-            for _ in 0..40 {
+            for _ in 0..4000 {
                 if said(what, before) {
                     return true;
                 }

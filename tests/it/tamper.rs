@@ -370,7 +370,7 @@ fn a_line_that_the_daemon_is_about_to_end_is_waited_for() {
     assert_eq!((finding.seq, finding.flaw), (Some(ledger.last()), Flaw::HalfWritten));
     let (active, rest) = (ledger.active(), text[text.len() - 40..].to_vec());
     let writing = std::thread::spawn(move || {
-        std::thread::sleep(Duration::from_millis(60));
+        std::thread::sleep(Duration::from_millis(20));
         let mut file = fs::OpenOptions::new().append(true).open(active).unwrap();
         std::io::Write::write_all(&mut file, &rest).unwrap();
     });

@@ -220,7 +220,7 @@ async fn a_request_meets_what_it_meets_over_https() {
 
 #[tokio::test]
 async fn one_user_has_so_many_connections_and_an_idle_one_is_closed() {
-    let local = Local::open("", "http: {max_connections_per_address: 2, header_timeout: 1, max_connections: 8}");
+    let local = Local::open("", "http: {max_connections_per_address: 2, header_timeout: 3, max_connections: 8}");
     let mut held = Vec::new();
     for _ in 0..2 {
         held.push(UnixStream::connect(local.socket()).await.unwrap());
@@ -230,7 +230,7 @@ async fn one_user_has_so_many_connections_and_an_idle_one_is_closed() {
     let read = tokio::time::timeout(SOON, third.read(&mut [0; 16])).await.unwrap();
     assert!(matches!(read, Ok(0) | Err(_)), "{read:?}");
     for mut idle in held {
-        let end = tokio::time::timeout(Duration::from_secs(5), idle.read(&mut [0; 16])).await.unwrap();
+        let end = tokio::time::timeout(SOON, idle.read(&mut [0; 16])).await.unwrap();
         assert!(
             matches!(end, Ok(0) | Err(_)),
             "a client that says nothing is waited for no longer than header_timeout"
@@ -239,7 +239,7 @@ async fn one_user_has_so_many_connections_and_an_idle_one_is_closed() {
     let many = local.records().into_iter().find(|record| record["reason"] == "too_many_connections").unwrap();
     assert_eq!(many["client"]["subject"], format!("uid={}", geteuid().as_raw()));
     // The places of those that are gone are free again, after a moment.
-    for _ in 0..100 {
+    for _ in 0..1000 {
         let mut stream = UnixStream::connect(local.socket()).await.unwrap();
         if wire::exchange(&mut stream, &uptime()).await.is_ok_and(|answer| answer.outcome() == "200") {
             return;
@@ -251,7 +251,8 @@ async fn one_user_has_so_many_connections_and_an_idle_one_is_closed() {
 
 #[tokio::test]
 async fn what_is_not_http_ends_in_time_and_harms_nobody() {
-    let local = Local::open("", "http: {header_timeout: 1, idle_timeout: 2, body_timeout: 1}");
+    let local =
+        Local::open("", "http: {header_timeout: 1, idle_timeout: 2, body_timeout: 1, max_connection_age: 3600}");
     let hello = b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03".to_vec();
     let preface = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n".to_vec();
     let half = b"POST /mcp HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n\
@@ -270,7 +271,7 @@ async fn what_is_not_http_ends_in_time_and_harms_nobody() {
     ] {
         let stream = UnixStream::connect(local.socket()).await.unwrap();
         let (took, read) = wire::endure(stream, &first, drip).await;
-        assert!(took < Duration::from_secs(8), "{took:?}");
+        assert!(took < Duration::from_secs(30), "{took:?}");
         assert!(!String::from_utf8_lossy(&read).contains("HTTP/1.1 200"), "{first:?}");
         assert_eq!(local.ask(&uptime()).await.outcome(), "200");
     }
@@ -317,7 +318,7 @@ async fn a_reload_keeps_the_socket_and_counts_for_open_connections() {
     fs::write(&path, format!("{text}\nscopes: {{core: [get_cpu_info]}}\n")).unwrap();
     local.running.signal(Signal::HUP);
     let mut answer = None;
-    for _ in 0..200 {
+    for _ in 0..2000 {
         answer = Some(wire::exchange(&mut stream, &uptime()).await.unwrap().json());
         if answer.as_ref().unwrap()["error"].is_object() {
             break;
@@ -330,7 +331,7 @@ async fn a_reload_keeps_the_socket_and_counts_for_open_connections() {
     fs::write(&path, &text).unwrap();
     local.running.signal(Signal::HUP);
     let mut kept = false;
-    for _ in 0..200 {
+    for _ in 0..2000 {
         kept = local.running.stderr().contains("can be written to by others");
         if kept {
             break;
@@ -342,7 +343,7 @@ async fn a_reload_keeps_the_socket_and_counts_for_open_connections() {
     fs::write(&path, text.replace("transport: unix", "transport: stdio")).unwrap();
     local.running.signal(Signal::HUP);
     let mut refused = false;
-    for _ in 0..200 {
+    for _ in 0..2000 {
         refused = local.running.stderr().contains("another transport takes effect only after a restart");
         if refused {
             break;

@@ -46,7 +46,7 @@ fn event(line: &str) -> String {
 }
 
 async fn until(mut holds: impl FnMut() -> bool) {
-    for _ in 0..400 {
+    for _ in 0..6000 {
         if holds() {
             return;
         }

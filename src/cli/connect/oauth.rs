@@ -15,7 +15,8 @@ use crate::error::{Code, Failure};
 use crate::identity::Scope;
 use crate::mcp::connect::oauth::{Client, ClientCredentials, Https, Proof, Server, https, issuer};
 use crate::mcp::connect::{Tokens, read_private};
-use crate::net::{Options, Outbound};
+use crate::net::Options;
+use crate::net::repeatable::Repeatable;
 use crate::secret::Secret;
 
 /// Longest time for one answer of the authorization server.
@@ -127,7 +128,7 @@ impl AuthorizationServer {
             scopes: self.oauth_scope.iter().map(|scope| scope.as_str().to_owned()).collect(),
             reuse: self.oauth_reuse,
         };
-        let outbound = Outbound::new(Options {
+        let outbound = Repeatable::new(&Options {
             ca_pem: self.oauth_ca.as_deref().map(read_public).transpose()?,
             identity: Some(identity),
             connect_timeout: CONNECT.min(silence),

@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use super::LONGEST_NAME;
-use crate::clock::Clock;
+use crate::clock::thread_time;
 use crate::guard::redact::REDACTED;
 use crate::guard::{RedactionSection, Redactor};
 
@@ -56,10 +56,9 @@ fn names_that_are_alike_without_their_secrets_stay_apart_and_cost_no_more_than_o
     let name = |number: usize| format!("token={number:08x}{}", "9".repeat(24));
     let mut members: serde_json::Map<String, Value> = (0..number).map(|number| (name(number), json!(number))).collect();
     members.insert("token=[REDACTED] 3".to_owned(), json!("in the way"));
-    let clock = Clock::system();
-    let begun = clock.instant();
+    let begun = thread_time();
     let value = clean(Value::Object(members));
-    let took = clock.instant().duration_since(begun);
+    let took = thread_time().saturating_sub(begun);
     let members = value.as_object().unwrap();
     assert_eq!(members.len(), number + 1);
     assert!(members.keys().all(|key| key.starts_with("token=[REDACTED]")), "{:?}", members.keys().next_back());

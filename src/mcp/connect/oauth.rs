@@ -23,7 +23,7 @@ use self::kept::Kept;
 use crate::authn::mint::Minter;
 use crate::clock::Clock;
 use crate::error::{Code, Failure};
-use crate::net::Outbound;
+use crate::net::repeatable::Repeatable;
 use crate::secret::Secret;
 
 /// How long what the authorization server says of itself is believed without asking again.
@@ -71,6 +71,9 @@ pub struct Client {
     pub reuse: bool,
 }
 
+/// Makes a form. What is signed in it is for one use, so no two are the same.
+pub type Form<'a> = &'a (dyn Fn() -> Result<Bytes, Failure> + Sync);
+
 /// The way to an authorization server. A trait, so that a test can stand in for it.
 #[async_trait]
 pub trait Web: Send + Sync {
@@ -80,17 +83,17 @@ pub trait Web: Send + Sync {
     /// When that is not to be had.
     async fn get(&self, url: &str) -> Result<Vec<u8>, Failure>;
 
-    /// Sends a form (`application/x-www-form-urlencoded`); an answer of any status is an answer.
+    /// Sends a form (`application/x-www-form-urlencoded`), made anew for each try; an answer of any status is an answer.
     ///
     /// # Errors
-    /// When there is none.
-    async fn submit(&self, url: &str, form: Bytes) -> Result<(StatusCode, Vec<u8>), Failure>;
+    /// When there is none, or no form.
+    async fn submit(&self, url: &str, form: Form<'_>) -> Result<(StatusCode, Vec<u8>), Failure>;
 }
 
-/// Through [`Outbound`].
+/// Through [`Repeatable`]: a token that was asked for twice does no harm.
 pub struct Https {
     /// The connections; their certificate is the one that tokens are bound to.
-    pub outbound: Outbound,
+    pub outbound: Repeatable,
     /// Longest time for one answer.
     pub limit: Duration,
 }
@@ -101,7 +104,7 @@ impl Web for Https {
         self.outbound.get(url, self.limit, METADATA_BYTES).await
     }
 
-    async fn submit(&self, url: &str, form: Bytes) -> Result<(StatusCode, Vec<u8>), Failure> {
+    async fn submit(&self, url: &str, form: Form<'_>) -> Result<(StatusCode, Vec<u8>), Failure> {
         let headers = HeaderMap::from_iter([
             (ACCEPT, HeaderValue::from_static("application/json")),
             (CONTENT_TYPE, HeaderValue::from_static("application/x-www-form-urlencoded")),
@@ -154,8 +157,8 @@ impl ClientCredentials {
 
     async fn ask(&self) -> Result<Granted, Failure> {
         let endpoint = self.endpoint().await?;
-        let form = form::encoded(&self.client, &endpoint, self.clock.now())?;
-        let answer = self.web.submit(&endpoint.url, form).await;
+        let form = || form::encoded(&self.client, &endpoint, self.clock.now());
+        let answer = self.web.submit(&endpoint.url, &form).await;
         let granted = answer
             .map_err(|failure| because(failure, "the authorization server's token endpoint"))
             .and_then(|(status, body)| Granted::read(status, &body));

@@ -12,7 +12,7 @@ use bytes::Bytes;
 use futures_util::StreamExt as _;
 use futures_util::stream::{iter, pending};
 use serde_json::{Value, json};
-use tokio::sync::Notify;
+use tokio::sync::{Notify, watch};
 use tokio::time::timeout;
 
 use super::IN_FLIGHT;
@@ -55,12 +55,15 @@ async fn a_slow_request_holds_no_other_up() {
 
 #[tokio::test]
 async fn no_more_than_the_bound_is_under_way_and_all_are_answered() {
-    let (running, most) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
+    let (running, most) = (Arc::new(AtomicUsize::new(0)), watch::Sender::new(0));
     let (inside, peak) = (running.clone(), most.clone());
     let mut world = world(move |asked| {
         let (inside, peak) = (inside.clone(), peak.clone());
         Box::pin(async move {
-            peak.fetch_max(inside.fetch_add(1, Ordering::Relaxed).saturating_add(1), Ordering::Relaxed);
+            let now = inside.fetch_add(1, Ordering::Relaxed).saturating_add(1);
+            peak.send_modify(|most| *most = now.max(*most));
+            // Nobody leaves before as many are there as may be; then there is time for one too many.
+            peak.subscribe().wait_for(|most| *most >= IN_FLIGHT).await.unwrap();
             tokio::time::sleep(Duration::from_millis(5)).await;
             inside.fetch_sub(1, Ordering::Relaxed);
             answer_json(&asked, &json!({}))
@@ -70,7 +73,7 @@ async fn no_more_than_the_bound_is_under_way_and_all_are_answered() {
         world.say(request(id, "ping")).await;
     }
     assert_eq!(world.end().await.len(), 200);
-    assert_eq!(most.load(Ordering::Relaxed), IN_FLIGHT);
+    assert_eq!(*most.borrow(), IN_FLIGHT);
 }
 
 #[tokio::test]

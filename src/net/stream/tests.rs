@@ -5,9 +5,16 @@ use std::thread::JoinHandle;
 
 use super::*;
 
+/// For peers that do what they are waited for, however busy the machine is.
+const LONG: Duration = Duration::from_secs(30);
+/// For those that do not.
 const SHORT: Duration = Duration::from_millis(300);
 
 fn patience(silent: Duration) -> bool {
+    silent < LONG
+}
+
+fn impatience(silent: Duration) -> bool {
     silent < SHORT
 }
 
@@ -19,7 +26,7 @@ fn peer<T: Send + 'static>(work: impl FnOnce(TcpStream) -> T + Send + 'static) -
 }
 
 fn connect(port: u16) -> Stream {
-    Stream::connect("127.0.0.1", port, None, SHORT).unwrap()
+    Stream::connect("127.0.0.1", port, None, LONG).unwrap()
 }
 
 #[test]
@@ -71,9 +78,9 @@ fn a_peer_that_neither_reads_nor_lets_go_is_waited_for_and_no_longer() {
     });
     let mut stream = connect(port);
     stream.send(b"few", &patience).unwrap();
-    assert_eq!(stream.end(&patience).unwrap(), Ending::Open);
+    assert_eq!(stream.end(&impatience).unwrap(), Ending::Open);
     let mut stream = connect(port);
-    let error = stream.send(&vec![7; 64 << 20], &patience).unwrap_err();
+    let error = stream.send(&vec![7; 64 << 20], &impatience).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::TimedOut);
     tell.send(()).unwrap();
     peer.join().unwrap();
@@ -83,15 +90,15 @@ fn a_peer_that_neither_reads_nor_lets_go_is_waited_for_and_no_longer() {
 fn a_peer_that_never_stops_talking_is_heard_no_longer_than_a_silent_one() {
     let (port, peer) = peer(|mut stream| {
         let (clock, begin) = (Clock::system(), Clock::system().instant());
-        while clock.instant().duration_since(begin) < SHORT * 20 && stream.write_all(&[7; 100]).is_ok() {
+        while clock.instant().duration_since(begin) < SHORT * 100 && stream.write_all(&[7; 100]).is_ok() {
             std::thread::sleep(SHORT / 100);
         }
         clock.instant().duration_since(begin)
     });
     let mut stream = connect(port);
     stream.send(b"few", &patience).unwrap();
-    assert_eq!(stream.end(&patience).unwrap(), Ending::Open);
-    assert!(peer.join().unwrap() < SHORT * 10);
+    assert_eq!(stream.end(&impatience).unwrap(), Ending::Open);
+    assert!(peer.join().unwrap() < SHORT * 50);
 }
 
 #[test]
@@ -113,13 +120,13 @@ fn a_peer_that_drips_bytes_into_the_handshake_is_waited_for_no_longer_than_a_sil
         // A handshake record of 16 KiB, a byte at a time, each well within a step.
         stream.write_all(&[0x16, 3, 3, 0x40, 0, 2, 0, 0x3f, 0xfc]).unwrap();
         let begin = Clock::system().instant();
-        while stream.write_all(&[0]).is_ok() && Clock::system().instant().duration_since(begin) < 20 * SHORT {
+        while stream.write_all(&[0]).is_ok() && Clock::system().instant().duration_since(begin) < 100 * SHORT {
             std::thread::sleep(STEP / 5);
         }
     });
     let begin = Clock::system().instant();
     let error = Stream::connect("127.0.0.1", port, Some(&secured), SHORT).err().unwrap();
     assert_eq!(error.kind(), ErrorKind::TimedOut, "{error}");
-    assert!(Clock::system().instant().duration_since(begin) < 5 * SHORT);
+    assert!(Clock::system().instant().duration_since(begin) < 50 * SHORT);
     peer.join().unwrap();
 }

@@ -19,37 +19,39 @@ use crate::world::{h2, wire};
 async fn a_quiet_connection_ends_at_its_age() {
     let world = world("  max_connection_age: 2").await;
     let one = async {
+        let start = Instant::now();
         let mut stream = wire::connect(&world.path(""), world.port, Some("good")).await.unwrap();
         assert_eq!(health(&mut stream, world.port).await.unwrap(), 200);
-        assert_about(wire::endure(stream, b"", b"").await.0, 2, "HTTP/1.1");
+        wire::endure(stream, b"", b"").await;
+        assert_about(start, 2, "HTTP/1.1");
     };
     let other = async {
-        let connection = h2::open(&world.path(""), world.port, |_| {}).await;
         let start = Instant::now();
+        let connection = h2::open(&world.path(""), world.port, |_| {}).await;
         let answer = h2::ask(&connection.send, Ask::get("/health").request(world.port)).await.unwrap();
         assert_eq!(answer.status, 200);
-        let ended = tokio::time::timeout(Duration::from_secs(10), connection.ended).await;
+        let ended = tokio::time::timeout(Duration::from_secs(40), connection.ended).await;
         assert!(ended.is_ok(), "HTTP/2: still open");
-        assert_about(start.elapsed(), 2, "HTTP/2");
+        assert_about(start, 2, "HTTP/2");
     };
     tokio::join!(one, other);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_answer_after_the_age_says_close_and_is_whole() {
-    let world = world("  max_connection_age: 1").await;
+    let world = world("  max_connection_age: 4\n  body_timeout: 60").await;
     let mut stream = wire::connect(&world.path(""), world.port, Some("good")).await.unwrap();
     let answer = wire::exchange(&mut stream, &Ask::get("/health").bytes(world.port)).await.unwrap();
     assert_eq!((answer.status, answer.header("connection")), (200, None));
     let bytes = Ask::call(Era::Stateful, "get_uptime", json!({})).good(&world).bytes(world.port);
     let (first, rest) = bytes.split_at(bytes.len() - 10);
     stream.write_all(first).await.unwrap();
-    tokio::time::sleep(Duration::from_millis(1500)).await;
+    tokio::time::sleep(Duration::from_millis(4200)).await;
     let answer = wire::exchange(&mut stream, rest).await.unwrap();
     assert_eq!((answer.status, answer.header("connection")), (200, Some("close")));
     assert!(answer.json().pointer("/result/structuredContent").is_some());
     let mut rest = Vec::new();
-    let end = tokio::time::timeout(Duration::from_secs(5), stream.read_to_end(&mut rest)).await;
+    let end = tokio::time::timeout(Duration::from_secs(40), stream.read_to_end(&mut rest)).await;
     assert!(end.is_ok() && rest.is_empty(), "the connection goes on");
 }
 
@@ -98,7 +100,7 @@ async fn a_busy_http2_connection_begins_nothing_after_its_age_and_then_ends() {
     assert!(answered > 0 && !connection.ended.is_finished() && !answering.is_finished());
     release.send(()).unwrap();
     assert_eq!(answering.await.unwrap().unwrap().status, 200, "what was begun is answered");
-    let ended = tokio::time::timeout(Duration::from_secs(10), connection.ended).await;
+    let ended = tokio::time::timeout(Duration::from_secs(40), connection.ended).await;
     assert!(ended.is_ok(), "the connection goes on");
     let ran = |record: &Value| record["result"] == "success" && record["event"] == "query";
     assert_eq!(recorded(&world, answered + 1, ran).await.len(), answered + 1);

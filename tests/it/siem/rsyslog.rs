@@ -73,7 +73,7 @@ impl Collector {
 
     /// A connection without TLS, as soon as it listens on both ports.
     async fn connect(&self) -> TcpStream {
-        for _ in 0..500 {
+        for _ in 0..2000 {
             let both =
                 tokio::join!(TcpStream::connect(("127.0.0.1", self.tcp)), TcpStream::connect(("127.0.0.1", self.tls)));
             if let (Ok(stream), Ok(_)) = both {
@@ -145,7 +145,7 @@ async fn forward(world: &World, collector: &Collector, host: &str, target: Strin
         false => SyslogSection { ca: None, cert: None, key: None, ..section },
     };
     let forwarder = Forwarder::start(&section, &home.join("audit.jsonl"), Clock::system()).unwrap();
-    for _ in 0..500 {
+    for _ in 0..2000 {
         let all = fs::read_to_string(collector.out.join(host).join("all.jsonl")).unwrap_or_default();
         if all.len() >= before + wanted.len() {
             break;
@@ -175,7 +175,7 @@ async fn rsyslog_writes_every_record_as_it_is_by_event_and_what_needs_attention_
     plain.shutdown().await.unwrap();
     let unparsed = collector.out.join("unparsed.log");
     let strange = collector.out.join(".._.._up/.._.._up.jsonl");
-    for _ in 0..500 {
+    for _ in 0..2000 {
         if unparsed.exists() && strange.exists() {
             break;
         }
@@ -228,7 +228,7 @@ async fn rsyslog_takes_records_over_tls_only_from_a_door() {
     let mut good = wire::connect(&world.path(""), collector.tls, Some("good")).await.unwrap();
     good.write_all(&frame("good.example", "start", &lines[0])).await.unwrap();
     good.shutdown().await.unwrap();
-    for _ in 0..500 {
+    for _ in 0..2000 {
         if collector.out.join("good.example/start.jsonl").exists() {
             break;
         }

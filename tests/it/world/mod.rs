@@ -211,7 +211,7 @@ impl Estate {
 
     /// The first record after the first `seen` ones that fits; some are written while the client already knows.
     pub async fn recorded(&self, seen: usize, event: &str, reason: &str) -> Value {
-        for _ in 0..500 {
+        for _ in 0..5000 {
             let audit = self.audit();
             let found = audit.iter().skip(seen).find(|record| record["event"] == event && record["reason"] == reason);
             if let Some(record) = found {

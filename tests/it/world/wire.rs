@@ -114,7 +114,7 @@ pub async fn endure<S: AsyncRead + AsyncWrite>(stream: S, first: &[u8], drip: &[
         }
         std::future::pending::<()>().await;
     };
-    let closed = tokio::time::timeout(Duration::from_secs(15), async {
+    let closed = tokio::time::timeout(Duration::from_secs(40), async {
         tokio::select! {
             _ = reader.read_to_end(&mut read) => {}
             () = write => {}

@@ -34,8 +34,8 @@ impl Web for Arc<Fake> {
         found.ok_or_else(|| Failure::new(Code::Upstream, "the remote party did not answer 200"))
     }
 
-    async fn submit(&self, url: &str, form: Bytes) -> Result<(StatusCode, Vec<u8>), Failure> {
-        self.forms.lock().unwrap().push((url.to_owned(), form::read(&form)));
+    async fn submit(&self, url: &str, form: Form<'_>) -> Result<(StatusCode, Vec<u8>), Failure> {
+        self.forms.lock().unwrap().push((url.to_owned(), form::read(&form()?)));
         tokio::task::yield_now().await;
         let refusal = self.refusal.lock().unwrap().clone();
         let count = self.tokens.fetch_add(1, Ordering::Relaxed);

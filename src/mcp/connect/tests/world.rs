@@ -21,7 +21,7 @@ use crate::mcp::connect::{Answer, Bridge, Post, Report, Tokens};
 use crate::secret::Secret;
 
 /// Long beside what the doors of these tests take, short enough to be waited for.
-pub(super) const SILENCE: Duration = Duration::from_secs(2);
+pub(super) const SILENCE: Duration = Duration::from_secs(20);
 
 /// A door that answers as a function says, and keeps what it was asked.
 struct Fake<F> {

@@ -1,7 +1,9 @@
 //! The adapter: threads, places, and queries that hang, run away or break.
 
 use std::sync::Condvar;
+use std::sync::atomic::AtomicUsize;
 
+use futures_util::FutureExt as _;
 use serde::Deserialize;
 use serde_json::{Map, json};
 
@@ -10,44 +12,104 @@ use crate::call::ArgumentSchema;
 
 #[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-struct Nothing {}
+pub(in crate::toolsets::system) struct Nothing {}
 
 #[derive(Serialize, JsonSchema)]
-struct Done {
+pub(in crate::toolsets::system) struct Done {
     done: bool,
 }
 
-/// Hangs as a read of a dead mount does, until the test lets go.
-struct Hanging;
+/// What a query of these tests does.
+trait Deed: Send + Sync + 'static {
+    const NAME: &'static str;
+    const IMPACT: Impact;
 
-static LET_GO: (Mutex<bool>, Condvar) = (Mutex::new(false), Condvar::new());
+    fn done(ask: &Ask<'_>) -> Result<bool, Failure>;
+}
 
-impl HostQuery for Hanging {
+impl<D: Deed> HostQuery for D {
     type Args = Nothing;
     type Answer = Done;
 
     fn spec() -> ToolSpec {
-        ToolSpec::query::<Nothing, Done>("hang", "Hang", "Hangs.", Impact::Low)
+        ToolSpec::query::<Nothing, Done>(D::NAME, "Test", "Tests.", D::IMPACT)
     }
 
-    fn answer(_ask: &Ask<'_>, _args: Nothing) -> Result<Done, Failure> {
-        let guard = LET_GO.1.wait_while(LET_GO.0.lock().unwrap(), |let_go| !*let_go).unwrap();
-        Ok(Done { done: *guard })
+    fn answer(ask: &Ask<'_>, _args: Nothing) -> Result<Done, Failure> {
+        Ok(Done { done: D::done(ask)? })
+    }
+}
+
+/// What queries of a test hang on, until the test lets go.
+struct Hold {
+    let_go: Mutex<bool>,
+    changed: Condvar,
+    /// How many have come to hang.
+    came: AtomicUsize,
+}
+
+impl Hold {
+    const fn new() -> Self {
+        Self { let_go: Mutex::new(false), changed: Condvar::new(), came: AtomicUsize::new(0) }
+    }
+
+    fn wait(&self) {
+        self.came.fetch_add(1, Ordering::SeqCst);
+        drop(self.changed.wait_while(self.let_go.lock().unwrap(), |let_go| !*let_go));
+    }
+
+    fn set(&self, let_go: bool) {
+        *self.let_go.lock().unwrap() = let_go;
+        self.changed.notify_all();
+    }
+
+    /// Asks `tool`, and goes away when it hangs here.
+    async fn left_by<Q: HostQuery>(&self, tool: &HostTool<Q>, arguments: &Arguments) {
+        let (before, unheard) = (self.came.load(Ordering::SeqCst), Progress::unheard());
+        let hangs = async {
+            while self.came.load(Ordering::SeqCst) == before {
+                tokio::time::sleep(Duration::from_millis(1)).await;
+            }
+        };
+        tokio::select! {
+            _ = tool.answer(arguments, &unheard) => panic!("nobody lets go"),
+            () = hangs => {}
+        }
+    }
+}
+
+/// A runtime does not end before its threads do, nor does a test that fails.
+struct LetGo(&'static Hold);
+
+impl Drop for LetGo {
+    fn drop(&mut self) {
+        self.0.set(true);
+    }
+}
+
+/// Hangs as a read of a dead mount does.
+struct Hanging;
+
+static HANGING: Hold = Hold::new();
+
+impl Deed for Hanging {
+    const NAME: &'static str = "hang";
+    const IMPACT: Impact = Impact::Low;
+
+    fn done(_ask: &Ask<'_>) -> Result<bool, Failure> {
+        HANGING.wait();
+        Ok(true)
     }
 }
 
 /// Runs until it is called off.
 struct Endless;
 
-impl HostQuery for Endless {
-    type Args = Nothing;
-    type Answer = Done;
+impl Deed for Endless {
+    const NAME: &'static str = "run";
+    const IMPACT: Impact = Impact::Low;
 
-    fn spec() -> ToolSpec {
-        ToolSpec::query::<Nothing, Done>("run", "Run", "Runs.", Impact::Low)
-    }
-
-    fn answer(ask: &Ask<'_>, _args: Nothing) -> Result<Done, Failure> {
+    fn done(ask: &Ask<'_>) -> Result<bool, Failure> {
         loop {
             ask.go_on()?;
             std::thread::sleep(Duration::from_millis(1));
@@ -58,22 +120,21 @@ impl HostQuery for Endless {
 /// Fails the way a bug does.
 struct Broken;
 
-impl HostQuery for Broken {
-    type Args = Nothing;
-    type Answer = Done;
+impl Deed for Broken {
+    const NAME: &'static str = "break";
+    const IMPACT: Impact = Impact::Low;
 
-    fn spec() -> ToolSpec {
-        ToolSpec::query::<Nothing, Done>("break", "Break", "Breaks.", Impact::Low)
-    }
-
-    fn answer(_ask: &Ask<'_>, _args: Nothing) -> Result<Done, Failure> {
+    fn done(_ask: &Ask<'_>) -> Result<bool, Failure> {
         Ok(burst())
     }
 }
 
-fn burst() -> Done {
+fn burst() -> bool {
     panic!("a secret detail");
 }
+
+/// For what comes soon on any machine.
+const LONG: Duration = Duration::from_secs(60);
 
 fn made<Q: HostQuery>() -> (HostTool<Q>, Arguments) {
     made_within(&Host::this(), &ResourcesSection::default(), &Threads::default())
@@ -87,12 +148,12 @@ fn made_within<Q: HostQuery>(host: &Host, resources: &ResourcesSection, threads:
 
 #[tokio::test]
 async fn a_query_that_hangs_holds_few_threads_and_no_other_query() {
-    let (hanging, arguments) = made::<Hanging>();
-    let unheard = Progress::unheard();
-    for _ in 0..THREADS + 2 {
-        let wait = Duration::from_millis(20);
-        assert!(tokio::time::timeout(wait, hanging.answer(&arguments, &unheard)).await.is_err());
+    let (mut hanging, arguments) = made::<Hanging>();
+    let (unheard, _end) = (Progress::unheard(), LetGo(&HANGING));
+    for _ in 0..THREADS {
+        HANGING.left_by(&hanging, &arguments).await;
     }
+    assert!(hanging.answer(&arguments, &unheard).now_or_never().is_none(), "it waits for a thread");
     assert_eq!(hanging.threads.available_permits(), 0);
     let failure = hanging.answer(&arguments, &unheard).await.unwrap_err();
     assert_eq!(failure.code(), Code::TooManyCalls);
@@ -100,8 +161,8 @@ async fn a_query_that_hangs_holds_few_threads_and_no_other_query() {
     let (uptime, none) = made::<super::super::uptime::Query>();
     assert!(uptime.answer(&none, &unheard).await.is_ok());
 
-    *LET_GO.0.lock().unwrap() = true;
-    LET_GO.1.notify_all();
+    HANGING.set(true);
+    hanging.patience = LONG;
     let output = hanging.answer(&arguments, &unheard).await.unwrap();
     assert_eq!(output.into_structured(), json!({"done": true}));
 }
@@ -124,7 +185,7 @@ async fn a_query_nobody_waits_for_stops() {
     let wait = Duration::from_millis(20);
     assert!(tokio::time::timeout(wait, endless.answer(&arguments, &unheard)).await.is_err());
     let all = u32::try_from(THREADS).unwrap();
-    let given_back = tokio::time::timeout(Duration::from_secs(10), endless.threads.acquire_many(all)).await;
+    let given_back = tokio::time::timeout(LONG, endless.threads.acquire_many(all)).await;
     assert!(given_back.is_ok());
 }
 
@@ -139,18 +200,14 @@ async fn a_query_that_breaks_is_a_failure_that_says_nothing() {
 /// Reads one file twice.
 struct Reader;
 
-impl HostQuery for Reader {
-    type Args = Nothing;
-    type Answer = Done;
+impl Deed for Reader {
+    const NAME: &'static str = "read";
+    const IMPACT: Impact = Impact::Medium;
 
-    fn spec() -> ToolSpec {
-        ToolSpec::query::<Nothing, Done>("read", "Read", "Reads.", Impact::Medium)
-    }
-
-    fn answer(ask: &Ask<'_>, _args: Nothing) -> Result<Done, Failure> {
+    fn done(ask: &Ask<'_>) -> Result<bool, Failure> {
         // What a query makes of a read that failed does not matter.
         let (first, second) = (ask.host.find("file"), ask.host.find("file"));
-        Ok(Done { done: first.is_some() && second.is_some() })
+        Ok(first.is_some() && second.is_some())
     }
 }
 
@@ -190,49 +247,48 @@ async fn a_class_has_so_many_places_and_gives_them_back_when_nobody_waits() {
     let wait = Duration::from_millis(20);
     assert!(tokio::time::timeout(wait, endless.answer(&arguments, &unheard)).await.is_err());
     let low = threads.places(Impact::Low).unwrap();
-    let given_back = tokio::time::timeout(Duration::from_secs(10), low.acquire_many(10)).await;
+    let given_back = tokio::time::timeout(LONG, low.acquire_many(10)).await;
     assert!(given_back.is_ok());
 }
 
-/// Does not ask whether it may go on.
+/// Does not ask whether it may go on, and goes on until the test lets go.
 struct Deaf;
 
-impl HostQuery for Deaf {
-    type Args = Nothing;
-    type Answer = Done;
+static DEAF: Hold = Hold::new();
 
-    fn spec() -> ToolSpec {
-        ToolSpec::query::<Nothing, Done>("deaf", "Deaf", "Goes on.", Impact::Medium)
-    }
+impl Deed for Deaf {
+    const NAME: &'static str = "deaf";
+    const IMPACT: Impact = Impact::Medium;
 
-    fn answer(_ask: &Ask<'_>, _args: Nothing) -> Result<Done, Failure> {
-        std::thread::sleep(Duration::from_millis(600));
-        Ok(Done { done: true })
+    fn done(_ask: &Ask<'_>) -> Result<bool, Failure> {
+        DEAF.wait();
+        Ok(true)
     }
 }
 
 #[tokio::test]
 async fn a_query_that_runs_on_keeps_its_place_until_it_is_taken_for_one_that_hangs() {
-    let (threads, unheard) = (Threads::default(), Progress::unheard());
+    let (threads, unheard, _end) = (Threads::default(), Progress::unheard(), LetGo(&DEAF));
     let section = ResourcesSection::default();
     let (mut deaf, arguments) = made_within::<Deaf>(&Host::this(), &section, &threads);
+    deaf.hangs = LONG * 60;
     let places = threads.places(Impact::Medium).unwrap();
     let free = || (places.available_permits(), deaf.threads.available_permits());
     assert_eq!(free(), (3, 2), "one query never has all places of its class");
-    let wait = Duration::from_millis(20);
     for _ in 0..2 {
-        assert!(tokio::time::timeout(wait, deaf.answer(&arguments, &unheard)).await.is_err());
+        DEAF.left_by(&deaf, &arguments).await;
     }
     assert_eq!(free(), (1, 0), "nobody waits, and they run");
     let (reader, none) = made_within::<Reader>(&Host::this(), &section, &threads);
     assert!(reader.answer(&none, &unheard).await.is_ok(), "others of the class have a place left");
-    tokio::time::timeout(Duration::from_secs(10), places.acquire_many(3)).await.unwrap().unwrap().forget();
-    places.add_permits(3);
+    DEAF.set(true);
+    drop(tokio::time::timeout(LONG, places.acquire_many(3)).await.unwrap());
     assert_eq!(deaf.threads.available_permits(), 2, "it has ended");
 
+    DEAF.set(false);
     deaf.hangs = Duration::from_millis(100);
-    assert!(tokio::time::timeout(wait, deaf.answer(&arguments, &unheard)).await.is_err());
-    tokio::time::timeout(Duration::from_millis(400), places.acquire_many(3)).await.unwrap().unwrap().forget();
+    DEAF.left_by(&deaf, &arguments).await;
+    drop(tokio::time::timeout(LONG, places.acquire_many(3)).await.unwrap());
     assert_eq!(deaf.threads.available_permits(), 1, "it has not ended");
 }
 
@@ -240,16 +296,20 @@ async fn a_query_that_runs_on_keeps_its_place_until_it_is_taken_for_one_that_han
 async fn who_waits_for_a_thread_of_one_query_keeps_no_place_of_another() {
     let (threads, unheard) = (Threads::default(), Progress::unheard());
     let section = ResourcesSection::default();
-    let (deaf, arguments) = made_within::<Deaf>(&Host::this(), &section, &threads);
+    let (mut deaf, arguments) = made_within::<Deaf>(&Host::this(), &section, &threads);
+    deaf.patience = LONG;
     let _hang = deaf.threads.try_acquire_many(2).unwrap();
     let (reader, none) = made_within::<Reader>(&Host::this(), &section, &threads);
-    let waiting =
-        [deaf.answer(&arguments, &unheard), deaf.answer(&arguments, &unheard), deaf.answer(&arguments, &unheard)];
-    let waiting = futures_util::future::join_all(waiting);
-    let other = tokio::time::timeout(Duration::from_millis(500), reader.answer(&none, &unheard));
-    let (waited, other) = tokio::join!(waiting, other);
-    assert!(other.unwrap().is_ok());
-    assert!(waited.into_iter().all(|asked| asked.unwrap_err().code() == Code::TooManyCalls));
+    {
+        let waiting = (0..3).map(|_| deaf.answer(&arguments, &unheard));
+        tokio::select! {
+            biased;
+            _ = futures_util::future::select_all(waiting.map(Box::pin)) => panic!("nobody lets go"),
+            other = reader.answer(&none, &unheard) => assert!(other.is_ok()),
+        }
+    }
+    deaf.patience = Duration::from_millis(20);
+    assert_eq!(deaf.answer(&arguments, &unheard).await.unwrap_err().code(), Code::TooManyCalls);
 }
 
 #[test]
