@@ -186,7 +186,7 @@ async fn why_there_is_no_connection_is_said() {
     assert!(unknown.contains("name is not known"), "{unknown}");
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("engine.sock");
-    let local = || Outbound::local(&path, SECOND).unwrap();
+    let local = || Outbound::local(&path, LONG).unwrap();
     let absent = said(local(), "http://engine/").await;
     assert!(absent.contains("there is no socket"), "{absent}");
     drop(std::os::unix::net::UnixListener::bind(&path).unwrap());
