@@ -44,7 +44,7 @@ struct Only {
 /// What is known of a call by the time it is asked.
 #[derive(Clone, Copy)]
 pub(super) enum Known<'a> {
-    /// The channel alone.
+    /// The channel alone, and whose it is.
     Channel(&'a PeerIdentity, u128),
     /// Who calls.
     Caller(&'a Caller, Who),
@@ -187,9 +187,21 @@ impl Rule {
         Self { name: rule.name.as_str().into(), per, only, rates: [by_minute, by_hour], said, seed }
     }
 
-    /// Whether its bucket depends on the tool.
+    /// Whether it depends on the tool.
     pub(super) fn tells_tools(&self) -> bool {
         self.needs() & (bit(Dimension::Tool) | bit(Dimension::Toolset) | bit(Dimension::Scope)) != 0
+    }
+
+    /// What of the tool it depends on, in words that its caller knows; none for a rule that holds whatever the tool.
+    pub(super) fn part(&self, aim: Option<Aim<'_>>) -> Option<String> {
+        let (needs, aim) = (self.needs(), aim.filter(|_| self.tells_tools())?);
+        let words = [
+            (Dimension::Tool, Some(&*aim.spec.name)),
+            (Dimension::Toolset, Some(aim.spec.toolset)),
+            (Dimension::Scope, aim.scope),
+        ];
+        let words = words.into_iter().filter(|(dimension, _)| needs & bit(*dimension) != 0);
+        Some(words.filter_map(|(_, word)| word).collect::<Vec<_>>().join(" "))
     }
 
     fn needs(&self) -> u8 {
@@ -224,7 +236,7 @@ impl Rule {
                 Dimension::Caller => who?.caller,
                 Dimension::User => who?.user,
                 Dimension::Agent => who?.agent?,
-                Dimension::Certificate => known.channel(),
+                Dimension::Certificate => known.holder(),
                 Dimension::Tool => keys.of([b"tool", aim?.spec.name.as_bytes()]),
                 Dimension::Toolset => keys.of([b"toolset", aim?.spec.toolset.as_bytes()]),
                 Dimension::Scope => keys.of([b"scope", aim?.scope?.as_bytes()]),
@@ -295,10 +307,10 @@ impl<'a> Known<'a> {
         }
     }
 
-    pub(super) fn channel(self) -> u128 {
+    fn holder(self) -> u128 {
         match self {
-            Self::Channel(_, channel) => channel,
-            Self::Caller(_, who) | Self::Call(_, who, _) => who.channel,
+            Self::Channel(_, holder) => holder,
+            Self::Caller(_, who) | Self::Call(_, who, _) => who.holder,
         }
     }
 

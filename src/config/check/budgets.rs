@@ -40,6 +40,19 @@ impl Check<'_> {
         if places.queue_per_caller > places.queue {
             self.find("budgets.places.queue_per_caller", "is more than queue", "write what one caller may have of it");
         }
+        // Every tool of this toolset is about the machine that it runs on.
+        if toolsets::NAMES == ["system"] {
+            let one = "every tool of this version is about one target, the host it runs on";
+            if budgets.spread.targets_per_hour.is_some() {
+                self.note_at(&KeyPath::from("budgets.spread.targets_per_hour"), format!("cannot be reached: {one}"));
+            }
+            if budgets.places.per_target.is_some() {
+                self.note_at(
+                    &KeyPath::from("budgets.places.per_target"),
+                    format!("is a second max_concurrent_queries: {one}"),
+                );
+            }
+        }
         let all = self.config.resources.max_concurrent_queries;
         let kinds = [
             ("per_caller", places.per_caller),
