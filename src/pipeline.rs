@@ -177,7 +177,7 @@ impl Door {
         let aim = offer.as_ref().ok().map(|offer| self.aim(offer, &call.caller));
         let mut place = self.gate.admit(&call.caller, aim).await.inspect_err(|_| {
             // It has taken no share, and has cost a record that its token was good.
-            let _ = self.gate.spend(&call.caller);
+            self.gate.charge(&call.caller);
         })?;
         let offer = offer?;
         let arguments = offer.schema().parse(std::mem::take(&mut call.arguments))?;

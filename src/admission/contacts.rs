@@ -73,6 +73,38 @@ fn a_caller_is_told_of_the_rates_that_this_very_call_draws_from() {
     assert_eq!(told(aim(&uptime)), other);
 }
 
+/// Before the tool is known: a rule that may yet hold in place of the default keeps that from deciding for whoever it names, and
+/// for nobody else.
+#[test]
+fn who_cannot_be_meant_by_a_narrower_rule_is_seen_to_have_nothing_left_at_once() {
+    let narrow =
+        r#"{"name": "narrow", "per": ["caller"], "user": "batch", "tool": "get_syslog", "requests_per_minute": 2}"#;
+    let named = r#"{"name": "named", "per": ["caller"], "user": "nightly", "requests_per_minute": 1, "burst": 1}"#;
+    let resources = ResourcesSection {
+        max_concurrent_queries: 100,
+        rate_limit: Some(RateLimitSection { requests_per_minute: 1, requests_per_hour: 100, burst: 2 }),
+        ..ResourcesSection::default()
+    };
+    let gate = gate(&resources, &budgets(vec![rule(narrow), rule(named)]), &clock());
+    let uptime = spec("get_uptime");
+    let aim = Some(Aim { spec: &uptime, scope: Some("core") });
+    for (name, calls, foreseen) in [("alice", 2, true), ("batch", 2, false), ("nightly", 1, true)] {
+        let caller = caller(name, None);
+        for _ in 0..calls {
+            assert!(gate.foresee(&caller).is_ok());
+            admit(&gate, &caller, aim).unwrap();
+        }
+        assert_eq!(admit(&gate, &caller, aim).unwrap_err().code(), Code::RateLimited, "{name}");
+        assert_eq!(
+            gate.foresee(&caller).is_err(),
+            foreseen,
+            "{name}: it may still ask for the tool with a rule of its own"
+        );
+    }
+    let syslog = spec("get_syslog");
+    assert!(admit(&gate, &caller("batch", None), Some(Aim { spec: &syslog, scope: None })).is_ok());
+}
+
 proptest! {
     /// What is said to be left is what passes, be the burst more than a minute gives or less, and by the hour.
     #[test]

@@ -202,6 +202,18 @@ impl Gate {
         self.draw(&draws, who.holder, clock.instant(), Purpose::Take)
     }
 
+    /// The same for a request that was refused already: it takes what is left, and is no refusal more.
+    pub fn charge(&self, caller: &Caller) {
+        if self.rules.is_empty() {
+            return;
+        }
+        let Accounts { clock, keys, cluster, .. } = &*self.accounts;
+        let who = keys.who(caller);
+        let draws = self.rules.draws(Known::Call(caller, who, None), keys);
+        let (owner, room) = (short(who.holder), self.budgets.max_keys);
+        let _ = cluster.draw(draws.all(), owner, room, clock.instant(), Purpose::Take);
+    }
+
     /// Counts a refusal of this caller; how many refusals a record that is written now stands for, or `None` when none is
     /// to be written.
     pub fn due(&self, caller: &Arc<Caller>, failure: &Failure, clock: &Clock) -> Option<u64> {

@@ -140,15 +140,20 @@ impl Rules {
             count: 0,
         };
         for (members, needs) in &self.kinds {
-            if needs & !known.tells() != 0 {
-                continue;
-            }
+            let undecided = needs & !known.tells() != 0;
             let mut weight = 0;
             for index in members {
                 let Some(rule) = self.rules.get(*index) else { continue };
                 let own = rule.only.count();
                 if own < weight {
                     break;
+                }
+                if undecided && rule.needs() & !known.tells() != 0 {
+                    // Where this one may turn out to hold, those that name less may turn out not to.
+                    if rule.may_fit(known) {
+                        weight = own;
+                    }
+                    continue;
                 }
                 let Some(key) = rule.fits(known).then(|| rule.key(known, keys)).flatten() else { continue };
                 weight = own;
@@ -209,20 +214,27 @@ impl Rule {
     }
 
     fn fits(&self, known: Known<'_>) -> bool {
-        let Only { user, agent, certificate, tool, toolset, scope } = &self.only;
+        let Only { tool, toolset, scope, .. } = &self.only;
         let aim = known.aim();
-        let caller = known.caller();
-        user.as_ref().is_none_or(|user| caller.is_some_and(|caller| caller.principal().subject == *user))
-            && agent.as_ref().is_none_or(|agent| {
-                caller.is_some_and(|caller| caller.principal().agents().next() == Some(agent.as_str()))
-            })
+        self.may_fit(known)
+            && tool.as_ref().is_none_or(|tool| aim.is_some_and(|aim| aim.spec.name == tool.as_str()))
+            && toolset.as_ref().is_none_or(|toolset| aim.is_some_and(|aim| aim.spec.toolset == toolset.as_str()))
+            && scope.as_ref().is_none_or(|scope| aim.is_some_and(|aim| aim.scope == Some(scope.as_str())))
+    }
+
+    /// Whether it fits if what is not known yet turns out to.
+    fn may_fit(&self, known: Known<'_>) -> bool {
+        let Only { user, agent, certificate, .. } = &self.only;
+        let fits = |caller: &Caller| {
+            let principal = caller.principal();
+            user.as_ref().is_none_or(|user| principal.subject == *user)
+                && agent.as_ref().is_none_or(|agent| principal.agents().next() == Some(agent.as_str()))
+        };
+        known.caller().is_none_or(fits)
             && certificate.as_ref().is_none_or(|pattern| match known.peer() {
                 PeerIdentity::Certificate { certificate, .. } => pattern.matches(certificate),
                 PeerIdentity::Unix { .. } | PeerIdentity::Stdio { .. } => false,
             })
-            && tool.as_ref().is_none_or(|tool| aim.is_some_and(|aim| aim.spec.name == tool.as_str()))
-            && toolset.as_ref().is_none_or(|toolset| aim.is_some_and(|aim| aim.spec.toolset == toolset.as_str()))
-            && scope.as_ref().is_none_or(|scope| aim.is_some_and(|aim| aim.scope == Some(scope.as_str())))
     }
 
     /// The bucket of this call; none if it lacks what the rule tells apart, as a user without an agent does.

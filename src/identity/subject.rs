@@ -3,7 +3,10 @@
 use std::fmt::{self, Write as _};
 use std::sync::Arc;
 
+use aws_lc_rs::digest::{SHA256, digest};
+
 use super::{Certificate, DistinguishedName, NameError};
+use crate::secret::hex;
 
 /// One entry of `tls.allowed_subjects`.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -123,10 +126,10 @@ impl Allowlist {
     }
 }
 
-/// The names of each kind, each behind its length, so that no name can pass for several.
+/// A digest of the names of each kind, each behind its length, so that no name can pass for several.
 fn all_names(certificate: &Certificate) -> String {
     let Certificate { issuer, subject, dns_names, uris, emails, .. } = certificate;
-    let mut text = String::from("names");
+    let mut text = String::new();
     for (kind, names) in [
         ("issuer", &[issuer.to_string()][..]),
         ("subject", &[subject.to_string()]),
@@ -143,7 +146,7 @@ fn all_names(certificate: &Certificate) -> String {
             let _ = write!(text, " {kind} {}:{name}", name.len());
         }
     }
-    text
+    format!("names {}", hex(digest(&SHA256, text.as_bytes()).as_ref()))
 }
 
 #[cfg(test)]

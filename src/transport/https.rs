@@ -289,7 +289,7 @@ async fn call(
     let inside = Inside { outside, caller: &caller };
     if !front.door.policy.knows(caller.scopes()) {
         let failure = Failure::new(Code::InsufficientScope, "the token has no scope that opens anything here");
-        let _ = front.door.gate.spend(&caller);
+        front.door.gate.charge(&caller);
         return Err(inside.refuse(&failure, Value::Null).await);
     }
     // Held until there is an answer: what was read of it may be with the protocol layer until then.
@@ -298,7 +298,7 @@ async fn call(
         Ok(message) => message,
         Err(refused) => {
             // It has cost what a request costs; that it is refused stands already.
-            let _ = front.door.gate.spend(&caller);
+            front.door.gate.charge(&caller);
             let mut answer = inside.refuse(&refused.failure, refused.id).await;
             if refused.in_band {
                 *answer.status_mut() = StatusCode::OK;
@@ -331,7 +331,7 @@ async fn call(
     let (response, refused) = inside.watch(response.map(Body::new)).await;
     if refused && calls {
         // It never became a call, which would have taken a share.
-        let _ = front.door.gate.spend(&caller);
+        front.door.gate.charge(&caller);
     }
     Ok(response)
 }

@@ -143,7 +143,8 @@ impl Envelope<'_> {
         let mut params = self.params()?;
         let version = self.check_version(headers, params.version.take())?;
         self.check_agreement(headers, &params)?;
-        let subject = params.subject(&self.method).map(str::to_owned);
+        // A longer one is the name of nothing, and is not held a second time.
+        let subject = params.subject(&self.method).filter(|subject| subject.len() <= LONGEST_METHOD).map(str::to_owned);
         Ok((version, subject))
     }
 
