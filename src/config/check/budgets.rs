@@ -33,6 +33,10 @@ impl Check<'_> {
             self.numbers(rule, &path);
             self.whom(rule, &path);
         }
+        if let Some(limit) = &self.config.resources.rate_limit {
+            let (burst, by_hour) = (Some(limit.burst), Some(limit.requests_per_hour));
+            self.saved_up(burst, by_hour, &KeyPath::from("resources.rate_limit.burst"));
+        }
         let (failures, places) = (&budgets.failures, &budgets.places);
         if failures.first_wait > failures.longest_wait {
             self.find("budgets.failures.longest_wait", "is less than first_wait", "write the longer time here");
@@ -110,12 +114,22 @@ impl Check<'_> {
         if rule.burst.is_some() && rule.requests_per_minute.is_none() && !left_out {
             self.find_at(&path.key("burst"), "goes with requests_per_minute, which is not there", "");
         }
+        self.saved_up(rule.burst, rule.requests_per_hour, &path.key("burst"));
         let mut known = Vec::new();
         for (place, dimension) in rule.per.iter().enumerate() {
             if known.contains(dimension) {
                 self.find_at(&path.key("per").item(place), "is named twice", "");
             }
             known.push(*dimension);
+        }
+    }
+
+    /// More at once than a minute gives can be saved up; more than an hour gives cannot.
+    fn saved_up(&mut self, burst: Option<u32>, by_hour: Option<u32>, path: &KeyPath) {
+        if let Some((burst, by_hour)) = burst.zip(by_hour)
+            && burst > by_hour
+        {
+            self.note_at(path, format!("is more than requests_per_hour ({by_hour}): no more can come at once"));
         }
     }
 
