@@ -171,7 +171,7 @@ fn certificate() -> Result<Certificate, Box<dyn Error>> {
 
 fn peer() -> Result<Arc<PeerIdentity>, Box<dyn Error>> {
     let address = IpAddr::V4(Ipv4Addr::LOCALHOST);
-    Ok(Arc::new(PeerIdentity::Certificate { address, certificate: Arc::new(certificate()?) }))
+    Ok(Arc::new(PeerIdentity::Certificate { address, certificate: Arc::new(certificate()?), holder: "bot".into() }))
 }
 
 /// A request of the 2026-07-28 form.

@@ -217,44 +217,25 @@ impl fmt::Display for Code {
     }
 }
 
-/// A limit that a refusal is about, as it may be told to whoever was refused.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub struct Limit {
-    /// Its name.
-    pub name: String,
-    /// Calls in a window.
-    pub calls: u32,
-    /// The window.
-    pub window: Duration,
-}
-
 /// A refusal or a failure. `public` may be shown to the caller; `cause` is for the operator's log only.
 #[derive(Debug)]
 pub struct Failure {
     code: Code,
     public: Cow<'static, str>,
     wait: Option<Duration>,
-    limit: Option<Box<Limit>>,
     cause: Option<Box<dyn Error + Send + Sync>>,
 }
 
 impl Failure {
     /// A failure with what the caller may read.
     pub fn new(code: Code, public: impl Into<Cow<'static, str>>) -> Self {
-        Self { code, public: public.into(), wait: None, limit: None, cause: None }
+        Self { code, public: public.into(), wait: None, cause: None }
     }
 
     /// Says when it is worth trying again.
     #[must_use]
     pub fn until(mut self, wait: Duration) -> Self {
         self.wait = Some(wait);
-        self
-    }
-
-    /// Says which limit it is about.
-    #[must_use]
-    pub fn about(mut self, limit: Limit) -> Self {
-        self.limit = Some(Box::new(limit));
         self
     }
 
@@ -275,12 +256,6 @@ impl Failure {
     #[must_use]
     pub fn wait(&self) -> Option<Duration> {
         self.wait
-    }
-
-    /// The limit that it is about.
-    #[must_use]
-    pub fn limit(&self) -> Option<&Limit> {
-        self.limit.as_deref()
     }
 
     /// What the caller may read.

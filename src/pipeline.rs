@@ -9,7 +9,7 @@ use std::time::Duration;
 use futures_util::FutureExt as _;
 use serde_json::{Map, Value};
 
-use crate::admission::{Admission, Aim, Gate};
+use crate::admission::{Admission, Aim, Gate, Quota};
 use crate::audit::{Basis, Client, Entry, Event, Outcome, Receipt, Record, Trail, Verdict};
 use crate::authn::{Authenticator, Caller, Presented};
 use crate::call::{Arguments, Call, Output, Progress};
@@ -19,7 +19,7 @@ use crate::guard::{Guard, Released};
 use crate::identity::PeerIdentity;
 use crate::policy::{Context, Permit, Policy};
 use crate::telemetry::{CallEnded, Refused};
-use crate::tools::{Catalog, Tool};
+use crate::tools::{Catalog, Entry as Offer, Tool};
 
 /// Bytes of arguments that a record may hold; larger ones are recorded by their size.
 const MOST_PARAMS: usize = 8192;
@@ -61,13 +61,29 @@ pub struct Recording {
     pub redactions: bool,
 }
 
+/// Whom the entrance has refused, where that was proven by then, and why.
+#[derive(Debug)]
+pub struct TurnedAway {
+    /// Why.
+    pub failure: Failure,
+    /// Who.
+    pub caller: Option<Arc<Caller>>,
+}
+
+impl From<Failure> for TurnedAway {
+    fn from(failure: Failure) -> Self {
+        Self { failure, caller: None }
+    }
+}
+
 impl Door {
     /// From a channel and what was presented over it to a caller; asked anew for every request.
     ///
     /// # Errors
     /// The refusal, already recorded.
     pub async fn identify(&self, peer: &Arc<PeerIdentity>, presented: &Presented) -> Result<Arc<Caller>, Failure> {
-        let (caller, recorded) = self.identified(peer, presented, |_| true, |_| Ok(())).await?;
+        let identified = self.identified(peer, presented, |_| true, |_| Ok(())).await;
+        let (caller, recorded) = identified.map_err(|turned| turned.failure)?;
         recorded.kept().await.inspect_err(|failure| Refused { code: failure.code() }.emit())?;
         Ok(caller)
     }
@@ -83,13 +99,13 @@ impl Door {
         peer: &Arc<PeerIdentity>,
         presented: &Presented,
         due: impl FnOnce(Code) -> bool,
-    ) -> Result<(Arc<Caller>, Receipt), Failure> {
+    ) -> Result<(Arc<Caller>, Receipt), TurnedAway> {
         if let Err(failure) = self.gate.listen(peer) {
             match due(failure.code()) {
                 true => self.turn_away(Client::from(&**peer), &failure).await,
                 false => Refused { code: failure.code() }.emit(),
             }
-            return Err(failure);
+            return Err(failure.into());
         }
         self.identified(peer, presented, due, |caller| self.gate.foresee(caller)).await
     }
@@ -100,15 +116,15 @@ impl Door {
         presented: &Presented,
         due: impl FnOnce(Code) -> bool,
         foresee: impl FnOnce(&Caller) -> Result<(), Failure>,
-    ) -> Result<(Arc<Caller>, Receipt), Failure> {
+    ) -> Result<(Arc<Caller>, Receipt), TurnedAway> {
         let now = self.clock.now();
         match self.authenticator.authenticate(peer, presented, now).await {
             Ok(caller) => {
-                self.gate.proved(peer);
+                self.gate.proved(&caller);
                 let caller = Arc::new(caller);
                 if let Err(failure) = foresee(&caller) {
                     self.deny_early(&caller, &failure).await;
-                    return Err(failure);
+                    return Err(TurnedAway { failure, caller: Some(caller) });
                 }
                 let record = self.bare(Event::AuthSuccess, Client::from(&**peer));
                 let record = record.by(caller.principal(), caller.scopes()).succeeded();
@@ -117,8 +133,13 @@ impl Door {
                     // Nobody needs to read the request if this cannot be kept.
                     false => self.trail.note(record).await.map(|()| Receipt::kept_already()),
                 };
-                let recorded = recorded.inspect_err(|failure| Refused { code: failure.code() }.emit())?;
-                Ok((caller, recorded))
+                match recorded {
+                    Ok(recorded) => Ok((caller, recorded)),
+                    Err(failure) => {
+                        Refused { code: failure.code() }.emit();
+                        Err(TurnedAway { failure, caller: Some(caller) })
+                    }
+                }
             }
             Err(failure) => {
                 self.gate.failed(peer, failure.code());
@@ -127,7 +148,7 @@ impl Door {
                 } else {
                     Refused { code: failure.code() }.emit();
                 }
-                Err(failure)
+                Err(failure.into())
             }
         }
     }
@@ -155,13 +176,10 @@ impl Door {
     ) -> Result<Released, Failure> {
         // Looked up first, for there are rules about tools; but a hidden one is told of only by who may have it at all.
         let offer = self.catalog.find(&call.tool, &self.policy, call.caller.scopes());
-        let spec = offer.as_ref().ok().map(|offer| offer.tool().spec());
-        let aim = spec.map(|spec| Aim { spec, scope: self.policy.opener(spec, call.caller.scopes()) });
-        let mut place = self.gate.admit(&call.caller, aim).await.inspect_err(|failure| {
+        let aim = offer.as_ref().ok().map(|offer| self.aim(offer, &call.caller));
+        let mut place = self.gate.admit(&call.caller, aim).await.inspect_err(|_| {
             // It has taken no share, and has cost a record that its token was good.
-            if matches!(failure.code(), Code::TooManyCalls | Code::VolumeUsedUp) {
-                let _ = self.gate.spend(&call.caller);
-            }
+            self.gate.charge(&call.caller);
         })?;
         let offer = offer?;
         let arguments = offer.schema().parse(std::mem::take(&mut call.arguments))?;
@@ -172,9 +190,24 @@ impl Door {
         let judged = self.policy.judge(call, offer.tool().spec(), arguments, resource, context).await?;
         let recorded = judged.record(record, &self.trail).await;
         let (permit, entry) = recorded.inspect_err(|failure| Refused { code: failure.code() }.emit())?;
+        // From here on the tool has it, whatever becomes of it there.
+        self.gate.met(&place, permit.resource());
         let released = self.answer(offer.tool(), &permit, progress, &place).await;
         self.close(call, entry, &released).await?;
         released
+    }
+
+    fn aim<'a>(&'a self, offer: &'a Offer, caller: &Caller) -> Aim<'a> {
+        let spec = offer.tool().spec();
+        Aim { spec, scope: self.policy.opener(spec, caller.scopes()) }
+    }
+
+    /// What is left to a caller of the rates that a call of this tool draws from, or where there is none for it any other
+    /// request.
+    #[must_use]
+    pub fn quotas(&self, caller: &Caller, tool: Option<&str>) -> Vec<Quota> {
+        let offer = tool.and_then(|tool| self.catalog.find(tool, &self.policy, caller.scopes()).ok());
+        self.gate.quotas(caller, offer.as_ref().map(|offer| self.aim(offer, caller)))
     }
 
     /// A defect in a tool or in the guard ends the call and nothing else; without this the caller would wait for ever.

@@ -170,6 +170,7 @@ pub fn peer(certificate: &[u8]) -> Arc<PeerIdentity> {
     let name = DistinguishedName::parse("CN=bot").expect("a name");
     Arc::new(PeerIdentity::Certificate {
         address: IpAddr::V4(Ipv4Addr::LOCALHOST),
+        holder: "bot".into(),
         certificate: Arc::new(Certificate {
             subject: name.clone(),
             issuer: name,

@@ -72,7 +72,7 @@ impl Fold {
         let known = matches!(entry, std::collections::hash_map::Entry::Occupied(_));
         let folded = entry.or_insert_with(|| Folded {
             caller: Arc::clone(caller),
-            channel: who.channel,
+            channel: who.holder,
             since: now,
             count: 0,
             code: failure.code(),
@@ -127,12 +127,12 @@ impl Counts {
         if self.folded.contains_key(&own) {
             return own;
         }
-        let callers = self.channels.get(&who.channel).copied().unwrap_or(0);
+        let callers = self.channels.get(&who.holder).copied().unwrap_or(0);
         if callers < MOST_OF_CHANNEL && self.folded.len() < MOST {
-            self.channels.insert(who.channel, callers.saturating_add(1));
+            self.channels.insert(who.holder, callers.saturating_add(1));
             return own;
         }
-        let channel = (Among::Channel, who.channel);
+        let channel = (Among::Channel, who.holder);
         let room = self.folded.contains_key(&channel) || self.folded.len() < MOST.saturating_mul(2);
         if room { channel } else { (Among::All, 0) }
     }

@@ -16,13 +16,13 @@ pub(super) struct Keys(SipHasher13);
 /// A caller, from every side that a rule may look from.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) struct Who {
-    /// The same user through the same agents over the same channel.
+    /// The same user through the same agents of the same holder.
     pub(super) caller: u128,
     pub(super) user: u128,
     /// The agent that acts; a user may come without one.
     pub(super) agent: Option<u128>,
-    /// The certificate, or the user of this machine.
-    pub(super) channel: u128,
+    /// Whose certificate it is, however often it is renewed; or the user of this machine.
+    pub(super) holder: u128,
 }
 
 impl Keys {
@@ -50,9 +50,9 @@ impl Keys {
 
     pub(super) fn who(&self, caller: &Caller) -> Who {
         let principal = caller.principal();
-        let (channel, user) = (self.channel(caller.peer()), self.of([b"user", principal.subject.as_bytes()]));
+        let (holder, user) = (self.holder(caller.peer()), self.of([b"user", principal.subject.as_bytes()]));
         let mut hasher = self.0;
-        hasher.write(&channel.to_le_bytes());
+        hasher.write(&holder.to_le_bytes());
         hasher.write(&user.to_le_bytes());
         for agent in principal.agents() {
             hasher.write_usize(agent.len());
@@ -60,26 +60,27 @@ impl Keys {
         }
         let caller = hasher.finish128().as_u128();
         let agent = principal.agents().next().map(|agent| self.of([b"agent", agent.as_bytes()]));
-        Who { caller, user, agent, channel }
+        Who { caller, user, agent, holder }
     }
 
-    pub(super) fn channel(&self, peer: &PeerIdentity) -> u128 {
+    pub(super) fn holder(&self, peer: &PeerIdentity) -> u128 {
         match peer {
-            PeerIdentity::Certificate { certificate, .. } => {
-                self.of([b"certificate".as_slice(), certificate.thumbprint.bytes()])
-            }
+            PeerIdentity::Certificate { holder, .. } => self.of([b"holder".as_slice(), holder.as_bytes()]),
             PeerIdentity::Unix { uid, .. } | PeerIdentity::Stdio { uid } => {
                 self.of([b"uid".as_slice(), &uid.to_le_bytes()])
             }
         }
     }
 
-    /// Where a request comes from, before it is known whose it is: a certificate at a network, or a user of this machine.
+    /// Where a request comes from, before it is known whose it is: one certificate at a network, or a user of this machine.
+    /// Replicas that share a name have certificates of their own, and one that fails is not to stop the others.
     pub(super) fn source(&self, peer: &PeerIdentity) -> u128 {
-        let channel = self.channel(peer);
-        match peer.address() {
-            Some(address) => self.joined([channel, self.network(Network::of(address))]),
-            None => channel,
+        match peer {
+            PeerIdentity::Certificate { address, certificate, .. } => {
+                let certificate = self.of([b"certificate".as_slice(), certificate.thumbprint.bytes()]);
+                self.joined([certificate, self.network(Network::of(*address))])
+            }
+            PeerIdentity::Unix { .. } | PeerIdentity::Stdio { .. } => self.holder(peer),
         }
     }
 
@@ -105,7 +106,8 @@ mod tests {
     use std::sync::Arc;
 
     use super::*;
-    use crate::identity::{Actor, Principal, Scopes};
+    use crate::clock::Timestamp;
+    use crate::identity::{Actor, Certificate, DistinguishedName, Principal, Scopes, Spelling, Thumbprint};
 
     fn caller(subject: &str, agents: &[&str], uid: u32) -> Caller {
         let actor = agents.iter().rev().fold(None, |prior: Option<Box<Actor>>, agent| {
@@ -116,7 +118,7 @@ mod tests {
     }
 
     #[test]
-    fn a_caller_is_user_agents_and_channel_together() {
+    fn a_caller_is_user_agents_and_holder_together() {
         let keys = Keys::new();
         let who = |subject, agents: &[&str], uid| keys.who(&caller(subject, agents, uid));
         let first = who("alice", &["bot"], 1);
@@ -135,5 +137,62 @@ mod tests {
         assert_eq!(first.agent, who("bob", &["bot", "prior"], 2).agent);
         assert_ne!(Some(who("bot", &[], 1).user), first.agent, "a user is no agent of the same name");
         assert_ne!(first, Keys::new().who(&caller("alice", &["bot"], 1)), "another process counts elsewhere");
+    }
+
+    #[test]
+    fn with_a_renewed_certificate_a_caller_stays_the_same_and_with_anothers_it_does_not() {
+        let keys = Keys::new();
+        let certificate = |holder: &str, made: &[u8]| {
+            Arc::new(PeerIdentity::Certificate {
+                address: [127, 0, 0, 1].into(),
+                certificate: Arc::new(certificate(made)),
+                holder: holder.into(),
+            })
+        };
+        let who = |peer: &Arc<PeerIdentity>| {
+            let principal = Principal { subject: "alice".to_owned(), actor: None };
+            keys.who(&Caller::for_test(principal, Scopes::default(), Arc::clone(peer)))
+        };
+        let (old, new) = (certificate("entry CN=bot", b"old"), certificate("entry CN=bot", b"new"));
+        let other = certificate("entry CN=other", b"old");
+        assert_eq!(who(&old), who(&new));
+        assert_ne!(who(&old).caller, who(&other).caller);
+        assert_ne!(keys.source(&old), keys.source(&new), "a replica that fails stops no other");
+        // A name that is written like a user of this machine is none.
+        let user = keys.holder(&PeerIdentity::Stdio { uid: 7 });
+        assert_ne!(keys.holder(&certificate("uid", b"old")), user);
+    }
+
+    fn certificate(made: &[u8]) -> Certificate {
+        let name = DistinguishedName::parse("CN=bot").unwrap();
+        Certificate {
+            subject: name.clone(),
+            issuer: name,
+            serial: String::new(),
+            dns_names: Vec::new(),
+            uris: Vec::new(),
+            emails: Vec::new(),
+            not_before: Timestamp::from_seconds(0),
+            not_after: Timestamp::from_seconds(1),
+            thumbprint: Thumbprint::of(made),
+            spelling: Spelling::default(),
+        }
+    }
+
+    proptest::proptest! {
+        /// Whoever may choose a name, of a user or of agents, cannot by that be counted as somebody else.
+        #[test]
+        fn two_who_differ_share_no_key(
+            one in ("[ab|: ]{0,4}", proptest::collection::vec("[ab|: ]{0,4}", 0..3), 0_u32..3),
+            other in ("[ab|: ]{0,4}", proptest::collection::vec("[ab|: ]{0,4}", 0..3), 0_u32..3),
+        ) {
+            let keys = Keys::new();
+            let who = |(subject, agents, uid): &(String, Vec<String>, u32)| {
+                let agents: Vec<&str> = agents.iter().map(String::as_str).collect();
+                keys.who(&caller(subject, &agents, *uid))
+            };
+            proptest::prop_assert_eq!(who(&one).caller == who(&other).caller, one == other);
+            proptest::prop_assert_eq!(who(&one).user == who(&other).user, one.0 == other.0);
+        }
     }
 }

@@ -10,6 +10,7 @@ mod rules;
 mod settings;
 mod sources;
 mod spread;
+mod target;
 mod unknown;
 mod view;
 
@@ -17,7 +18,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use crate::authn::Caller;
-use crate::call::{Impact, Resource, ToolSpec};
+use crate::call::{Impact, ToolSpec};
 use crate::clock::Clock;
 use crate::cluster::{Cluster, Dry, Memory, Purpose};
 use crate::error::{Code, Failure};
@@ -36,6 +37,7 @@ pub use settings::{
 };
 use sources::{Sources, Wariness};
 use spread::Ledger;
+pub use target::Contact;
 pub use view::{CallerView, Overview, Quota, RateView};
 
 /// Tokens that a gate of its own remembers; it is asked for rates only.
@@ -81,13 +83,6 @@ pub struct Admission {
 
 /// Bytes of a caller's name that are remembered to show it to operators.
 const LONGEST_NAME: usize = 128;
-
-/// What the budgets know of a call and its target, for whoever judges it.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct Contact {
-    /// The caller was not with this target within a day, as far as is remembered.
-    pub first: bool,
-}
 
 impl Accounts {
     /// Nothing used up yet.
@@ -164,11 +159,11 @@ impl Gate {
             Some(held) => held,
             None => {
                 // Who has no share left is not to wait in the way of others.
-                self.draw(&draws, who.channel, now, Purpose::Look)?;
+                self.draw(&draws, who.holder, now, Purpose::Look)?;
                 self.enter(wish).await?
             }
         };
-        self.draw(&draws, who.channel, clock.instant(), Purpose::Take)?;
+        self.draw(&draws, who.holder, clock.instant(), Purpose::Take)?;
         if !draws.all().is_empty() {
             let buckets = draws.with_rules().filter_map(|(rule, draw)| {
                 let rule = self.rules.get(rule)?;
@@ -177,47 +172,6 @@ impl Gate {
             ledger.draws(&who, room, nanos, buckets);
         }
         Ok(Admission { held: Some(held), who })
-    }
-
-    /// Takes a place on the target of an admitted call besides, and notes that the caller is with it. While there is none
-    /// the call gives its other places back, so that nobody else waits for this target.
-    ///
-    /// # Errors
-    /// [`Code::TooManyCalls`] or [`Code::TargetsUsedUp`].
-    pub async fn reach(&self, admission: &mut Admission, resource: &Resource) -> Result<Contact, Failure> {
-        let Accounts { clock, keys, places, ledger, .. } = &*self.accounts;
-        let target = keys.target(resource);
-        let now = self.accounts.nanos(clock.instant());
-        let met = ledger.meet(&admission.who, target, &self.budgets.spread, self.budgets.max_keys, now);
-        let first = met.map_err(|failure| reached("spread", failure))?;
-        if let Some(most) = self.budgets.places.per_target
-            && let Some(held) = admission.held.take()
-        {
-            let mut wish = *held.wish();
-            if let Some(place) = wish.counts.iter_mut().find(|count| count.is_none()) {
-                *place = Some(Count { kind: Kind::Target, key: target, most });
-            }
-            drop(held);
-            admission.held = match places.at_once(&wish) {
-                Some(held) => Some(held),
-                None => Some(self.enter(wish).await?),
-            };
-        }
-        Ok(Contact { first })
-    }
-
-    /// Notes what a call is about to be given.
-    ///
-    /// # Errors
-    /// [`Code::VolumeUsedUp`] when that is more than is left of the day; it must not be given then.
-    pub fn hand_out(&self, admission: &Admission, bytes: usize, rows: usize) -> Result<(), Failure> {
-        let amount = |count: usize| u64::try_from(count).unwrap_or(u64::MAX);
-        let now = self.accounts.nanos(self.accounts.clock.instant());
-        let given = (amount(bytes), amount(rows));
-        self.accounts
-            .ledger
-            .hand_out(&admission.who, given, &self.budgets.spread, self.budgets.max_keys, now)
-            .map_err(|failure| reached("spread", failure))
     }
 
     /// Whether a call of this caller would be refused whatever it asks for; nothing is taken.
@@ -231,7 +185,7 @@ impl Gate {
         let Accounts { clock, keys, .. } = &*self.accounts;
         let who = keys.who(caller);
         let draws = self.rules.draws(Known::Caller(caller, who), keys);
-        self.draw(&draws, who.channel, clock.instant(), Purpose::Look)
+        self.draw(&draws, who.holder, clock.instant(), Purpose::Look)
     }
 
     /// Takes a share of the caller's rates for a request that is no call: those that hold whatever the tool.
@@ -245,7 +199,19 @@ impl Gate {
         let Accounts { clock, keys, .. } = &*self.accounts;
         let who = keys.who(caller);
         let draws = self.rules.draws(Known::Call(caller, who, None), keys);
-        self.draw(&draws, who.channel, clock.instant(), Purpose::Take)
+        self.draw(&draws, who.holder, clock.instant(), Purpose::Take)
+    }
+
+    /// The same for a request that was refused already: it takes what is left, and is no refusal more.
+    pub fn charge(&self, caller: &Caller) {
+        if self.rules.is_empty() {
+            return;
+        }
+        let Accounts { clock, keys, cluster, .. } = &*self.accounts;
+        let who = keys.who(caller);
+        let draws = self.rules.draws(Known::Call(caller, who, None), keys);
+        let (owner, room) = (short(who.holder), self.budgets.max_keys);
+        let _ = cluster.draw(draws.all(), owner, room, clock.instant(), Purpose::Take);
     }
 
     /// Counts a refusal of this caller; how many refusals a record that is written now stands for, or `None` when none is
@@ -311,7 +277,7 @@ impl Gate {
             impact.map(|(class, most)| Count { kind: Kind::Impact, key: class, most }),
             None,
         ];
-        Wish { most: self.most, line: who.caller, channel: who.channel, counts }
+        Wish { most: self.most, line: who.caller, channel: who.holder, counts }
     }
 
     fn draw(&self, draws: &Draws, channel: u128, now: Instant, purpose: Purpose) -> Result<(), Failure> {
@@ -335,6 +301,8 @@ fn reached(rule: &str, failure: Failure) -> Failure {
     failure
 }
 
+#[cfg(test)]
+mod contacts;
 #[cfg(test)]
 mod examples;
 #[cfg(test)]

@@ -114,18 +114,23 @@ impl Held {
 impl Drop for Held {
     fn drop(&mut self) {
         self.places.give_back(&self.wish);
-        if self.places.waiting.load(Ordering::SeqCst) > 0 {
-            let unsent = self.places.serve(&mut self.places.queue());
-            drop(unsent);
-        }
+        self.places.serve_those_who_wait();
     }
 }
 
 impl Places {
     /// A place at once, if nobody waits and there is one.
     pub(super) fn at_once(self: &Arc<Self>, wish: &Wish) -> Option<Held> {
-        let free = self.waiting.load(Ordering::SeqCst) == 0 && self.take(wish).is_ok();
-        free.then(|| Held { places: Arc::clone(self), wish: *wish })
+        if self.waiting.load(Ordering::SeqCst) > 0 {
+            return None;
+        }
+        if self.take(wish).is_ok() {
+            return Some(Held { places: Arc::clone(self), wish: *wish });
+        }
+        // For a moment it held some of the counts. Who came in that moment, found them full and waits would not be told
+        // otherwise that they are free.
+        self.serve_those_who_wait();
+        None
     }
 
     /// A place, waited for as long as `patience` lasts.
@@ -181,6 +186,14 @@ impl Places {
         drop(queue);
         drop(unsent);
         stood.map_err(|()| self.lacking(&wish))
+    }
+
+    /// To be called whenever something was given back, after that.
+    fn serve_those_who_wait(self: &Arc<Self>) {
+        if self.waiting.load(Ordering::SeqCst) > 0 {
+            let unsent = self.serve(&mut self.queue());
+            drop(unsent);
+        }
     }
 
     /// Gives places to those who wait, a caller at a time. What somebody does not want any more is to be dropped when the

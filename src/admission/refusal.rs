@@ -4,17 +4,22 @@ use std::time::Duration;
 
 use super::places::NoPlace;
 use super::rules::Rule;
-use crate::error::{Code, Failure, Limit};
+use crate::cluster::Rate;
+use crate::error::{Code, Failure};
 
 /// A rate is used up.
 pub(super) fn used_up(rule: &Rule, rate: usize, wait: Duration) -> Failure {
     let calls = rule.said.get(rate).copied().flatten().unwrap_or_default();
-    let period = if rate == 0 { "minute" } else { "hour" };
-    let name = &rule.name;
-    let text = format!("{calls} calls a {period} are used up (rule: {name}); the next is possible in {}", told(wait));
-    let (suffix, window) = if rate == 0 { ("", 60) } else { ("-hour", 3600) };
-    let limit = Limit { name: format!("{name}{suffix}"), calls, window: Duration::from_secs(window) };
-    Failure::new(Code::RateLimited, text).until(wait).about(limit)
+    let burst = rule.rates.get(rate).copied().flatten().map_or(calls, Rate::burst);
+    // By the hour they are the same.
+    let calls = match (rate, burst == calls) {
+        (0, true) => format!("{calls} calls a minute"),
+        (0, false) => format!("{calls} calls a minute, {burst} at once,"),
+        _ => format!("{calls} calls an hour"),
+    };
+    let (name, wait_told) = (&rule.name, told(wait));
+    let text = format!("{calls} are used up (rule: {name}); the next is possible in {wait_told}");
+    Failure::new(Code::RateLimited, text).until(wait)
 }
 
 /// There is no room to remember one more.

@@ -44,7 +44,7 @@ struct Only {
 /// What is known of a call by the time it is asked.
 #[derive(Clone, Copy)]
 pub(super) enum Known<'a> {
-    /// The channel alone.
+    /// The channel alone, and whose it is.
     Channel(&'a PeerIdentity, u128),
     /// Who calls.
     Caller(&'a Caller, Who),
@@ -140,15 +140,20 @@ impl Rules {
             count: 0,
         };
         for (members, needs) in &self.kinds {
-            if needs & !known.tells() != 0 {
-                continue;
-            }
+            let undecided = needs & !known.tells() != 0;
             let mut weight = 0;
             for index in members {
                 let Some(rule) = self.rules.get(*index) else { continue };
                 let own = rule.only.count();
                 if own < weight {
                     break;
+                }
+                if undecided && rule.needs() & !known.tells() != 0 {
+                    // Where this one may turn out to hold, those that name less may turn out not to.
+                    if rule.may_fit(known) {
+                        weight = own;
+                    }
+                    continue;
                 }
                 let Some(key) = rule.fits(known).then(|| rule.key(known, keys)).flatten() else { continue };
                 weight = own;
@@ -187,9 +192,21 @@ impl Rule {
         Self { name: rule.name.as_str().into(), per, only, rates: [by_minute, by_hour], said, seed }
     }
 
-    /// Whether its bucket depends on the tool.
+    /// Whether it depends on the tool.
     pub(super) fn tells_tools(&self) -> bool {
         self.needs() & (bit(Dimension::Tool) | bit(Dimension::Toolset) | bit(Dimension::Scope)) != 0
+    }
+
+    /// What of the tool it depends on, in words that its caller knows; none for a rule that holds whatever the tool.
+    pub(super) fn part(&self, aim: Option<Aim<'_>>) -> Option<String> {
+        let (needs, aim) = (self.needs(), aim.filter(|_| self.tells_tools())?);
+        let words = [
+            (Dimension::Tool, Some(&*aim.spec.name)),
+            (Dimension::Toolset, Some(aim.spec.toolset)),
+            (Dimension::Scope, aim.scope),
+        ];
+        let words = words.into_iter().filter(|(dimension, _)| needs & bit(*dimension) != 0);
+        Some(words.filter_map(|(_, word)| word).collect::<Vec<_>>().join(" "))
     }
 
     fn needs(&self) -> u8 {
@@ -197,20 +214,27 @@ impl Rule {
     }
 
     fn fits(&self, known: Known<'_>) -> bool {
-        let Only { user, agent, certificate, tool, toolset, scope } = &self.only;
+        let Only { tool, toolset, scope, .. } = &self.only;
         let aim = known.aim();
-        let caller = known.caller();
-        user.as_ref().is_none_or(|user| caller.is_some_and(|caller| caller.principal().subject == *user))
-            && agent.as_ref().is_none_or(|agent| {
-                caller.is_some_and(|caller| caller.principal().agents().next() == Some(agent.as_str()))
-            })
+        self.may_fit(known)
+            && tool.as_ref().is_none_or(|tool| aim.is_some_and(|aim| aim.spec.name == tool.as_str()))
+            && toolset.as_ref().is_none_or(|toolset| aim.is_some_and(|aim| aim.spec.toolset == toolset.as_str()))
+            && scope.as_ref().is_none_or(|scope| aim.is_some_and(|aim| aim.scope == Some(scope.as_str())))
+    }
+
+    /// Whether it fits if what is not known yet turns out to.
+    fn may_fit(&self, known: Known<'_>) -> bool {
+        let Only { user, agent, certificate, .. } = &self.only;
+        let fits = |caller: &Caller| {
+            let principal = caller.principal();
+            user.as_ref().is_none_or(|user| principal.subject == *user)
+                && agent.as_ref().is_none_or(|agent| principal.agents().next() == Some(agent.as_str()))
+        };
+        known.caller().is_none_or(fits)
             && certificate.as_ref().is_none_or(|pattern| match known.peer() {
                 PeerIdentity::Certificate { certificate, .. } => pattern.matches(certificate),
                 PeerIdentity::Unix { .. } | PeerIdentity::Stdio { .. } => false,
             })
-            && tool.as_ref().is_none_or(|tool| aim.is_some_and(|aim| aim.spec.name == tool.as_str()))
-            && toolset.as_ref().is_none_or(|toolset| aim.is_some_and(|aim| aim.spec.toolset == toolset.as_str()))
-            && scope.as_ref().is_none_or(|scope| aim.is_some_and(|aim| aim.scope == Some(scope.as_str())))
     }
 
     /// The bucket of this call; none if it lacks what the rule tells apart, as a user without an agent does.
@@ -224,7 +248,7 @@ impl Rule {
                 Dimension::Caller => who?.caller,
                 Dimension::User => who?.user,
                 Dimension::Agent => who?.agent?,
-                Dimension::Certificate => known.channel(),
+                Dimension::Certificate => known.holder(),
                 Dimension::Tool => keys.of([b"tool", aim?.spec.name.as_bytes()]),
                 Dimension::Toolset => keys.of([b"toolset", aim?.spec.toolset.as_bytes()]),
                 Dimension::Scope => keys.of([b"scope", aim?.scope?.as_bytes()]),
@@ -295,10 +319,10 @@ impl<'a> Known<'a> {
         }
     }
 
-    pub(super) fn channel(self) -> u128 {
+    fn holder(self) -> u128 {
         match self {
-            Self::Channel(_, channel) => channel,
-            Self::Caller(_, who) | Self::Call(_, who, _) => who.channel,
+            Self::Channel(_, holder) => holder,
+            Self::Caller(_, who) | Self::Call(_, who, _) => who.holder,
         }
     }
 

@@ -36,7 +36,7 @@ impl Default for ResourcesSection {
     }
 }
 
-/// Rates per caller: the same user through the same agent over the same certificate.
+/// Rates per caller: the same user through the same agents of the same holder of a certificate.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct RateLimitSection {
@@ -93,13 +93,14 @@ impl Default for BudgetsSection {
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Dimension {
-    /// The same user through the same agents over the same certificate.
+    /// The same user through the same agents of the same holder of a certificate.
     Caller,
     /// The subject of the token.
     User,
     /// The agent that acts for the user.
     Agent,
-    /// The client certificate; over a unix socket and stdio the user of this machine.
+    /// The holder of the client certificate, however often that is renewed; over a unix socket and stdio the user of this
+    /// machine.
     Certificate,
     /// The tool.
     Tool,
@@ -225,7 +226,7 @@ pub struct SpreadSection {
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct FailuresSection {
-    /// So many in a row have no consequence; a good token begins anew. Default: 20.
+    /// So many have no consequence; a good token that was never sent before makes up for one. Default: 20.
     pub free: u32,
     /// Seconds of refusal after the next one; doubled with each further one. Default: 1.
     #[schemars(range(min = 1, max = 3600))]

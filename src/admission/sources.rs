@@ -45,12 +45,15 @@ impl Default for Sources {
     }
 }
 
-/// A source whose last tokens were refused.
+/// A source of which tokens were refused.
 struct Failing {
+    /// How many, less those that good ones made up for.
     times: u32,
     /// Until when it is not listened to.
     deaf: u64,
     forget: u64,
+    /// When a token that was sent again last made up for one.
+    eased: u64,
 }
 
 impl Fades for Failing {
@@ -169,26 +172,58 @@ impl Sources {
     /// What it presented was refused.
     pub(super) fn failed(&self, peer: &PeerIdentity, keys: &Keys, wariness: &Wariness, now: u64) {
         let (section, claim) = (&wariness.failures, claim(peer, keys, wariness));
+        let longest = nanos(section.longest_wait);
         let count = |source: &mut Failing| {
-            source.times = source.times.saturating_add(1);
+            if now >= source.forget {
+                source.times = 0;
+            }
+            // Beyond the longest wait there is nothing to count.
+            if wait_after(source.times, section) < longest {
+                source.times = source.times.saturating_add(1);
+            }
             let wait = wait_after(source.times, section);
             // Without a wait it stays as it is: requests at the same time have read the clock before this one, too.
             if wait > 0 {
                 source.deaf = now.saturating_add(wait);
             }
-            source.forget = now.saturating_add(wait).saturating_add(nanos(section.longest_wait));
+            source.forget = now.saturating_add(wait).saturating_add(longest);
         };
         self.any.store(true, Ordering::Relaxed);
-        if self.failing.change(&claim, now, || Failing { times: 0, deaf: 0, forget: 0 }, count) == Err(Full) {
+        if self.failing.change(&claim, now, || Failing { times: 0, deaf: 0, forget: 0, eased: now }, count) == Err(Full)
+        {
             self.crowded.store(true, Ordering::Relaxed);
         }
     }
 
-    /// What it presented was good.
-    pub(super) fn proved(&self, peer: &PeerIdentity, keys: &Keys) {
-        if self.any.load(Ordering::Relaxed) {
-            self.failing.forget(keys.source(peer));
+    /// What it presented was good, and makes up for one that was not; no more, or one good token would pay for any number of
+    /// guesses. One that is not fresh can be sent as often as anybody likes, so it does only as many times as failures are free in
+    /// the longest wait.
+    pub(super) fn proved(
+        &self,
+        peer: &PeerIdentity,
+        fresh: bool,
+        keys: &Keys,
+        wariness: &Wariness,
+        now: impl FnOnce() -> u64,
+    ) {
+        if !self.any.load(Ordering::Relaxed) {
+            return;
         }
+        let FailuresSection { free, longest_wait, .. } = &wariness.failures;
+        let pace = nanos(*longest_wait).checked_div(u64::from(*free).max(1)).unwrap_or(u64::MAX);
+        let now = now();
+        self.failing.alter(keys.source(peer), |source| {
+            if !fresh {
+                if now < source.eased.saturating_add(pace) {
+                    return;
+                }
+                source.eased = now;
+            }
+            source.times = source.times.saturating_sub(1);
+            if source.times == 0 {
+                source.forget = source.deaf;
+            }
+        });
     }
 
     pub(super) fn sweep(&self, now: Instant, nanos: u64) {
@@ -208,7 +243,7 @@ impl Sources {
 }
 
 fn claim(peer: &PeerIdentity, keys: &Keys, wariness: &Wariness) -> Claim {
-    Claim { key: keys.source(peer), owner: short(keys.channel(peer)), room: wariness.strangers.max_sources }
+    Claim { key: keys.source(peer), owner: short(keys.holder(peer)), room: wariness.strangers.max_sources }
 }
 
 fn of_neighbours(from: Network, keys: &Keys) -> u64 {
@@ -253,7 +288,7 @@ mod tests {
     }
 
     #[test]
-    fn who_fails_over_and_over_waits_longer_and_longer_and_a_good_token_begins_anew() {
+    fn who_fails_over_and_over_waits_longer_and_longer() {
         let (sources, keys, clock) = (Sources::default(), Keys::new(), clock());
         let wary = wariness(3, 16_384, &clock);
         let (bad, good) = (PeerIdentity::Unix { uid: 1, gid: 1, pid: None }, PeerIdentity::Stdio { uid: 2 });
@@ -275,11 +310,54 @@ mod tests {
             waits.push(wait.as_secs());
         }
         assert_eq!(waits, [1, 2, 4, 8, 16, 32, 60, 60, 60]);
-        sources.proved(&bad, &keys);
-        sources.failed(&bad, &keys, &wary, now);
-        assert!(sources.listen(&bad, &keys, &wary, now).is_ok());
         sources.sweep(clock.instant(), now + 60 * SECOND);
-        assert_eq!((sources.len(), sources.any.load(Ordering::Relaxed)), (0, false));
+        assert_eq!((sources.len(), sources.any.load(Ordering::Relaxed)), (0, false), "who stops is forgotten");
+        assert!(sources.listen(&bad, &keys, &wary, now + 60 * SECOND).is_ok());
+    }
+
+    /// How many guesses are looked at within ten minutes, ten of them tried a second and each followed by so many good tokens;
+    /// the longest wait is a minute.
+    #[expect(clippy::arithmetic_side_effects, reason = "sums of a few small numbers")]
+    fn guesses(fresh: bool, good_ones: usize) -> usize {
+        let (sources, keys, clock) = (Sources::default(), Keys::new(), clock());
+        let wary = wariness(20, 16_384, &clock);
+        let peer = PeerIdentity::Unix { uid: 1, gid: 1, pid: None };
+        let mut made = 0;
+        for step in 0..6000 {
+            let now = SECOND + step * SECOND / 10;
+            if sources.listen(&peer, &keys, &wary, now).is_ok() {
+                sources.failed(&peer, &keys, &wary, now);
+                made += 1;
+            }
+            for _ in 0..good_ones {
+                if sources.listen(&peer, &keys, &wary, now).is_ok() {
+                    sources.proved(&peer, fresh, &keys, &wary, || now);
+                }
+            }
+        }
+        made
+    }
+
+    #[test]
+    fn a_good_token_makes_up_for_one_refusal_and_one_that_is_sent_again_seldom_does() {
+        assert!(guesses(true, 0) < 50, "{}", guesses(true, 0));
+        assert_eq!(guesses(true, 1), 6000, "as many good ones as bad ones never wait");
+        let again = guesses(false, 50);
+        assert!(again < 20 + 10 * 20 + 50, "one of them for three seconds, however often it is sent: {again}");
+    }
+
+    #[test]
+    fn a_good_token_takes_nothing_off_a_wait_that_has_begun() {
+        let (sources, keys, clock) = (Sources::default(), Keys::new(), clock());
+        let wary = wariness(0, 16_384, &clock);
+        let peer = PeerIdentity::Unix { uid: 1, gid: 1, pid: None };
+        sources.failed(&peer, &keys, &wary, SECOND);
+        // It was under way when the failure was counted.
+        sources.proved(&peer, true, &keys, &wary, || SECOND);
+        assert!(sources.listen(&peer, &keys, &wary, SECOND).is_err());
+        assert!(sources.listen(&peer, &keys, &wary, 2 * SECOND).is_ok());
+        sources.sweep(clock.instant(), 2 * SECOND);
+        assert_eq!(sources.len(), 0, "all is made up for");
     }
 
     #[test]
@@ -327,13 +405,17 @@ mod tests {
         let (sources, keys, clock) = (Sources::default(), Keys::new(), clock());
         let wary = wariness(20, 1024, &clock);
         let at = |uid: u32| PeerIdentity::Unix { uid, gid: 1, pid: None };
-        let channel = keys.channel(&at(1));
+        let holder = keys.holder(&at(1));
         // As one certificate that comes from everywhere does: many sources, one owner.
         for number in 0..100_000_u128 {
             let key = number.wrapping_mul(0x9e37_79b9_7f4a_7c15_f39c_c060_5ced_c834);
-            let claim = Claim { key, owner: short(channel), room: wary.strangers.max_sources };
-            let made =
-                sources.failing.change(&claim, SECOND, || Failing { times: 0, deaf: 0, forget: 99 * SECOND }, |_| ());
+            let claim = Claim { key, owner: short(holder), room: wary.strangers.max_sources };
+            let made = sources.failing.change(
+                &claim,
+                SECOND,
+                || Failing { times: 0, deaf: 0, forget: 99 * SECOND, eased: 0 },
+                |_| (),
+            );
             if made.is_err() {
                 sources.crowded.store(true, Ordering::Relaxed);
             }

@@ -1,4 +1,4 @@
-//! A page for each caller: with which targets it has been, how much it was given, what it draws from. Limits hold over any hour
+//! A page for each caller: which targets it named and with which it has been, how much it was given, what it draws from. Limits hold over any hour
 //! and any 24 hours, wherever they begin. A page that says nothing any more makes room; while the table is full, newcomers are
 //! refused if a limit is set, and else have no page.
 
@@ -33,11 +33,30 @@ pub(super) struct Page {
     pub(super) name: Box<str>,
     pub(super) who: Who,
     seen: u64,
-    /// Targets, each with when it was last met.
-    contacts: Vec<(u64, u64)>,
+    contacts: Vec<Target>,
     handed: Option<Box<Handed>>,
     /// What it draws from: the rule, what else the bucket is about, and its key.
     pub(super) buckets: Vec<Bucket>,
+}
+
+/// A target. Times are those of the last call, 0 for never.
+#[derive(Clone, Copy)]
+struct Target {
+    key: u64,
+    /// That named it, whatever became of the call.
+    named: u64,
+    /// That was handed to a tool.
+    met: u64,
+}
+
+impl Target {
+    fn counts(&self, now: u64) -> bool {
+        self.named > 0 && now < self.named.saturating_add(HOUR)
+    }
+
+    fn was_met(&self, now: u64) -> bool {
+        self.met > 0 && now < self.met.saturating_add(REMEMBERED)
+    }
 }
 
 /// A bucket that a caller draws from.
@@ -122,8 +141,8 @@ impl Ledger {
         let _ = self.0.change(&claim(who, room), now, || Page::new("".into(), *who), note);
     }
 
-    /// Notes that the caller is with a target; whether for the first time, as far as is remembered.
-    pub(super) fn meet(
+    /// Notes that the caller names a target; whether it was not with it yet, as far as is remembered.
+    pub(super) fn name(
         &self,
         who: &Who,
         target: u128,
@@ -131,17 +150,25 @@ impl Ledger {
         room: usize,
         now: u64,
     ) -> Result<bool, Failure> {
-        let met = self.0.change(
+        let named = self.0.change(
             &claim(who, room),
             now,
             || Page::new("".into(), *who),
-            |page| page.meet(short(target), section.targets_per_hour, now),
+            |page| page.name(short(target), section.targets_per_hour, now),
         );
-        match met {
-            Ok(met) => met,
+        match named {
+            Ok(named) => named,
             Err(Full) if section.targets_per_hour.is_none() => Ok(true),
             Err(Full) => Err(refusal::full(Code::TargetsUsedUp)),
         }
+    }
+
+    /// Notes that the caller is with a target. Where there is no room for that, it will be new again.
+    pub(super) fn meet(&self, who: &Who, target: u128, section: &SpreadSection, room: usize, now: u64) {
+        let meet = |page: &mut Page| {
+            page.target(short(target), section.targets_per_hour, now, |target| target.met = now);
+        };
+        let _ = self.0.change(&claim(who, room), now, || Page::new("".into(), *who), meet);
     }
 
     /// Notes what the caller is given, unless that is more than is left.
@@ -179,7 +206,7 @@ impl Ledger {
 }
 
 fn claim(who: &Who, room: usize) -> Claim {
-    Claim { key: who.caller, owner: short(who.channel), room }
+    Claim { key: who.caller, owner: short(who.holder), room }
 }
 
 impl Page {
@@ -196,19 +223,15 @@ impl Page {
         Used { targets: self.recent(now).count(), bytes, rows }
     }
 
-    /// When each of the targets of the last hour was last met.
+    /// When each of the targets of the last hour was last named.
     fn recent(&self, now: u64) -> impl Iterator<Item = u64> {
-        self.contacts.iter().map(|(_, last)| *last).filter(move |last| now < last.saturating_add(HOUR))
+        self.contacts.iter().filter(move |target| target.counts(now)).map(|target| target.named)
     }
 
-    fn meet(&mut self, target: u64, most: Option<u32>, now: u64) -> Result<bool, Failure> {
-        self.seen = now;
-        self.contacts.retain(|(_, last)| now < last.saturating_add(REMEMBERED));
-        let known = self.contacts.iter().position(|(known, _)| *known == target);
-        let counts =
-            known.and_then(|index| self.contacts.get(index)).is_some_and(|(_, last)| now < last.saturating_add(HOUR));
+    fn name(&mut self, key: u64, most: Option<u32>, now: u64) -> Result<bool, Failure> {
+        let known = self.contacts.iter().find(|target| target.key == key).copied();
         if let Some(most) = most
-            && !counts
+            && !known.is_some_and(|target| target.counts(now))
             && self.recent(now).count() >= usize::try_from(most).unwrap_or(usize::MAX)
         {
             let oldest = self.recent(now).min().unwrap_or(now);
@@ -216,21 +239,34 @@ impl Page {
             let text = format!("{most} different targets an hour are used up; a new one is possible in {}", told(wait));
             return Err(Failure::new(Code::TargetsUsedUp, text).until(wait));
         }
-        match known.and_then(|index| self.contacts.get_mut(index)) {
-            Some((_, last)) => *last = now,
+        self.target(key, most, now, |target| target.named = now);
+        Ok(!known.is_some_and(|target| target.was_met(now)))
+    }
+
+    /// Changes the entry of a target. When there are too many, one that counts for nothing makes room, else one that was only named,
+    /// else the oldest: naming targets makes nobody forget with which ones a caller was.
+    fn target(&mut self, key: u64, most: Option<u32>, now: u64, change: impl FnOnce(&mut Target)) {
+        self.seen = now;
+        self.contacts.retain(|target| target.key == key || target.counts(now) || target.was_met(now));
+        let room = most.map_or(MOST_TARGETS, |most| usize::try_from(most).unwrap_or(MOST_TARGETS).max(MOST_TARGETS));
+        let known = self.contacts.iter().any(|target| target.key == key);
+        if !known && self.contacts.len() >= room {
+            let worth = |target: &Target| {
+                let bounded = most.is_some() && target.counts(now);
+                (bounded, target.was_met(now), target.named.max(target.met))
+            };
+            let least =
+                self.contacts.iter().enumerate().min_by_key(|(_, target)| worth(target)).map(|(index, _)| index);
+            least.map(|index| self.contacts.swap_remove(index));
+        }
+        match self.contacts.iter_mut().find(|target| target.key == key) {
+            Some(target) => change(target),
             None => {
-                let room =
-                    most.map_or(MOST_TARGETS, |most| usize::try_from(most).unwrap_or(MOST_TARGETS).max(MOST_TARGETS));
-                if self.contacts.len() >= room
-                    && let Some(oldest) =
-                        (0..self.contacts.len()).min_by_key(|index| self.contacts.get(*index).map(|(_, last)| *last))
-                {
-                    self.contacts.swap_remove(oldest);
-                }
-                self.contacts.push((target, now));
+                let mut target = Target { key, named: 0, met: 0 };
+                change(&mut target);
+                self.contacts.push(target);
             }
         }
-        Ok(known.is_none())
     }
 
     fn hand_out(&mut self, (bytes, rows): (u64, u64), section: &SpreadSection, now: u64) -> Result<(), Failure> {

@@ -5,6 +5,7 @@ use std::collections::HashMap;
 use proptest::prelude::*;
 
 use super::*;
+use crate::call::Resource;
 use crate::clock::Timestamp;
 use crate::identity::{Actor, PeerIdentity, Principal, Scopes};
 
@@ -101,7 +102,7 @@ fn the_hour_holds_where_the_minute_would_let_pass() {
     }
     assert_eq!(all, 20, "and the hour gives one back after three minutes only");
     let refused = admit(&gate, &alice, None).unwrap_err();
-    assert_eq!(refused.public(), "20 calls a hour are used up (rule: caller); the next is possible in 80 s");
+    assert_eq!(refused.public(), "20 calls an hour are used up (rule: caller); the next is possible in 80 s");
 }
 
 #[test]
@@ -197,6 +198,7 @@ fn a_target_has_places_of_its_own_and_the_caller_its_targets() {
     runtime.block_on(async {
         let mut first = gate.admit(&alice, None).await.unwrap();
         assert_eq!(gate.reach(&mut first, &host("web01")).await.unwrap(), Contact { first: true });
+        gate.met(&first, &host("web01"));
         let mut second = gate.admit(&bob, None).await.unwrap();
         assert_eq!(gate.reach(&mut second, &host("web01")).await.unwrap_err().code(), Code::TooManyCalls);
         assert_eq!(gate.overview(None).running, 1, "who waits for a target is not in the way of others");
@@ -222,15 +224,16 @@ fn what_is_left_is_told_without_taking_any_of_it() {
     assert_eq!(passed(&gate, &alice, None, 12), 10);
     clock.advance(Duration::from_millis(1500));
     for _ in 0..3 {
-        let [minute, hour] = gate.quotas(&alice).try_into().unwrap();
+        let [minute, hour] = gate.quotas(&alice, None).try_into().unwrap();
         assert_eq!(
-            (&*minute.limit.name, minute.limit.calls, minute.left, minute.more_in.as_secs()),
-            ("caller", 60, 1, 0)
+            (&*minute.name, minute.calls, minute.window.as_secs(), minute.left, minute.more_in.as_secs()),
+            ("caller", 10, 10, 1, 0)
         );
-        assert_eq!((&*hour.limit.name, hour.limit.calls, hour.left), ("caller-hour", 1000, 990));
+        assert_eq!((&*hour.name, hour.calls, hour.window.as_secs(), hour.left), ("caller-hour", 1000, 3600, 990));
         let view = gate.overview(None);
         let [by_minute, by_hour] = view.callers[0].rates.as_slice() else { panic!("{view:?}") };
         assert_eq!((&*by_minute.per, by_minute.left, by_minute.whole_seconds), ("minute", 1, 9));
+        assert_eq!((by_minute.calls, by_minute.at_once, by_hour.calls, by_hour.at_once), (60, 10, 1000, 1000));
         assert_eq!((&*by_hour.per, by_hour.left, by_hour.whole_seconds), ("hour", 990, 35));
     }
 }

@@ -3,6 +3,7 @@
 
 use super::rules::Known;
 use super::{Accounts, Gate, reached};
+use crate::authn::Caller;
 use crate::cluster::Purpose;
 use crate::error::{Code, Failure};
 use crate::identity::{Network, PeerIdentity};
@@ -22,14 +23,16 @@ impl Gate {
         if self.rules.is_empty() {
             return Ok(());
         }
-        let channel = keys.channel(peer);
-        let draws = self.rules.draws(Known::Channel(peer, channel), keys);
-        self.draw(&draws, channel, now, Purpose::Look)
+        let holder = keys.holder(peer);
+        let draws = self.rules.draws(Known::Channel(peer, holder), keys);
+        self.draw(&draws, holder, now, Purpose::Look)
     }
 
     /// What came over this channel said who it is from.
-    pub fn proved(&self, peer: &PeerIdentity) {
-        self.accounts.sources.proved(peer, &self.accounts.keys);
+    pub fn proved(&self, caller: &Caller) {
+        let Accounts { clock, keys, sources, .. } = &*self.accounts;
+        let now = || self.accounts.nanos(clock.instant());
+        sources.proved(caller.peer(), caller.is_fresh(), keys, &self.wariness, now);
     }
 
     /// It did not: it had no token, or one that was refused. Other refusals are nobody's failure.

@@ -6,12 +6,12 @@ use serde::{Deserialize, Serialize};
 
 use super::places::Kind;
 use super::refusal::seconds;
-use super::rules::{Known, Rule};
+use super::rules::{Draws, Known, Rule};
 use super::spread::Page;
-use super::{Accounts, Gate};
+use super::{Accounts, Aim, Gate};
 use crate::authn::Caller;
-use crate::cluster::{Draw, Standing};
-use crate::error::Limit;
+use crate::cluster::{Draw, Rate, Standing};
+use crate::identity::PeerIdentity;
 
 /// Callers that are shown at once.
 const MOST_SHOWN: usize = 1000;
@@ -19,8 +19,14 @@ const MOST_SHOWN: usize = 1000;
 /// One rate of one rule, as a caller is told of it.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Quota {
-    /// By the name of its rule, with `-hour` for its second rate.
-    pub limit: Limit,
+    /// Of its rule, with `-hour` for its second rate.
+    pub name: String,
+    /// Calls that may come at once. Whoever never asks for more in any window of this length is never refused by it.
+    pub calls: u32,
+    /// The window, in whole seconds: after so long without a call all may come at once again.
+    pub window: Duration,
+    /// The tool, toolset or scope that it is about, where it does not hold whatever the tool.
+    pub part: Option<String>,
     /// Calls that would pass now.
     pub left: u32,
     /// Until one more would.
@@ -91,6 +97,8 @@ pub struct RateView {
     pub per: String,
     /// Calls in it.
     pub calls: u32,
+    /// Calls that may come at once.
+    pub at_once: u32,
     /// Calls that would pass now.
     pub left: u32,
     /// Seconds until one more would.
@@ -100,24 +108,37 @@ pub struct RateView {
 }
 
 impl Gate {
-    /// What is left to a caller, whatever it asks for; those rates that depend on the tool are not among them.
+    /// What is left to a caller of all that such a call draws from; without an aim, of what any other request does.
     #[must_use]
-    pub fn quotas(&self, caller: &Caller) -> Vec<Quota> {
+    pub fn quotas(&self, caller: &Caller, aim: Option<Aim<'_>>) -> Vec<Quota> {
         if self.rules.is_empty() {
             return Vec::new();
         }
-        let Accounts { clock, keys, cluster, .. } = &*self.accounts;
-        let (who, now) = (keys.who(caller), clock.instant());
-        let draws = self.rules.draws(Known::Caller(caller, who), keys);
+        let keys = &self.accounts.keys;
+        self.quotas_of(&self.rules.draws(Known::Call(caller, keys.who(caller), aim), keys), aim)
+    }
+
+    /// What is left of the rates that whoever comes over this channel draws from.
+    #[must_use]
+    pub fn quotas_over(&self, peer: &PeerIdentity) -> Vec<Quota> {
+        let keys = &self.accounts.keys;
+        self.quotas_of(&self.rules.draws(Known::Channel(peer, keys.holder(peer)), keys), None)
+    }
+
+    fn quotas_of(&self, draws: &Draws, aim: Option<Aim<'_>>) -> Vec<Quota> {
+        let Accounts { clock, cluster, .. } = &*self.accounts;
+        let now = clock.instant();
         let mut quotas = Vec::new();
         for (rule, draw) in draws.with_rules() {
             let Some(rule) = self.rules.get(rule) else { continue };
-            for (rate, standing) in cluster.standing(draw, now).into_iter().enumerate() {
-                let Some((calls, standing)) = said(rule, rate).zip(standing) else { continue };
-                let (suffix, window) = if rate == 0 { ("", 60) } else { ("-hour", 3600) };
-                let name = format!("{}{suffix}", rule.name);
+            let standings = cluster.standing(draw, now).into_iter().zip(rule.rates).zip(["", "-hour"]);
+            for ((standing, rate), suffix) in standings {
+                let Some((standing, rate)) = standing.zip(rate) else { continue };
                 quotas.push(Quota {
-                    limit: Limit { name, calls, window: Duration::from_secs(window) },
+                    name: format!("{}{suffix}", rule.name),
+                    calls: rate.burst(),
+                    window: rate.window(),
+                    part: rule.part(aim),
                     left: standing.left,
                     more_in: standing.next_in,
                 });
@@ -192,6 +213,7 @@ impl Gate {
                     tool: bucket.tool.as_deref().map(str::to_owned),
                     per: (if rate == 0 { "minute" } else { "hour" }).to_owned(),
                     calls,
+                    at_once: rule.rates.get(rate).copied().flatten().map_or(calls, Rate::burst),
                     left,
                     next_seconds: if next_in.is_zero() { 0 } else { seconds(next_in) },
                     whole_seconds: if whole_in.is_zero() { 0 } else { seconds(whole_in) },

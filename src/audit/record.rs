@@ -103,6 +103,8 @@ pub struct Record {
     scopes: Vec<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     resource: Option<String>,
+    #[serde(skip_serializing_if = "is_false")]
+    first_contact: bool,
     #[serde(skip_serializing_if = "Option::is_none")]
     decision: Option<&'static str>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -146,6 +148,11 @@ struct Ruling {
     set: Option<Arc<str>>,
 }
 
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks so")]
+fn is_false(said: &bool) -> bool {
+    !said
+}
+
 impl Ruling {
     fn is_empty(&self) -> bool {
         self.by.is_empty() && self.set.is_none()
@@ -169,6 +176,7 @@ impl Record {
             agent: Vec::new(),
             scopes: Vec::new(),
             resource: None,
+            first_contact: false,
             decision: None,
             result: None,
             reason: None,
@@ -226,6 +234,13 @@ impl Record {
     #[must_use]
     pub fn on(mut self, resource: &str) -> Self {
         self.resource = Some(printable(resource, 512));
+        self
+    }
+
+    /// With this caller it was not, within a day.
+    #[must_use]
+    pub fn in_first_contact(mut self) -> Self {
+        self.first_contact = true;
         self
     }
 
@@ -289,6 +304,7 @@ impl Record {
         self.ts = at.to_string();
         self.stage = Some(Stage::Outcome);
         self.params = None;
+        self.first_contact = false;
         self.decision = None;
         self.policy = Ruling::default();
         self.result = Some(outcome.verdict);

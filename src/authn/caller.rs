@@ -12,6 +12,7 @@ pub struct Caller {
     scopes: Scopes,
     peer: Arc<PeerIdentity>,
     expires: Option<Timestamp>,
+    fresh: bool,
 }
 
 impl Caller {
@@ -20,14 +21,15 @@ impl Caller {
         scopes: Scopes,
         peer: Arc<PeerIdentity>,
         expires: Option<Timestamp>,
+        fresh: bool,
     ) -> Self {
-        Self { principal, scopes, peer, expires }
+        Self { principal, scopes, peer, expires, fresh }
     }
 
     /// A caller that nobody verified.
     #[cfg(test)]
     pub(crate) fn for_test(principal: Principal, scopes: Scopes, peer: Arc<PeerIdentity>) -> Self {
-        Self::new(principal, scopes, peer, None)
+        Self::new(principal, scopes, peer, None, true)
     }
 
     /// The user and the agent.
@@ -46,6 +48,12 @@ impl Caller {
     #[must_use]
     pub fn peer(&self) -> &Arc<PeerIdentity> {
         &self.peer
+    }
+
+    /// Whether the token was never sent before, so that it proves more than the last time it was.
+    #[must_use]
+    pub fn is_fresh(&self) -> bool {
+        self.fresh
     }
 
     /// When the token ends; a local caller has none.

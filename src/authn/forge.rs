@@ -129,6 +129,7 @@ pub(super) fn peer_named(subject: DistinguishedName) -> Arc<PeerIdentity> {
 fn shown(subject: DistinguishedName, certificate: &[u8]) -> Arc<PeerIdentity> {
     Arc::new(PeerIdentity::Certificate {
         address: IpAddr::V4(Ipv4Addr::LOCALHOST),
+        holder: "bot".into(),
         certificate: Arc::new(Certificate {
             subject,
             issuer: DistinguishedName::parse("CN=CA").unwrap(),

@@ -79,9 +79,9 @@ impl Jwt {
             check_holder(peer, &claims.principal.subject)?;
         }
         let life = (claims.lifetime.expires, claims.lifetime.ends(&self.limits));
-        self.replay.admit(claims.id, life, peer, now)?;
+        let fresh = self.replay.admit(claims.id, life, peer, now)?;
         let expires = Some(claims.lifetime.expires);
-        Ok(Caller::new(claims.principal.clone(), claims.scopes.clone(), Arc::clone(peer), expires))
+        Ok(Caller::new(claims.principal.clone(), claims.scopes.clone(), Arc::clone(peer), expires, fresh))
     }
 
     /// The claims of a token with a good signature, from the right issuer, for this audience.
@@ -133,7 +133,7 @@ impl Jwt {
 impl Scheme for Jwt {
     async fn authenticate(&self, peer: &Arc<PeerIdentity>, presented: &Presented, now: Timestamp) -> Authentication {
         match presented {
-            Presented::Nothing => Authentication::NotRequested,
+            Presented::Nothing | Presented::Malformed => Authentication::NotRequested,
             Presented::Bearer(token) => match self.verify(peer, token.expose(), now).await {
                 Ok(caller) => Authentication::Authenticated(caller),
                 Err(failure) => Authentication::Failed(failure),

@@ -28,13 +28,14 @@ impl Scheme for Local {
         match (&**peer, presented) {
             (PeerIdentity::Unix { uid, .. } | PeerIdentity::Stdio { uid }, Presented::Nothing) => {
                 let principal = Principal { subject: format!("uid:{uid}"), actor: None };
-                let caller = Caller::new(principal, self.scopes.clone(), Arc::clone(peer), None);
+                let caller = Caller::new(principal, self.scopes.clone(), Arc::clone(peer), None, false);
                 Authentication::Authenticated(caller)
             }
             // A scheme that verifies tokens stands before this one; without it nobody can say whose this is.
-            (PeerIdentity::Unix { .. } | PeerIdentity::Stdio { .. }, Presented::Bearer(_)) => Authentication::Failed(
-                Failure::new(Code::TokenKeyUnknown, "no token can be verified here: leave it out"),
-            ),
+            (PeerIdentity::Unix { .. } | PeerIdentity::Stdio { .. }, _) => Authentication::Failed(Failure::new(
+                Code::TokenKeyUnknown,
+                "no token can be verified here: leave it out",
+            )),
             (PeerIdentity::Certificate { .. }, _) => Authentication::NotRequested,
         }
     }

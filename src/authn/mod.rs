@@ -50,6 +50,8 @@ pub enum Presented {
     Nothing,
     /// The text after `Authorization: Bearer`.
     Bearer(Secret<String>),
+    /// Something in its place that is no token.
+    Malformed,
 }
 
 /// A scheme's answer.
@@ -85,13 +87,17 @@ impl Authenticator {
     /// Asks each scheme in turn; no scheme concerned means nobody.
     ///
     /// # Errors
-    /// The failure of the scheme that was meant, or [`Code::TokenMissing`].
+    /// [`Code::TokenMalformed`], the failure of the scheme that was meant, or [`Code::TokenMissing`].
     pub async fn authenticate(
         &self,
         peer: &Arc<PeerIdentity>,
         presented: &Presented,
         now: Timestamp,
     ) -> Result<Caller, Failure> {
+        if matches!(presented, Presented::Malformed) {
+            let text = "Authorization must be one header of the form: Bearer TOKEN";
+            return Err(Failure::new(Code::TokenMalformed, text));
+        }
         for scheme in &self.schemes {
             match scheme.authenticate(peer, presented, now).await {
                 Authentication::NotRequested => {}

@@ -18,7 +18,8 @@ pub(super) struct Replay {
 }
 
 impl Replay {
-    /// Registers the use of the token `id` by `peer`. It expires at `ends`, and nobody accepts it from `until` on.
+    /// Registers the use of the token `id` by `peer`. It expires at `ends`, and nobody accepts it from `until` on. Whether it is
+    /// known to be the first one.
     ///
     /// # Errors
     /// [`Code::TokenReplayed`], [`Code::TokenBinding`] for a token that belongs to another sender,
@@ -30,13 +31,14 @@ impl Replay {
         (ends, until): (Timestamp, Timestamp),
         peer: &PeerIdentity,
         now: Timestamp,
-    ) -> Result<(), Failure> {
+    ) -> Result<bool, Failure> {
         if self.mode == ReplayMode::Off {
-            return Ok(());
+            return Ok(false);
         }
         let sighting = Sighting { token: id, sender: sender(peer), ends, until };
         match (self.cluster.first_use(&sighting, now), self.mode) {
-            (Use::First, _) | (Use::Again, ReplayMode::SenderBound) => Ok(()),
+            (Use::First, _) => Ok(true),
+            (Use::Again, ReplayMode::SenderBound) => Ok(false),
             (Use::Foreign, ReplayMode::SenderBound) => {
                 Err(Failure::new(Code::TokenBinding, "the token was first used by another sender"))
             }
@@ -78,7 +80,7 @@ mod tests {
         Replay { mode, cluster: Arc::new(Cluster::Memory(Memory::new(room))) }
     }
 
-    fn admit(replay: &Replay, token: u8, peer: &PeerIdentity, now: i64) -> Result<(), Code> {
+    fn admit(replay: &Replay, token: u8, peer: &PeerIdentity, now: i64) -> Result<bool, Code> {
         let (ends, now) = (Timestamp::from_seconds(100), Timestamp::from_seconds(now));
         replay.admit([token; 32], (ends, ends), peer, now).map_err(|failure| failure.code())
     }
@@ -86,26 +88,27 @@ mod tests {
     #[test]
     fn a_single_use_token_is_accepted_once() {
         let replay = replay(ReplayMode::SingleUse, 10);
-        assert_eq!(admit(&replay, 1, &ALICE, 0), Ok(()));
+        assert_eq!(admit(&replay, 1, &ALICE, 0), Ok(true));
         assert_eq!(admit(&replay, 1, &ALICE, 1), Err(Code::TokenReplayed));
         assert_eq!(admit(&replay, 1, &MALLORY, 2), Err(Code::TokenReplayed));
-        assert_eq!(admit(&replay, 2, &MALLORY, 2), Ok(()));
+        assert_eq!(admit(&replay, 2, &MALLORY, 2), Ok(true));
     }
 
     #[test]
     fn a_sender_bound_token_belongs_to_its_first_sender() {
         let replay = replay(ReplayMode::SenderBound, 10);
-        assert_eq!(admit(&replay, 1, &ALICE, 0), Ok(()));
+        assert_eq!(admit(&replay, 1, &ALICE, 0), Ok(true));
         assert_eq!(admit(&replay, 1, &MALLORY, 1), Err(Code::TokenBinding));
-        assert_eq!(admit(&replay, 1, &ALICE, 2), Ok(()));
+        assert_eq!(admit(&replay, 1, &ALICE, 2), Ok(false), "known by then");
     }
 
     #[test]
     fn a_full_register_refuses_and_off_asks_nobody() {
         assert_eq!(admit(&replay(ReplayMode::SingleUse, 0), 1, &ALICE, 0), Err(Code::ReplayStoreFull));
         assert_eq!(admit(&replay(ReplayMode::SenderBound, 0), 1, &ALICE, 0), Err(Code::ReplayStoreFull));
+        // Nobody knows then whether a token is sent again.
         let off = replay(ReplayMode::Off, 0);
-        assert_eq!(admit(&off, 1, &ALICE, 0), Ok(()));
-        assert_eq!(admit(&off, 1, &MALLORY, 0), Ok(()));
+        assert_eq!(admit(&off, 1, &ALICE, 0), Ok(false));
+        assert_eq!(admit(&off, 1, &MALLORY, 0), Ok(false));
     }
 }

@@ -105,13 +105,16 @@ fn in_words(overview: &Overview) -> Vec<String> {
 
 fn of_caller(view: &CallerView) -> Vec<String> {
     let mut lines = vec![format!("{}   {}", view.caller, view.id)];
-    for RateView { rule, tool, per, calls, left, next_seconds, whole_seconds } in &view.rates {
+    for RateView { rule, tool, per, calls, at_once, left, next_seconds, whole_seconds } in &view.rates {
         let what = tool.as_ref().map_or_else(|| rule.clone(), |tool| format!("{rule} ({tool})"));
         let next = match next_seconds {
             0 => "now".to_owned(),
             seconds => format!("in {seconds} s"),
         };
-        lines.push(format!("  {what:<32} {left:>7} left, {calls} a {per}; next {next}, all in {whole_seconds} s"));
+        let article = if per == "hour" { "an" } else { "a" };
+        lines.push(format!(
+            "  {what:<32} {left:>7} of {at_once} left, {calls} {article} {per}; next {next}, all in {whole_seconds} s"
+        ));
     }
     if let Some(running) = view.running {
         lines.push(format!("  {:<32} {running:>7}", "running"));
@@ -146,6 +149,7 @@ mod tests {
             tool: None,
             per: "minute".to_owned(),
             calls: 60,
+            at_once: 10,
             left: 9,
             next_seconds: 0,
             whole_seconds: 1,
@@ -166,7 +170,7 @@ mod tests {
         let lines = in_words(&overview);
         assert_eq!(lines.first().unwrap(), "places   2 of 5 taken, 0 waiting");
         let text = lines.join("\n");
-        assert!(text.contains("9 left, 60 a minute; next now, all in 1 s"), "{text}");
+        assert!(text.contains("9 of 10 left, 60 a minute; next now, all in 1 s"), "{text}");
         assert!(text.contains("bytes of the last day                512 of 1000"), "{text}");
         assert!(!text.contains("rows of") && text.ends_with("and 3 more; name a caller to see it"), "{text}");
     }

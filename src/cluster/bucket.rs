@@ -41,6 +41,21 @@ impl Rate {
         Self { interval, whole: interval.saturating_mul(u64::from(burst)), burst }
     }
 
+    /// How many may come at once.
+    #[must_use]
+    pub fn burst(self) -> u32 {
+        self.burst
+    }
+
+    /// The window of whole seconds for which this holds: whoever never asks for more than the burst in any such window is never
+    /// refused. It is the time after which an empty bucket is whole.
+    #[must_use]
+    pub fn window(self) -> Duration {
+        // An interval is rounded up to a nanosecond; a whole second is not to come of that.
+        let rounding = 1_000_000;
+        Duration::from_secs(self.whole.saturating_sub(rounding).div_ceil(1_000_000_000).max(1))
+    }
+
     /// The bucket with one more taken out of it.
     pub(super) fn take(self, cell: Cell, now: u64) -> Result<Cell, Duration> {
         let until = self.backlog(cell, now).saturating_add(self.interval);
@@ -169,6 +184,35 @@ mod tests {
                     let most = u128::from(burst) + u128::from(to - from) * u128::from(calls) / 60_000_000_000;
                     prop_assert!(u128::try_from(last - first + 1).unwrap() <= most, "{first}..={last}");
                 }
+            }
+        }
+
+        /// What callers are told of a rate: the burst for each of its windows is never too much, wherever the windows begin, be
+        /// the burst more than what a period gives or less. And no such window lets through more than twice that.
+        #[test]
+        fn who_keeps_to_the_burst_in_any_window_is_never_refused(
+            calls in 1_u32..200, burst in 1_u32..400, hour in any::<bool>(),
+            steps in proptest::collection::vec((0_u64..1000, 0_usize..500), 1..60)
+        ) {
+            let rate = Rate::new(calls, if hour { MINUTE * 60 } else { MINUTE }, burst);
+            let window = u64::try_from(rate.window().as_nanos()).unwrap();
+            let slack = 1_000_000;
+            let (mut modest, mut greedy, mut now) = (Cell::default(), Cell::default(), 0_u64);
+            let (mut asked, mut passed): (Vec<u64>, Vec<u64>) = (Vec::new(), Vec::new());
+            let within = |times: &[u64], now: u64| times.iter().filter(|at| **at + window + slack > now).count();
+            for (wait, tries) in steps {
+                now += wait * window / 700;
+                for _ in 0..tries {
+                    if within(&asked, now) < usize::try_from(burst).unwrap() {
+                        asked.push(now);
+                        prop_assert!(pass(rate, &mut modest, now));
+                    }
+                    if pass(rate, &mut greedy, now) {
+                        passed.push(now);
+                    }
+                }
+                let most = usize::try_from(burst).unwrap() * 2 + usize::try_from(1_000_000_000 / rate.interval).unwrap() + 1;
+                prop_assert!(within(&passed, now) <= most);
             }
         }
 

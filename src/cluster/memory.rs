@@ -2,11 +2,12 @@
 //! forgotten. And no sender can fill it for the others: each has a share.
 
 use std::collections::{BTreeMap, HashMap};
-use std::hash::{BuildHasherDefault, Hasher};
+use std::hash::BuildHasherDefault;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use super::buckets::Buckets;
+use super::digest::Tail;
 use super::{Sighting, Use};
 use crate::clock::Timestamp;
 
@@ -176,25 +177,6 @@ fn is_over(until: u32, now: Timestamp) -> bool {
 fn half(digest: &[u8; 32]) -> Half {
     let [half, _] = digest.as_chunks::<16>().0 else { return Half::default() };
     *half
-}
-
-/// The last eight bytes of a half are a hash as they are. The first one has chosen the shard.
-#[derive(Default)]
-struct Tail(u64);
-
-impl Hasher for Tail {
-    fn write(&mut self, bytes: &[u8]) {
-        if let Some((_, last)) = bytes.split_last_chunk::<8>() {
-            self.0 = u64::from_ne_bytes(*last);
-        }
-    }
-
-    /// The length of an array says nothing.
-    fn write_usize(&mut self, _: usize) {}
-
-    fn finish(&self) -> u64 {
-        self.0
-    }
 }
 
 /// Nothing panics while it holds the lock, so a poisoned one is in order.

@@ -2,6 +2,7 @@
 
 mod bucket;
 mod buckets;
+mod digest;
 mod memory;
 mod shelf;
 

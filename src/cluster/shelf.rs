@@ -2,8 +2,10 @@
 //! entries than are free, so there is room for a newcomer.
 
 use std::collections::HashMap;
-use std::hash::{BuildHasherDefault, Hasher};
+use std::hash::BuildHasherDefault;
 use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use super::digest::Tail;
 
 /// Parts with a lock of their own, so that calls seldom meet.
 pub(super) const SHARDS: usize = 64;
@@ -56,6 +58,15 @@ impl<V: Fades> Shelf<V> {
         let until = slot.value.until();
         shard.fruitless = shard.fruitless.min(until);
         Ok(result)
+    }
+
+    /// Changes the entry of this key, if there is one.
+    pub fn alter<T>(&self, key: u128, alter: impl FnOnce(&mut V) -> T) -> Option<T> {
+        let mut shard = self.shard(key)?;
+        let value = &mut shard.held.get_mut(&key)?.value;
+        let (result, until) = (alter(value), value.until());
+        shard.fruitless = shard.fruitless.min(until);
+        Some(result)
     }
 
     /// Looks at the entry of this key.
@@ -115,8 +126,8 @@ pub(super) fn shard_of(key: u128) -> usize {
 
 /// A part of the table.
 pub(super) struct Shard<V> {
-    held: HashMap<u128, Slot<V>, BuildHasherDefault<Digest>>,
-    owners: HashMap<u64, usize, BuildHasherDefault<Digest>>,
+    held: HashMap<u128, Slot<V>, BuildHasherDefault<Tail>>,
+    owners: HashMap<u64, usize, BuildHasherDefault<Tail>>,
     /// Before this time nothing has faded, so there is no use in looking.
     fruitless: u64,
 }
@@ -199,34 +210,10 @@ impl<V: Fades> Shard<V> {
     }
 }
 
-fn lessen(owners: &mut HashMap<u64, usize, BuildHasherDefault<Digest>>, owner: u64) {
+fn lessen(owners: &mut HashMap<u64, usize, BuildHasherDefault<Tail>>, owner: u64) {
     match owners.get_mut(&owner) {
         Some(count) if *count > 1 => *count = count.saturating_sub(1),
         _ => drop(owners.remove(&owner)),
-    }
-}
-
-/// The keys are digests already.
-#[derive(Default)]
-pub(super) struct Digest(u64);
-
-impl Hasher for Digest {
-    fn write(&mut self, bytes: &[u8]) {
-        if let Some((low, _)) = bytes.split_first_chunk::<8>() {
-            self.0 = u64::from_le_bytes(*low);
-        }
-    }
-
-    fn write_u64(&mut self, digest: u64) {
-        self.0 = digest;
-    }
-
-    fn write_u128(&mut self, digest: u128) {
-        self.0 = u64::try_from(digest & u128::from(u64::MAX)).unwrap_or(0);
-    }
-
-    fn finish(&self) -> u64 {
-        self.0
     }
 }
 

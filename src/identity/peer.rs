@@ -14,6 +14,8 @@ pub enum PeerIdentity {
         address: IpAddr,
         /// Whose certificate it is.
         certificate: Arc<Certificate>,
+        /// What stays the same when it is renewed ([`super::Allowlist::holder`]).
+        holder: Arc<str>,
     },
     /// A unix socket; the kernel vouches for these numbers (`SO_PEERCRED`).
     Unix {

@@ -1,8 +1,12 @@
 //! The allowlist of client certificates: each entry names one kind of name and is compared with that kind only.
 
-use std::fmt;
+use std::fmt::{self, Write as _};
+use std::sync::Arc;
+
+use aws_lc_rs::digest::{SHA256, digest};
 
 use super::{Certificate, DistinguishedName, NameError};
+use crate::secret::hex;
 
 /// One entry of `tls.allowed_subjects`.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -94,20 +98,55 @@ impl fmt::Display for SubjectPattern {
 
 /// Which certificates may knock. An empty list lets in every certificate that the client CA signed.
 #[derive(Clone, Default, Debug)]
-pub struct Allowlist(Vec<SubjectPattern>);
+pub struct Allowlist(Vec<(SubjectPattern, Arc<str>)>);
 
 impl Allowlist {
     /// From entries.
     #[must_use]
     pub fn new(entries: Vec<SubjectPattern>) -> Self {
-        Self(entries)
+        let named = |entry: SubjectPattern| {
+            let name = format!("entry {entry}").into();
+            (entry, name)
+        };
+        Self(entries.into_iter().map(named).collect())
     }
 
     /// Whether any entry names `certificate`, or there are none.
     #[must_use]
     pub fn admits(&self, certificate: &Certificate) -> bool {
-        self.0.is_empty() || self.0.iter().any(|entry| entry.matches(certificate))
+        self.0.is_empty() || self.0.iter().any(|(entry, _)| entry.matches(certificate))
     }
+
+    /// What stays the same when a certificate is renewed: the first entry that names it, and where none does its issuer and
+    /// all of its names. No two entries have the same, and no entry has that of a certificate without one.
+    #[must_use]
+    pub fn holder(&self, certificate: &Certificate) -> Arc<str> {
+        let entry = self.0.iter().find(|(entry, _)| entry.matches(certificate));
+        entry.map_or_else(|| all_names(certificate).into(), |(_, name)| Arc::clone(name))
+    }
+}
+
+/// A digest of the names of each kind, each behind its length, so that no name can pass for several.
+fn all_names(certificate: &Certificate) -> String {
+    let Certificate { issuer, subject, dns_names, uris, emails, .. } = certificate;
+    let mut text = String::new();
+    for (kind, names) in [
+        ("issuer", &[issuer.to_string()][..]),
+        ("subject", &[subject.to_string()]),
+        ("DNS", dns_names),
+        ("URI", uris),
+        ("EMAIL", emails),
+    ] {
+        // Names of hosts have no case (RFC 4343).
+        let plain = |name: &String| if kind == "DNS" { name.to_ascii_lowercase() } else { name.clone() };
+        let mut names: Vec<String> = names.iter().map(plain).collect();
+        names.sort_unstable();
+        for name in names {
+            // Writing to a `String` cannot fail.
+            let _ = write!(text, " {kind} {}:{name}", name.len());
+        }
+    }
+    format!("names {}", hex(digest(&SHA256, text.as_bytes()).as_ref()))
 }
 
 #[cfg(test)]
@@ -177,5 +216,52 @@ mod tests {
         for entry in ["DNS:*.example", "DNS:", "URI:a b", "EMAIL:é@x", "*"] {
             assert!(SubjectPattern::parse(entry).is_err(), "{entry}");
         }
+    }
+
+    #[test]
+    fn a_renewed_certificate_has_the_same_holder_and_nobody_else_has() {
+        let list = |entries: &[&str]| {
+            Allowlist::new(entries.iter().map(|entry| SubjectPattern::parse(entry).unwrap()).collect())
+        };
+        let bot = certificate("CN=bot,O=Acme", &["bot.example"], &["spiffe://acme/bot"]);
+        let mut renewed = bot.clone();
+        (renewed.serial, renewed.thumbprint) = ("02".to_owned(), Thumbprint::of(b"renewed"));
+        let other = certificate("CN=bot,O=Other", &["bot.example"], &[]);
+        for entries in [&["CN=bot,O=Acme", "DNS:bot.example"][..], &[]] {
+            let list = list(entries);
+            assert_eq!(list.holder(&bot), list.holder(&renewed), "{entries:?}");
+            assert_ne!(list.holder(&bot), list.holder(&other), "{entries:?}");
+        }
+        // Whoever the list does not tell apart is one, whatever else the certificate says.
+        let by_name = list(&["CN=bot"]);
+        assert_eq!(by_name.holder(&bot), by_name.holder(&other));
+        let mut odd = renewed.clone();
+        odd.subject = DistinguishedName::parse("CN=bot,OU=issued-today").unwrap();
+        assert_eq!(by_name.holder(&bot), by_name.holder(&odd));
+    }
+
+    #[test]
+    fn nobody_can_take_a_name_that_makes_another_holder_of_him() {
+        let nobody = Allowlist::default();
+        let listed = Allowlist::new(vec![SubjectPattern::parse("DNS:a").unwrap()]);
+        let made = [
+            certificate("CN=a", &["b", "c"], &[]),
+            certificate("CN=a", &["b DNS 1:c"], &[]),
+            certificate("CN=a", &["b"], &["c"]),
+            certificate("CN=a", &["b"], &[]),
+            certificate("CN=entry DNS:a", &[], &[]),
+            certificate("CN=a", &["c"], &["b"]),
+        ];
+        for (index, one) in made.iter().enumerate() {
+            for other in &made[index + 1..] {
+                assert_ne!(nobody.holder(one), nobody.holder(other));
+            }
+            assert_ne!(nobody.holder(one), listed.holder(&certificate("CN=x", &["a"], &[])));
+        }
+        let swapped = certificate("CN=a", &["c", "b"], &[]);
+        assert_eq!(nobody.holder(&made[0]), nobody.holder(&swapped), "the order of names says nothing");
+        let mut elsewhere = made[0].clone();
+        elsewhere.issuer = DistinguishedName::parse("CN=Other CA").unwrap();
+        assert_ne!(nobody.holder(&made[0]), nobody.holder(&elsewhere), "another authority's namesake");
     }
 }

@@ -176,9 +176,9 @@ impl ServerHandler for Handler {
             method => matches!(method, "server/discover" | "tools/list" | "tools/call"),
         };
         // What could not be read as a call takes the share that a call would have taken. Of other requests the transport sees
-        // to it, where there is one.
+        // to it.
         let local = matches!(self.entrance, Entrance::Local { .. });
-        if (local || request.method == "tools/call")
+        if request.method == "tools/call"
             && let Err(failure) = door.spend(&caller).await
         {
             return Err(errors::refused(&failure));

@@ -89,7 +89,7 @@ impl Policy {
             context,
         };
         let by = self.decide(&request).await?;
-        Ok(Judged { arguments, resource, by })
+        Ok(Judged { arguments, resource, by, context })
     }
 
     async fn decide(&self, request: &Request<'_>) -> Result<Vec<String>, Failure> {

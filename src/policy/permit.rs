@@ -1,5 +1,6 @@
 //! A permission as a value. Holding one proves that the call was judged and that the decision is in the audit log.
 
+use super::Context;
 use crate::audit::{Entry, Record, Trail};
 use crate::call::{Arguments, Leases, Resource};
 use crate::error::{Code, Failure};
@@ -14,6 +15,7 @@ pub struct Judged {
     pub(super) arguments: Arguments,
     pub(super) resource: Resource,
     pub(super) by: Vec<String>,
+    pub(super) context: Context,
 }
 
 impl Judged {
@@ -24,7 +26,9 @@ impl Judged {
     pub async fn record(self, record: &mut Option<Record>, trail: &Trail) -> Result<(Permit, Entry), Failure> {
         let record =
             record.take().ok_or_else(|| Failure::new(Code::AuditUnavailable, "the call has no audit record"))?;
-        let entry = trail.begin(record.permitted(&self.by).on(&self.resource.to_string())).await?;
+        let record = record.permitted(&self.by).on(&self.resource.to_string());
+        let record = if self.context.first_contact { record.in_first_contact() } else { record };
+        let entry = trail.begin(record).await?;
         let leased = Leases::default();
         Ok((Permit { arguments: self.arguments, resource: self.resource, by: self.by, leased }, entry))
     }

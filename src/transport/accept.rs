@@ -108,8 +108,8 @@ async fn shake_hands(
         chain.first().ok_or_else(|| Failure::new(Code::CertificateMissing, "a client certificate is required"))?;
     let certificate = pki::certificate(leaf)?;
     let max_age = Duration::from_secs(http.max_connection_age);
-    let clock = front.door.clock.clone();
-    let connection = Arc::new(Connection::new(address, chain, certificate, max_age, bodies, clock));
+    let (clock, holder) = (front.door.clock.clone(), tls.holder(&certificate));
+    let connection = Arc::new(Connection::new(address, chain, (certificate, holder), max_age, bodies, clock));
     connection.verified(tls);
     Ok(watched(front, stream, connection, slot, strangers))
 }

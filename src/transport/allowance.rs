@@ -2,43 +2,50 @@
 //! draft-ietf-httpapi-ratelimit-headers-11, and `Retry-After` of RFC 9110 section 10.2.3.
 
 use std::fmt::Write as _;
+use std::time::Duration;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use http::header::RETRY_AFTER;
 use http::{HeaderMap, HeaderName, HeaderValue};
 
 use crate::admission::{Quota, seconds};
-use crate::error::{Failure, Limit};
 
 const POLICY: HeaderName = HeaderName::from_static("ratelimit-policy");
 const STANDING: HeaderName = HeaderName::from_static("ratelimit");
 
-/// Says what is left.
+/// Says what is left, and in `Retry-After`, where it stands, nothing that this contradicts (section 6 of the draft).
 pub(super) fn tell(headers: &mut HeaderMap, quotas: &[Quota]) {
     let (mut policy, mut standing) = (String::new(), String::new());
-    for Quota { limit, left, more_in } in quotas {
+    for Quota { name, calls, window, part, left, more_in } in quotas {
         if !policy.is_empty() {
             policy.push_str(", ");
             standing.push_str(", ");
         }
-        let Limit { name, calls, window } = limit;
         // Writing to a `String` cannot fail.
         let _ = write!(policy, "\"{name}\";q={calls};w={}", window.as_secs());
         let _ = write!(standing, "\"{name}\";r={left}");
         if !more_in.is_zero() {
             let _ = write!(standing, ";t={}", seconds(*more_in));
         }
+        if let Some(part) = part {
+            let key = STANDARD.encode(part);
+            let _ = write!(policy, ";pk=:{key}:");
+            let _ = write!(standing, ";pk=:{key}:");
+        }
     }
     insert(headers, POLICY, &policy);
     insert(headers, STANDING, &standing);
+    let longest = quotas.iter().map(|quota| quota.more_in).max().unwrap_or_default();
+    let said = headers.get(RETRY_AFTER).and_then(|value| value.to_str().ok()).and_then(|text| text.parse().ok());
+    if said.is_some_and(|said: u64| Duration::from_secs(said) < longest) {
+        headers.insert(RETRY_AFTER, HeaderValue::from(seconds(longest)));
+    }
 }
 
-/// Says for how long the same would be refused again, and by which limit.
-pub(super) fn tell_refusal(headers: &mut HeaderMap, failure: &Failure) {
-    let Some(wait) = failure.wait() else { return };
+/// Says for how long the same would be refused again.
+pub(super) fn tell_wait(headers: &mut HeaderMap, wait: Duration) {
     headers.insert(RETRY_AFTER, HeaderValue::from(seconds(wait)));
-    if let Some(limit) = failure.limit() {
-        tell(headers, &[Quota { limit: limit.clone(), left: 0, more_in: wait }]);
-    }
 }
 
 fn insert(headers: &mut HeaderMap, name: HeaderName, text: &str) {
@@ -51,32 +58,37 @@ fn insert(headers: &mut HeaderMap, name: HeaderName, text: &str) {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use super::*;
-    use crate::error::Code;
+
+    fn quota(name: &str, (calls, window): (u32, u64), left: u32, more_in: u64) -> Quota {
+        let (window, more_in) = (Duration::from_secs(window), Duration::from_millis(more_in));
+        Quota { name: name.to_owned(), calls, window, part: None, left, more_in }
+    }
 
     #[test]
     fn what_is_left_is_told_as_the_draft_has_it() {
-        let limit =
-            |name: &str, calls, window| Limit { name: name.to_owned(), calls, window: Duration::from_secs(window) };
-        let quotas = [
-            Quota { limit: limit("caller", 60, 60), left: 9, more_in: Duration::ZERO },
-            Quota { limit: limit("caller-hour", 1000, 3600), left: 0, more_in: Duration::from_millis(3100) },
-        ];
+        let about = Quota { part: Some("get_uptime".to_owned()), ..quota("load", (2, 60), 1, 0) };
+        let quotas = [quota("caller", (10, 10), 9, 0), quota("caller-hour", (1000, 3600), 0, 3100), about];
         let mut headers = HeaderMap::new();
         tell(&mut headers, &quotas);
-        assert_eq!(headers[POLICY], "\"caller\";q=60;w=60, \"caller-hour\";q=1000;w=3600");
-        assert_eq!(headers[STANDING], "\"caller\";r=9, \"caller-hour\";r=0;t=4");
+        let policy = "\"caller\";q=10;w=10, \"caller-hour\";q=1000;w=3600, \"load\";q=2;w=60;pk=:Z2V0X3VwdGltZQ==:";
+        assert_eq!(headers[POLICY], policy);
+        let standing = "\"caller\";r=9, \"caller-hour\";r=0;t=4, \"load\";r=1;pk=:Z2V0X3VwdGltZQ==:";
+        assert_eq!(headers[STANDING], standing);
+        assert!(!headers.contains_key(RETRY_AFTER), "nobody was refused");
         let mut headers = HeaderMap::new();
         tell(&mut headers, &[]);
         assert!(headers.is_empty());
-        let failure =
-            Failure::new(Code::RateLimited, "").until(Duration::from_millis(2500)).about(limit("bots", 5, 60));
-        tell_refusal(&mut headers, &failure);
-        assert_eq!(
-            (&headers[RETRY_AFTER], &headers[STANDING]),
-            (&"3".parse().unwrap(), &"\"bots\";r=0;t=3".parse().unwrap())
-        );
+    }
+
+    #[test]
+    fn nobody_is_told_to_come_back_before_there_is_anything_left() {
+        let mut headers = HeaderMap::new();
+        tell_wait(&mut headers, Duration::from_millis(2500));
+        assert_eq!(headers[RETRY_AFTER], "3");
+        tell(&mut headers, &[quota("caller", (10, 10), 0, 2500)]);
+        assert_eq!(headers[RETRY_AFTER], "3");
+        tell(&mut headers, &[quota("caller", (10, 10), 0, 2500), quota("caller-hour", (9, 3600), 0, 9000)]);
+        assert_eq!(headers[RETRY_AFTER], "9");
     }
 }

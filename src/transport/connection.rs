@@ -40,18 +40,18 @@ struct Chain {
 }
 
 impl Connection {
-    /// From the chain that the handshake verified.
+    /// From the chain that the handshake verified, and whom the allowlist takes its certificate for.
     pub(super) fn new(
         address: IpAddr,
         certificates: Vec<CertificateDer<'static>>,
-        certificate: Certificate,
+        (certificate, holder): (Certificate, Arc<str>),
         max_age: Duration,
         bodies: &Bodies,
         clock: Clock,
     ) -> Self {
         let bodies = bodies.account(Sender::Certificate(certificate.thumbprint));
         let certificate = Arc::new(certificate);
-        let peer = PeerIdentity::Certificate { address, certificate: Arc::clone(&certificate) };
+        let peer = PeerIdentity::Certificate { address, certificate: Arc::clone(&certificate), holder };
         let expires = certificates.iter().filter_map(|one| pki::not_after(one)).min().unwrap_or(certificate.not_after);
         let chain = Chain { certificates, certificate, judged: AtomicU64::new(UNJUDGED), expires };
         Self::opened(Some(chain), peer, max_age, bodies, clock)

@@ -30,10 +30,7 @@ pub fn message(body: &[u8], headers: &HeaderMap) -> Result<Message, Failure> {
 }
 
 /// Takes the token out of the headers.
-///
-/// # Errors
-/// The refusal of the header.
-pub fn bearer(headers: &mut HeaderMap) -> Result<Presented, Failure> {
+pub fn bearer(headers: &mut HeaderMap) -> Presented {
     bearer::take(headers)
 }
 

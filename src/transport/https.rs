@@ -41,10 +41,10 @@ use super::strangers::{Folded, Strangers};
 use super::tls::Material;
 use super::turned::{Inside, Outside};
 use super::{HttpSection, allowance, reply};
-use crate::audit::Event;
+use crate::audit::{Event, Receipt};
 use crate::error::{Code, Failure};
 use crate::mcp::{Endpoint, Passage};
-use crate::pipeline::Door;
+use crate::pipeline::{Door, TurnedAway};
 
 /// Everything a connection and its requests are judged by, as one configuration made it.
 pub struct Front {
@@ -233,9 +233,7 @@ async fn route(outside: Outside<'_>, request: Request) -> Response {
     };
     let response = match (parts.uri.path(), &parts.method) {
         ("/mcp", &Method::OPTIONS) if origin.is_some() => preflight(&parts.headers),
-        ("/mcp", method) if front.endpoint.protocol().serves(method) => {
-            call(outside, &mut parts, body).await.unwrap_or_else(|refused| *refused)
-        }
+        ("/mcp", method) if front.endpoint.protocol().serves(method) => enter_known(outside, &mut parts, body).await,
         ("/mcp", _) => outside.refuse(&Failure::new(Code::MethodNotAllowed, "only POST is served here")).await,
         (
             "/.well-known/oauth-protected-resource" | "/.well-known/oauth-protected-resource/mcp",
@@ -248,28 +246,50 @@ async fn route(outside: Outside<'_>, request: Request) -> Response {
     with_cors(response, origin)
 }
 
-/// A request to the endpoint: token, message, protocol.
-async fn call(outside: Outside<'_>, parts: &mut http::request::Parts, body: Body) -> Result<Response, Box<Response>> {
+/// A request to the endpoint: first who sends it. Whoever is known is told what is left to him, however it ends.
+async fn enter_known(outside: Outside<'_>, parts: &mut http::request::Parts, body: Body) -> Response {
     let front = outside.front;
     let (received, started) = (front.door.clock.now(), front.door.clock.instant());
-    let presented = match bearer::take(&mut parts.headers) {
-        Ok(presented) => presented,
-        Err(failure) => return Err(Box::new(outside.refuse(&failure).await)),
-    };
-    let (caller, recorded) = match front
-        .door
-        .identify_if_due(outside.connection.peer(), &presented, |code| outside.due(code, false))
-        .await
-    {
+    let presented = bearer::take(&mut parts.headers);
+    let peer = outside.connection.peer();
+    let identified = front.door.identify_if_due(peer, &presented, |code| outside.due(code, false)).await;
+    drop(presented);
+    let (caller, recorded) = match identified {
         Ok(known) => known,
         // The pipeline has recorded it, or it is counted.
-        Err(failure) => return Err(Box::new(reply::refusal(&failure, Value::Null, &front.challenge))),
+        Err(TurnedAway { failure, caller }) => {
+            let mut response = reply::refusal(&failure, Value::Null, &front.challenge);
+            let quotas = match caller {
+                Some(caller) => front.door.quotas(&caller, None),
+                None if failure.code() == Code::RateLimited => front.door.gate.quotas_over(peer),
+                None => Vec::new(),
+            };
+            allowance::tell(response.headers_mut(), &quotas);
+            return response;
+        }
     };
-    drop(presented);
+    let passage = Passage { door: Arc::clone(&front.door), caller: Arc::clone(&caller), received, started };
+    let mut tool = None;
+    let answered = call(outside, parts, body, passage, recorded, &mut tool).await;
+    let mut response = answered.unwrap_or_else(|refused| *refused);
+    allowance::tell(response.headers_mut(), &front.door.quotas(&caller, tool.as_deref()));
+    response
+}
+
+/// Then what is asked: message, protocol. Which tool is asked for is put into `tool`.
+async fn call(
+    outside: Outside<'_>,
+    parts: &mut http::request::Parts,
+    body: Body,
+    passage: Passage,
+    recorded: Receipt,
+    tool: &mut Option<String>,
+) -> Result<Response, Box<Response>> {
+    let (front, caller) = (outside.front, Arc::clone(&passage.caller));
     let inside = Inside { outside, caller: &caller };
     if !front.door.policy.knows(caller.scopes()) {
         let failure = Failure::new(Code::InsufficientScope, "the token has no scope that opens anything here");
-        let _ = front.door.gate.spend(&caller);
+        front.door.gate.charge(&caller);
         return Err(inside.refuse(&failure, Value::Null).await);
     }
     // Held until there is an answer: what was read of it may be with the protocol layer until then.
@@ -278,7 +298,7 @@ async fn call(outside: Outside<'_>, parts: &mut http::request::Parts, body: Body
         Ok(message) => message,
         Err(refused) => {
             // It has cost what a request costs; that it is refused stands already.
-            let _ = front.door.gate.spend(&caller);
+            front.door.gate.charge(&caller);
             let mut answer = inside.refuse(&refused.failure, refused.id).await;
             if refused.in_band {
                 *answer.status_mut() = StatusCode::OK;
@@ -286,29 +306,33 @@ async fn call(outside: Outside<'_>, parts: &mut http::request::Parts, body: Body
             return Err(answer);
         }
     };
-    if asks == Asks::Other
-        && let Err(failure) = front.door.spend(&caller).await
-    {
-        return Err(Box::new(reply::refusal(&failure, Value::Null, &front.challenge)));
-    }
+    let calls = match asks {
+        Asks::Call(named) => {
+            *tool = named;
+            true
+        }
+        Asks::Other => {
+            let spent = front.door.spend(&caller).await;
+            spent.map_err(|failure| Box::new(reply::refusal(&failure, Value::Null, &front.challenge)))?;
+            false
+        }
+    };
     hygiene::strip(&mut parts.headers, front.endpoint.protocol());
     let mut request = Request::new(Full::new(body));
     *request.method_mut() = parts.method.clone();
     *request.uri_mut() = parts.uri.clone();
     *request.headers_mut() = std::mem::take(&mut parts.headers);
-    let passage = Passage { door: Arc::clone(&front.door), caller: Arc::clone(&caller), received, started };
     request.extensions_mut().insert(passage);
     let response = front.endpoint.answer(request).await;
     drop(share);
     if let Err(failure) = recorded.kept().await {
         return Err(inside.refuse(&failure, Value::Null).await);
     }
-    let (mut response, refused) = inside.watch(response.map(Body::new)).await;
-    if refused && asks == Asks::Call {
+    let (response, refused) = inside.watch(response.map(Body::new)).await;
+    if refused && calls {
         // It never became a call, which would have taken a share.
-        let _ = front.door.gate.spend(&caller);
+        front.door.gate.charge(&caller);
     }
-    allowance::tell(response.headers_mut(), &front.door.gate.quotas(&caller));
     Ok(response)
 }
 

@@ -61,10 +61,10 @@ fn present<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Option<V
 }
 
 /// What a message asks for, as far as budgets tell it apart.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Eq, Debug)]
 pub(super) enum Asks {
-    /// A call, which the pipeline counts.
-    Call,
+    /// A call, which the pipeline counts; of which tool, if it says so.
+    Call(Option<String>),
     /// Anything else.
     Other,
 }
@@ -79,28 +79,30 @@ pub(super) fn check(body: &[u8], headers: &HeaderMap, protocol: Protocol) -> Res
     let envelope = read_envelope(body)?;
     // What is no id is not repeated either.
     let id = envelope.id.clone().filter(is_id).unwrap_or(Value::Null);
-    let version = match envelope.check(headers) {
-        Ok(version) => version,
+    let (version, subject) = match envelope.check(headers) {
+        Ok(checked) => checked,
         Err(failure) => return Err(Refused { id, failure, in_band: false }),
     };
     envelope.check_method(version.as_deref(), protocol).map_err(|failure| {
         let modern = version.as_deref().is_some_and(|version| version >= MODERN);
         Refused { id, failure, in_band: !modern }
     })?;
-    let calls = envelope.method == "tools/call" && envelope.id.is_some();
-    Ok(if calls { Asks::Call } else { Asks::Other })
+    Ok(envelope.asks(subject))
 }
 
 /// Judges a line of a local caller, who has no headers. Versions are the protocol layer's to judge there, which knows what
-/// was agreed on at the start.
-pub(super) fn check_line(line: &[u8]) -> Result<(), Refused> {
+/// was agreed on at the start. What it asks for, and under which id, if it wants an answer.
+pub(super) fn check_line(line: &[u8]) -> Result<(Asks, Option<Value>), Refused> {
     check_strict(line, MAX_DEPTH).map_err(|error| strict(&error))?;
     check_single(line)?;
     let envelope = read_envelope(line)?;
     let id = envelope.id.clone().filter(is_id).unwrap_or(Value::Null);
     let judged = envelope.check_form().and_then(|()| envelope.params().map(|_| ()));
     let judged = judged.and_then(|()| envelope.check_method(None, Protocol::Stateless));
-    judged.map_err(|failure| Refused { id, failure, in_band: true })
+    match judged {
+        Ok(()) => Ok((envelope.asks(None), envelope.id)),
+        Err(failure) => Err(Refused { id, failure, in_band: true }),
+    }
 }
 
 fn check_single(body: &[u8]) -> Result<(), Failure> {
@@ -134,13 +136,21 @@ pub(super) fn said(body: &[u8]) -> Option<(Option<Value>, String)> {
 }
 
 impl Envelope<'_> {
-    /// Checks all but the method; gives the version that is spoken, if the message or its headers say.
-    fn check<'h>(&'h self, headers: &'h HeaderMap) -> Result<Option<Cow<'h, str>>, Failure> {
+    /// Checks all but the method; gives the version that is spoken, if the message or its headers say, and what the message is
+    /// about.
+    fn check<'h>(&'h self, headers: &'h HeaderMap) -> Result<(Option<Cow<'h, str>>, Option<String>), Failure> {
         self.check_form()?;
         let mut params = self.params()?;
         let version = self.check_version(headers, params.version.take())?;
         self.check_agreement(headers, &params)?;
-        Ok(version)
+        // A longer one is the name of nothing, and is not held a second time.
+        let subject = params.subject(&self.method).filter(|subject| subject.len() <= LONGEST_METHOD).map(str::to_owned);
+        Ok((version, subject))
+    }
+
+    fn asks(&self, subject: Option<String>) -> Asks {
+        let calls = self.method == "tools/call" && self.id.is_some();
+        if calls { Asks::Call(subject) } else { Asks::Other }
     }
 
     fn check_form(&self) -> Result<(), Failure> {
@@ -292,7 +302,7 @@ mod tests {
         };
         headers.insert(METHOD_HEADER, "tools/call".parse().unwrap());
         headers.insert(NAME_HEADER, "=?base64?w6k=?=".parse().unwrap());
-        assert_eq!(judge(&headers), Ok(Asks::Call));
+        assert_eq!(judge(&headers), Ok(Asks::Call(Some("é".to_owned()))));
         for (name, value) in [(METHOD_HEADER, "tools/list"), (NAME_HEADER, "e"), (NAME_HEADER, "=?base64?w6k?=")] {
             let mut headers = headers.clone();
             headers.insert(&name, value.parse().unwrap());

@@ -39,12 +39,12 @@ pub(super) fn refusal(failure: &Failure, id: Value, challenge: &Challenge) -> Re
     if let Some(challenge) = challenge.for_failure(failure) {
         headers.insert(WWW_AUTHENTICATE, challenge);
     }
-    match response.status() {
-        _ if failure.wait().is_some() => allowance::tell_refusal(response.headers_mut(), failure),
-        StatusCode::METHOD_NOT_ALLOWED => {
+    match (response.status(), failure.wait()) {
+        (_, Some(wait)) => allowance::tell_wait(response.headers_mut(), wait),
+        (StatusCode::METHOD_NOT_ALLOWED, None) => {
             response.headers_mut().insert(ALLOW, HeaderValue::from_static("POST, OPTIONS"));
         }
-        StatusCode::SERVICE_UNAVAILABLE => {
+        (StatusCode::SERVICE_UNAVAILABLE, None) => {
             response.headers_mut().insert(RETRY_AFTER, HeaderValue::from_static("5"));
         }
         _ => {}

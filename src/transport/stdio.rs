@@ -8,7 +8,7 @@ use serde_json::Value;
 use tokio::io::{AsyncBufRead, AsyncBufReadExt as _, AsyncRead, AsyncWrite, AsyncWriteExt as _, BufReader, duplex};
 use tokio::sync::mpsc;
 
-use super::message::{self, Refused};
+use super::message::{self, Asks, Refused};
 use super::reply;
 use crate::authn::Presented;
 use crate::error::{Code, Failure};
@@ -78,8 +78,22 @@ async fn read<R: AsyncBufRead + Unpin>(
             Line::Whole => message::check_line(&line),
             Line::TooLong => Err(Failure::new(Code::BodyTooLarge, format!("the line is over {longest} bytes")).into()),
         };
+        let price = match &judged {
+            // Calls are counted where they are called. A notification has no answer that could say that it was refused, and
+            // calling something off is to cost nothing.
+            Ok((Asks::Call(_), _) | (Asks::Other, None)) => None,
+            Ok((Asks::Other, Some(id))) | Err(Refused { id, .. }) => Some(id.clone()),
+        };
+        if let Some(id) = price
+            && let Err(failure) = spend(&local.door, &peer).await
+        {
+            if refuse.send(reply::error(&failure, id)).await.is_err() {
+                return Ok(());
+            }
+            continue;
+        }
         match judged {
-            Ok(()) => {
+            Ok(_) => {
                 line.push(b'\n');
                 // The protocol layer has ended the conversation.
                 if inward.write_all(&line).await.is_err() {
@@ -97,6 +111,13 @@ async fn read<R: AsyncBufRead + Unpin>(
             }
         }
     }
+}
+
+/// What a request that is no call costs, as over every other transport. It leaves no record of its own unless it is refused.
+async fn spend(door: &Arc<dyn Fn() -> Arc<Door> + Send + Sync>, peer: &Arc<PeerIdentity>) -> Result<(), Failure> {
+    let door = door();
+    let caller = door.authenticator.authenticate(peer, &Presented::Nothing, door.clock.now()).await?;
+    door.spend(&Arc::new(caller)).await
 }
 
 enum Line {

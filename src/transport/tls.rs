@@ -121,6 +121,12 @@ impl Material {
         Err(Failure::new(Code::SubjectNotAllowed, "this certificate is not on the list of allowed subjects")
             .because(certificate.subject.to_string()))
     }
+
+    /// What stays the same of a certificate when it is renewed.
+    #[must_use]
+    pub fn holder(&self, certificate: &Certificate) -> Arc<str> {
+        self.allowlist.holder(certificate)
+    }
 }
 
 /// The one cryptography provider of this process, X25519MLKEM768 first.

@@ -39,9 +39,13 @@ async fn operators_see_what_is_left_and_looking_takes_nothing() {
     };
     let text = show(&[]);
     assert!(text.starts_with("places   0 of 5 taken, 0 waiting\n"), "{text}");
-    for line in
-        ["alice", "bob", "left, 60 a minute", "left, 1000 a hour", "targets of the last hour               1 of 20"]
-    {
+    for line in [
+        "alice",
+        "bob",
+        "of 10 left, 60 a minute",
+        "of 1000 left, 1000 an hour",
+        "targets of the last hour               1 of 20",
+    ] {
         assert!(text.contains(line), "{line}: {text}");
     }
     for _ in 0..3 {

@@ -11,8 +11,12 @@ const LONGEST: usize = 4096;
 
 /// A door for the process that starts it, with a journal.
 fn open(home: &std::path::Path) -> Running {
+    open_with(home, "")
+}
+
+fn open_with(home: &std::path::Path, more: &str) -> Running {
     let config = format!(
-        "transport: stdio\nhttp: {{max_body_bytes: {LONGEST}}}\naudit: {{path: {}}}\n",
+        "transport: stdio\nhttp: {{max_body_bytes: {LONGEST}}}\naudit: {{path: {}}}\n{more}",
         home.join("audit.jsonl").display()
     );
     fs::write(home.join("doorward.yaml"), config).unwrap();
@@ -81,4 +85,40 @@ fn a_line_that_is_no_message_is_answered_and_recorded_and_the_next_one_is_served
     // Lines without anything on them are none.
     assert_eq!(ask(&mut running, "\n \r\n{\"jsonrpc\":\"2.0\",\"id\":10,\"method\":\"ping\"}")["id"], 10);
     assert_eq!(running.close().end(Duration::from_secs(20)).status, 0);
+}
+
+/// As `requests_that_are_no_call_take_a_share_too` has it over https; the start of the conversation is one of them.
+#[test]
+fn a_request_costs_what_it_costs_over_every_transport() {
+    let limits = "resources: {rate_limit: {requests_per_minute: 1, requests_per_hour: 1000, burst: 5}}\n";
+    let request = |method: &str| format!(r#"{{"jsonrpc":"2.0","id":7,"method":"{method}"}}"#);
+    for line in [request("tools/list"), request("ping"), request("prompts/list"), "{".to_owned()] {
+        let home = tempfile::tempdir().unwrap();
+        let mut running = open_with(home.path(), limits);
+        // A notification has no answer to say what it cost.
+        for _ in 0..20 {
+            running
+                .write("{\"jsonrpc\":\"2.0\",\"method\":\"notifications/cancelled\",\"params\":{\"requestId\":99}}\n");
+        }
+        for _ in 0..4 {
+            let answer = ask(&mut running, &line);
+            assert_ne!(answer["error"]["data"]["reason"], "rate_limited", "{answer}");
+        }
+        for _ in 0..30 {
+            let refused = ask(&mut running, &line);
+            assert_eq!(refused["error"]["data"]["reason"], "rate_limited", "{line}: {refused}");
+        }
+        let call = r#"{"jsonrpc":"2.0","id":9,"method":"tools/call","params":{"name":"get_uptime","arguments":{}}}"#;
+        let refused = ask(&mut running, call);
+        assert!(refused["result"]["isError"] == json!(true), "{refused}");
+        let limited = records(home.path()).into_iter().filter(|record| record["event"] == "limit_exceeded").count();
+        assert_eq!(limited, 1, "a flood is one line");
+        assert_eq!(running.close().end(Duration::from_secs(20)).status, 0);
+        let counts: u64 = records(home.path())
+            .iter()
+            .filter(|record| record["event"] == "limit_exceeded")
+            .map(|record| record["count"].as_u64().unwrap())
+            .sum();
+        assert_eq!(counts, 31);
+    }
 }

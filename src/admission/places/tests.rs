@@ -131,6 +131,41 @@ fn the_callers_of_one_channel_leave_room_in_the_queue() {
     assert!(poll(&mut enter(&places, over(100, 8), std::future::pending())).is_none(), "another channel may wait");
 }
 
+/// Two threads, ten thousand times: one asks for places of which the last one is taken, and so holds the others for a moment;
+/// in that moment somebody else comes who needs one of those, and waits. When the first one is gone nobody gives anything back
+/// any more, so it is then that whoever waits must be told.
+#[test]
+fn nobody_sleeps_for_want_of_what_somebody_else_held_for_a_moment() {
+    let count = |kind, number, most| Count { kind, key: key(number), most };
+    let (mine, full, toolset) = (count(Kind::Caller, 1, 1), tool(1, 1), count(Kind::Toolset, 1, 1));
+    // In vain, but for a moment: one place in all, one of this caller, one of this toolset.
+    let in_vain = wish(2, 1, &[mine, toolset, full]);
+    let wishes = [wish(2, 2, &[]), wish(9, 1, &[mine, tool(2, 1)]), wish(9, 3, &[toolset])];
+    for schedule in 0..10_000_usize {
+        let places = Arc::new(Places::default());
+        let running = places.at_once(&wish(9, 9, &[full])).unwrap();
+        let (begun, over) = (std::sync::Barrier::new(2), std::sync::atomic::AtomicBool::new(false));
+        let mut entering = enter(&places, wishes[schedule % wishes.len()], std::future::pending());
+        let first = std::thread::scope(|scope| {
+            scope.spawn(|| {
+                begun.wait();
+                while !over.load(Ordering::Relaxed) {
+                    assert!(places.at_once(&in_vain).is_none());
+                }
+            });
+            begun.wait();
+            (0..schedule % 64).for_each(|_| std::hint::spin_loop());
+            let first = poll(&mut entering);
+            over.store(true, Ordering::Relaxed);
+            first
+        });
+        let held = first.or_else(|| poll(&mut entering));
+        assert!(matches!(held, Some(Ok(_))), "schedule {schedule}: {held:?}, {:?}", places.taken());
+        drop((held, running));
+        assert_eq!(places.taken(), (0, 0));
+    }
+}
+
 /// What somebody who came does next.
 #[derive(Clone, Debug)]
 enum Step {

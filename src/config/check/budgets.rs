@@ -33,12 +33,29 @@ impl Check<'_> {
             self.numbers(rule, &path);
             self.whom(rule, &path);
         }
+        if let Some(limit) = &self.config.resources.rate_limit {
+            let (burst, by_hour) = (Some(limit.burst), Some(limit.requests_per_hour));
+            self.saved_up(burst, by_hour, &KeyPath::from("resources.rate_limit.burst"));
+        }
         let (failures, places) = (&budgets.failures, &budgets.places);
         if failures.first_wait > failures.longest_wait {
             self.find("budgets.failures.longest_wait", "is less than first_wait", "write the longer time here");
         }
         if places.queue_per_caller > places.queue {
             self.find("budgets.places.queue_per_caller", "is more than queue", "write what one caller may have of it");
+        }
+        // Every tool of this toolset is about the machine that it runs on.
+        if toolsets::NAMES == ["system"] {
+            let one = "every tool of this version is about one target, the host it runs on";
+            if budgets.spread.targets_per_hour.is_some() {
+                self.note_at(&KeyPath::from("budgets.spread.targets_per_hour"), format!("cannot be reached: {one}"));
+            }
+            if budgets.places.per_target.is_some() {
+                self.note_at(
+                    &KeyPath::from("budgets.places.per_target"),
+                    format!("is a second max_concurrent_queries: {one}"),
+                );
+            }
         }
         let all = self.config.resources.max_concurrent_queries;
         let kinds = [
@@ -97,12 +114,22 @@ impl Check<'_> {
         if rule.burst.is_some() && rule.requests_per_minute.is_none() && !left_out {
             self.find_at(&path.key("burst"), "goes with requests_per_minute, which is not there", "");
         }
+        self.saved_up(rule.burst, rule.requests_per_hour, &path.key("burst"));
         let mut known = Vec::new();
         for (place, dimension) in rule.per.iter().enumerate() {
             if known.contains(dimension) {
                 self.find_at(&path.key("per").item(place), "is named twice", "");
             }
             known.push(*dimension);
+        }
+    }
+
+    /// More at once than a minute gives can be saved up; more than an hour gives cannot.
+    fn saved_up(&mut self, burst: Option<u32>, by_hour: Option<u32>, path: &KeyPath) {
+        if let Some((burst, by_hour)) = burst.zip(by_hour)
+            && burst > by_hour
+        {
+            self.note_at(path, format!("is more than requests_per_hour ({by_hour}): no more can come at once"));
         }
     }
 

@@ -6,5 +6,5 @@ use doorward::authn::Caller;
 use doorward::identity::{PeerIdentity, Principal, Scopes};
 
 pub fn forge(principal: Principal, peer: Arc<PeerIdentity>) -> Caller {
-    Caller::new(principal, Scopes::default(), peer, None)
+    Caller::new(principal, Scopes::default(), peer, None, true)
 }

@@ -76,6 +76,11 @@ impl Place {
     }
 }
 
+/// A row of the table that `scripts/flood` prints: what was done, what passed, the quiet caller beside it, memory, and more.
+fn row(cells: [String; 5]) {
+    eprintln!("\n| {} |", cells.join(" | "));
+}
+
 fn p99(mut times: Vec<Duration>) -> Duration {
     times.sort_unstable();
     times[times.len() * 99 / 100]
@@ -129,20 +134,19 @@ async fn subjects(name: &str, more: &str, count: u64) {
         .filter(|entry| entry.file_name().to_string_lossy().starts_with("audit."))
         .map(|entry| entry.metadata().unwrap().len())
         .collect();
-    eprintln!(
-        "{name}: {count} subjects in {:.0?}, {} passed; quiet caller: {} calls, {refused} refused, p99 {:.1?}; memory {} MiB before, \
-         {} MiB at most; buckets {}, callers {} of {}; audit {} KiB",
-        start.elapsed(),
-        passed.load(Ordering::Relaxed),
-        times.len(),
-        p99(times),
-        before / 1024,
-        place.memory("VmHWM") / 1024,
-        seen["buckets"],
-        seen["known_callers"],
-        seen["max_keys"],
-        audit.iter().sum::<u64>() / 1024,
-    );
+    row([
+        format!("{count} subjects over one certificate, {name}, in {:.0?}", start.elapsed()),
+        passed.load(Ordering::Relaxed).to_string(),
+        format!("{} calls, {refused} refused, p99 {:.1?}", times.len(), p99(times)),
+        format!("{} → {} MiB", before / 1024, place.memory("VmHWM") / 1024),
+        format!(
+            "{} buckets, {} callers, of {}; audit log {} KiB",
+            seen["buckets"],
+            seen["known_callers"],
+            seen["max_keys"],
+            audit.iter().sum::<u64>() / 1024
+        ),
+    ]);
     assert_eq!(refused, 0, "the quiet caller is unharmed");
     assert!(place.memory("VmHWM") < 256 * 1024, "the memory is bounded");
     assert!(seen["buckets"].as_u64() <= Some(20_000) && seen["known_callers"].as_u64() <= Some(20_000), "{seen}");
@@ -191,12 +195,18 @@ async fn a_caller_at_fifty_times_its_rate() {
             rounds.push((times.len(), p99(times)));
         }
         let ratio = rounds[1].1.as_secs_f64() / rounds[0].1.as_secs_f64();
-        eprintln!(
-            "quiet p99 {:.2?} alone ({} calls), {:.2?} beside it ({} calls): {ratio:.2}",
-            rounds[0].1, rounds[0].0, rounds[1].1, rounds[1].0
-        );
+        row([
+            format!("a caller at fifty times its rate for {seconds} s"),
+            "what its rate allows".to_owned(),
+            format!(
+                "p99 {:.2?} ({} calls), alone {:.2?} ({} calls): {ratio:.2}",
+                rounds[1].1, rounds[1].0, rounds[0].1, rounds[0].0
+            ),
+            format!("{} MiB at most", place.memory("VmHWM") / 1024),
+            String::new(),
+        ]);
         ratios.push(ratio);
     }
     ratios.sort_by(f64::total_cmp);
-    eprintln!("median {:.2}", ratios[2]);
+    row(["the same, the median".to_owned(), String::new(), format!("{:.2}", ratios[2]), String::new(), String::new()]);
 }
