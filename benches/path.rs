@@ -261,6 +261,7 @@ async fn pass(door: &Door, caller: Arc<Caller>, tool: &'static str) -> Result<us
         arguments,
         received: door.clock.now(),
         started: door.clock.instant(),
+        announced: true,
     };
     door.pass(call, &Progress::unheard()).await.map(|released| released.into_parts().1.len())
 }

@@ -1,5 +1,6 @@
 //! The path of every call, a line a station. No other code runs a tool.
 
+mod arrival;
 mod refusals;
 
 use std::panic::AssertUnwindSafe;
@@ -10,7 +11,7 @@ use futures_util::FutureExt as _;
 use serde_json::{Map, Value};
 
 use crate::admission::{Admission, Aim, Gate, Quota};
-use crate::audit::{Basis, Client, Entry, Event, Outcome, Receipt, Record, Trail, Verdict};
+use crate::audit::{Basis, Client, Entry, Event, Outcome, Record, Trail, Verdict};
 use crate::authn::{Authenticator, Caller, Presented};
 use crate::call::{Arguments, Call, Output, Progress};
 use crate::clock::Clock;
@@ -20,6 +21,8 @@ use crate::identity::PeerIdentity;
 use crate::policy::{Context, Permit, Policy};
 use crate::telemetry::{CallEnded, Refused};
 use crate::tools::{Catalog, Entry as Offer, Tool};
+
+pub use arrival::Arrival;
 
 /// Bytes of arguments that a record may hold; larger ones are recorded by their size.
 const MOST_PARAMS: usize = 8192;
@@ -83,23 +86,23 @@ impl Door {
     /// The refusal, already recorded.
     pub async fn identify(&self, peer: &Arc<PeerIdentity>, presented: &Presented) -> Result<Arc<Caller>, Failure> {
         let identified = self.identified(peer, presented, |_| true, |_| Ok(())).await;
-        let (caller, recorded) = identified.map_err(|turned| turned.failure)?;
-        recorded.kept().await.inspect_err(|failure| Refused { code: failure.code() }.emit())?;
+        let caller = identified.map_err(|turned| turned.failure)?;
+        self.welcome(&caller).await?;
         Ok(caller)
     }
 
     /// The same for askers who may be many: who has nothing left, or was refused too often, is refused before it costs more.
-    /// Nothing may be answered to the caller before the record is kept. A refusal has a record of its own if `due` says so;
-    /// if not it is counted by who said so, and recorded by [`Door::turned_away`].
+    /// That somebody is known is recorded by what this gives. A refusal has a record of its own if `due` says so; if not it is
+    /// counted by who said so, and recorded by [`Door::turned_away`].
     ///
     /// # Errors
     /// The refusal.
     pub async fn identify_if_due(
-        &self,
+        self: &Arc<Self>,
         peer: &Arc<PeerIdentity>,
         presented: &Presented,
         due: impl FnOnce(Code) -> bool,
-    ) -> Result<(Arc<Caller>, Receipt), TurnedAway> {
+    ) -> Result<Arrival, TurnedAway> {
         if let Err(failure) = self.gate.listen(peer) {
             match due(failure.code()) {
                 true => self.turn_away(Client::from(&**peer), &failure).await,
@@ -107,7 +110,8 @@ impl Door {
             }
             return Err(failure.into());
         }
-        self.identified(peer, presented, due, |caller| self.gate.foresee(caller)).await
+        let caller = self.identified(peer, presented, due, |caller| self.gate.foresee(caller)).await?;
+        Ok(Arrival::of(self, caller))
     }
 
     async fn identified(
@@ -116,7 +120,7 @@ impl Door {
         presented: &Presented,
         due: impl FnOnce(Code) -> bool,
         foresee: impl FnOnce(&Caller) -> Result<(), Failure>,
-    ) -> Result<(Arc<Caller>, Receipt), TurnedAway> {
+    ) -> Result<Arc<Caller>, TurnedAway> {
         let now = self.clock.now();
         match self.authenticator.authenticate(peer, presented, now).await {
             Ok(caller) => {
@@ -126,20 +130,7 @@ impl Door {
                     self.deny_early(&caller, &failure).await;
                     return Err(TurnedAway { failure, caller: Some(caller) });
                 }
-                let record = self.bare(Event::AuthSuccess, Client::from(&**peer));
-                let record = record.by(caller.principal(), caller.scopes()).succeeded();
-                let recorded = match self.trail.healthy() {
-                    true => self.trail.promise(record).await,
-                    // Nobody needs to read the request if this cannot be kept.
-                    false => self.trail.note(record).await.map(|()| Receipt::kept_already()),
-                };
-                match recorded {
-                    Ok(recorded) => Ok((caller, recorded)),
-                    Err(failure) => {
-                        Refused { code: failure.code() }.emit();
-                        Err(TurnedAway { failure, caller: Some(caller) })
-                    }
-                }
+                Ok(caller)
             }
             Err(failure) => {
                 self.gate.failed(peer, failure.code());
@@ -178,9 +169,12 @@ impl Door {
         let offer = self.catalog.find(&call.tool, &self.policy, call.caller.scopes());
         let aim = offer.as_ref().ok().map(|offer| self.aim(offer, &call.caller));
         let mut place = self.gate.admit(&call.caller, aim).await.inspect_err(|_| {
-            // It has taken no share, and has cost a record that its token was good.
+            // It has taken no share, and has cost the check of a token.
             self.gate.charge(&call.caller);
         })?;
+        if !call.announced {
+            self.welcome(&call.caller).await?;
+        }
         let offer = offer?;
         let arguments = offer.schema().parse(std::mem::take(&mut call.arguments))?;
         self.describe(record, &arguments);

@@ -188,6 +188,20 @@ impl Gate {
         self.draw(&draws, who.holder, clock.instant(), Purpose::Look)
     }
 
+    /// Whether a rate would refuse this call now; nothing is taken, and no refusal is counted.
+    #[must_use]
+    pub fn is_hindered(&self, caller: &Caller, aim: Option<Aim<'_>>) -> bool {
+        if !self.rules.tells_tools() {
+            // Then it was foreseen when it was known who calls.
+            return false;
+        }
+        let Accounts { clock, keys, cluster, .. } = &*self.accounts;
+        let who = keys.who(caller);
+        let draws = self.rules.draws(Known::Call(caller, who, aim), keys);
+        let (owner, room) = (short(who.holder), self.budgets.max_keys);
+        cluster.draw(draws.all(), owner, room, clock.instant(), Purpose::Look).is_err()
+    }
+
     /// Takes a share of the caller's rates for a request that is no call: those that hold whatever the tool.
     ///
     /// # Errors

@@ -119,6 +119,11 @@ impl Rules {
         self.rules.is_empty()
     }
 
+    /// Whether one of them depends on the tool.
+    pub(super) fn tells_tools(&self) -> bool {
+        self.rules.iter().any(Rule::tells_tools)
+    }
+
     pub(super) fn get(&self, index: usize) -> Option<&Rule> {
         self.rules.get(index)
     }

@@ -134,6 +134,13 @@ impl Trail {
         self.post(&record, false).await
     }
 
+    /// Records something that is complete in itself where nobody is left to wait for it.
+    pub fn leave(&self, record: &Record) {
+        if let (Some(sink), Ok(line)) = (&self.sink, line(record)) {
+            sink.leave(line);
+        }
+    }
+
     /// When many refusals raise a warning, from now on; what was counted stays counted.
     pub fn alert_at(&self, section: &AlertsSection) {
         self.alerts.set(section);

@@ -71,4 +71,6 @@ pub struct Call {
     pub received: Timestamp,
     /// The same on the clock that measures durations.
     pub started: Instant,
+    /// Whether it is recorded already that its caller is known.
+    pub announced: bool,
 }

@@ -66,7 +66,7 @@ impl Handler {
                 let door = door();
                 let (received, started) = (door.clock.now(), door.clock.instant());
                 let caller = door.identify(peer, &Presented::Nothing).await.map_err(|f| errors::refused(&f))?;
-                Ok(Passage { door, caller, received, started })
+                Ok(Passage { door, caller, received, started, announced: true })
             }
         }
     }
@@ -106,7 +106,7 @@ impl ServerHandler for Handler {
         request: CallToolRequestParams,
         context: RequestContext<RoleServer>,
     ) -> Result<CallToolResponse, ErrorData> {
-        let Passage { door, caller, received, started } = self.passage(&context).await?;
+        let Passage { door, caller, received, started, announced } = self.passage(&context).await?;
         let id = CallId::new().map_err(|failure| errors::refused(&failure))?;
         let tool = request.name.into_owned();
         let call = Call {
@@ -116,6 +116,7 @@ impl ServerHandler for Handler {
             arguments: request.arguments.unwrap_or_default(),
             received,
             started,
+            announced,
         };
         let passed = tokio::select! {
             // Dropping the call is what cancels it; its record is then closed as abandoned.

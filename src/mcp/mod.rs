@@ -63,6 +63,8 @@ pub struct Passage {
     pub received: Timestamp,
     /// The same on the clock that measures durations.
     pub started: Instant,
+    /// Whether it is recorded already that the caller is known.
+    pub announced: bool,
 }
 
 /// MCP over HTTP. Sessions do not exist; Host and Origin are checked by the transport, before this.

@@ -41,10 +41,10 @@ use super::strangers::{Folded, Strangers};
 use super::tls::Material;
 use super::turned::{Inside, Outside};
 use super::{HttpSection, allowance, reply};
-use crate::audit::{Event, Receipt};
+use crate::audit::Event;
 use crate::error::{Code, Failure};
 use crate::mcp::{Endpoint, Passage};
-use crate::pipeline::{Door, TurnedAway};
+use crate::pipeline::{Arrival, Door, TurnedAway};
 
 /// Everything a connection and its requests are judged by, as one configuration made it.
 pub struct Front {
@@ -254,8 +254,8 @@ async fn enter_known(outside: Outside<'_>, parts: &mut http::request::Parts, bod
     let peer = outside.connection.peer();
     let identified = front.door.identify_if_due(peer, &presented, |code| outside.due(code, false)).await;
     drop(presented);
-    let (caller, recorded) = match identified {
-        Ok(known) => known,
+    let arrival = match identified {
+        Ok(arrival) => arrival,
         // The pipeline has recorded it, or it is counted.
         Err(TurnedAway { failure, caller }) => {
             let mut response = reply::refusal(&failure, Value::Null, &front.challenge);
@@ -268,9 +268,11 @@ async fn enter_known(outside: Outside<'_>, parts: &mut http::request::Parts, bod
             return response;
         }
     };
-    let passage = Passage { door: Arc::clone(&front.door), caller: Arc::clone(&caller), received, started };
+    let caller = Arc::clone(arrival.caller());
+    let passage =
+        Passage { door: Arc::clone(&front.door), caller: Arc::clone(&caller), received, started, announced: true };
     let mut tool = None;
-    let answered = call(outside, parts, body, passage, recorded, &mut tool).await;
+    let answered = call(outside, parts, body, passage, arrival, &mut tool).await;
     let mut response = answered.unwrap_or_else(|refused| *refused);
     allowance::tell(response.headers_mut(), &front.door.quotas(&caller, tool.as_deref()));
     response
@@ -281,13 +283,15 @@ async fn call(
     outside: Outside<'_>,
     parts: &mut http::request::Parts,
     body: Body,
-    passage: Passage,
-    recorded: Receipt,
+    mut passage: Passage,
+    arrival: Arrival,
     tool: &mut Option<String>,
 ) -> Result<Response, Box<Response>> {
     let (front, caller) = (outside.front, Arc::clone(&passage.caller));
     let inside = Inside { outside, caller: &caller };
+    let refusal = |failure: Failure| Box::new(reply::refusal(&failure, Value::Null, &front.challenge));
     if !front.door.policy.knows(caller.scopes()) {
+        arrival.record().await.map_err(refusal)?.kept().await.map_err(refusal)?;
         let failure = Failure::new(Code::InsufficientScope, "the token has no scope that opens anything here");
         front.door.gate.charge(&caller);
         return Err(inside.refuse(&failure, Value::Null).await);
@@ -297,6 +301,7 @@ async fn call(
     let (body, asks) = match read_message(front, parts, body, &mut share).await {
         Ok(message) => message,
         Err(refused) => {
+            arrival.record().await.map_err(refusal)?.kept().await.map_err(refusal)?;
             // It has cost what a request costs; that it is refused stands already.
             front.door.gate.charge(&caller);
             let mut answer = inside.refuse(&refused.failure, refused.id).await;
@@ -306,17 +311,20 @@ async fn call(
             return Err(answer);
         }
     };
-    let calls = match asks {
+    let (calls, recorded) = match asks {
         Asks::Call(named) => {
             *tool = named;
-            true
+            (true, arrival.record_with(tool.as_deref()).await.map_err(refusal)?)
         }
         Asks::Other => {
-            let spent = front.door.spend(&caller).await;
-            spent.map_err(|failure| Box::new(reply::refusal(&failure, Value::Null, &front.challenge)))?;
-            false
+            if let Err(failure) = front.door.spend(&caller).await {
+                arrival.fold();
+                return Err(refusal(failure));
+            }
+            (false, Some(arrival.record().await.map_err(refusal)?))
         }
     };
+    passage.announced = recorded.is_some();
     hygiene::strip(&mut parts.headers, front.endpoint.protocol());
     let mut request = Request::new(Full::new(body));
     *request.method_mut() = parts.method.clone();
@@ -325,7 +333,9 @@ async fn call(
     request.extensions_mut().insert(passage);
     let response = front.endpoint.answer(request).await;
     drop(share);
-    if let Err(failure) = recorded.kept().await {
+    if let Some(recorded) = recorded
+        && let Err(failure) = recorded.kept().await
+    {
         return Err(inside.refuse(&failure, Value::Null).await);
     }
     let (response, refused) = inside.watch(response.map(Body::new)).await;

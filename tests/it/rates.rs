@@ -4,6 +4,7 @@
 mod contact;
 mod known;
 mod told;
+mod traces;
 
 use std::time::Duration;
 

@@ -300,6 +300,7 @@ impl Bench {
             arguments: Map::new(),
             received: self.door.clock.now(),
             started: self.door.clock.instant(),
+            announced: true,
         };
         self.door.pass(call, &Progress::unheard()).await
     }

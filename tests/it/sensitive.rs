@@ -119,6 +119,7 @@ async fn ask_heard(door: &Door, progress: &Progress) -> (bool, Result<doorward::
         arguments: Map::new(),
         received: door.clock.now(),
         started: door.clock.instant(),
+        announced: true,
     };
     (listed, door.pass(call, progress).await)
 }

@@ -119,6 +119,7 @@ async fn call(door: &Door, uid: u32, tool: &str) -> Result<(), Failure> {
         arguments: Map::new(),
         received: door.clock.now(),
         started: door.clock.instant(),
+        announced: true,
     };
     door.pass(call, &Progress::unheard()).await.map(|_| ())
 }
