@@ -2,13 +2,13 @@
 //! reads differently, and by going away.
 
 use std::fs;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
 use doorward::admission::{Gate, ResourcesSection};
-use doorward::audit::{Basis, Receipt, Sink, Trail};
+use doorward::audit::{Basis, Trail};
 use doorward::authn::{Authenticator, Local, Presented};
 use doorward::call::{Arguments, Call, CallId, Impact, Output, Progress, Resource, ToolSpec};
 use doorward::clock::Clock;
@@ -21,6 +21,7 @@ use doorward::tools::{Catalog, Tool};
 use serde_json::{Map, Value, json};
 use tokio::io::AsyncWriteExt as _;
 
+use crate::world::lines::Lines;
 use crate::world::{Choice, World, wire};
 
 /// Sends a body under a protocol version with a fresh token.
@@ -206,28 +207,6 @@ async fn a_hidden_tool_answers_like_an_unknown_one_to_the_byte() {
         answers.push((answer.status, headers, body.to_string().replace(tool, "TOOL")));
     }
     assert_eq!(answers[0], answers[1]);
-}
-
-/// Keeps lines in memory.
-#[derive(Default)]
-struct Lines(Mutex<Vec<Value>>);
-
-#[async_trait]
-impl Sink for Lines {
-    async fn post(&self, line: Vec<u8>, _: bool) -> Result<Receipt, Failure> {
-        self.leave(line);
-        Ok(Receipt::kept_already())
-    }
-    fn leave(&self, line: Vec<u8>) {
-        self.0.lock().unwrap().push(serde_json::from_slice(&line).unwrap());
-    }
-    fn healthy(&self) -> bool {
-        true
-    }
-    fn reopen(&self) {}
-    async fn flush(&self) {}
-
-    async fn close(&self) {}
 }
 
 /// Does what a tool must not do.

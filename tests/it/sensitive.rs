@@ -2,12 +2,12 @@
 //! absent and answers as unknown.
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
 use doorward::admission::{Gate, ResourcesSection};
-use doorward::audit::{Basis, Receipt, Sink, Trail};
+use doorward::audit::{Basis, Trail};
 use doorward::authn::{Authenticator, Local, Presented};
 use doorward::call::{Arguments, Call, CallId, Impact, Output, Progress, Resource, Taken, ToolSpec};
 use doorward::clock::Clock;
@@ -20,6 +20,7 @@ use doorward::secret::Secret;
 use doorward::tools::{Catalog, Tool};
 use serde_json::{Map, Value, json};
 
+use crate::world::lines::Lines;
 use crate::world::{Choice, World, wire};
 
 /// What the stand-in of a sensitive query leases, and then tells.
@@ -53,27 +54,6 @@ impl Tool for Tells {
         let told = json!({ "told": format!("it is {LEASED}"), "password": "x", "more": (vec![0; 2000]) });
         Ok(Output::structured(&told)?.without(&taken))
     }
-}
-
-/// Keeps lines in memory.
-#[derive(Default)]
-struct Lines(Mutex<Vec<Value>>);
-
-#[async_trait]
-impl Sink for Lines {
-    async fn post(&self, line: Vec<u8>, _: bool) -> Result<Receipt, Failure> {
-        self.leave(line);
-        Ok(Receipt::kept_already())
-    }
-    fn leave(&self, line: Vec<u8>) {
-        self.0.lock().unwrap().push(serde_json::from_slice(&line).unwrap());
-    }
-    fn healthy(&self) -> bool {
-        true
-    }
-    fn reopen(&self) {}
-    async fn flush(&self) {}
-    async fn close(&self) {}
 }
 
 /// A door with one sensitive query, `get_env_vars`, and what it records.

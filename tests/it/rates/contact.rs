@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use doorward::admission::{Gate, ResourcesSection};
-use doorward::audit::{Basis, Receipt, Sink, Trail};
+use doorward::audit::{Basis, Trail};
 use doorward::authn::{Authenticator, Local, Presented};
 use doorward::call::{Arguments, Call, CallId, Impact, Output, Progress, Resource, ToolSpec};
 use doorward::clock::Clock;
@@ -18,25 +18,7 @@ use doorward::policy::{Decision, DecisionPoint, Permit, Policy, Request, ScopeMa
 use doorward::tools::{Catalog, Tool};
 use serde_json::{Map, Value, json};
 
-#[derive(Default)]
-struct Lines(Mutex<Vec<Value>>);
-
-#[async_trait]
-impl Sink for Lines {
-    async fn post(&self, line: Vec<u8>, _: bool) -> Result<Receipt, Failure> {
-        self.leave(line);
-        Ok(Receipt::kept_already())
-    }
-    fn leave(&self, line: Vec<u8>) {
-        self.0.lock().unwrap().push(serde_json::from_slice(&line).unwrap());
-    }
-    fn healthy(&self) -> bool {
-        true
-    }
-    fn reopen(&self) {}
-    async fn flush(&self) {}
-    async fn close(&self) {}
-}
+use crate::world::lines::Lines;
 
 /// Never ends by itself, or at once.
 struct Acts(ToolSpec);

@@ -7,6 +7,7 @@ pub mod der;
 pub mod h2;
 pub mod issuer;
 pub mod journal;
+pub mod lines;
 pub mod local;
 pub mod piped;
 pub mod premises;
